@@ -9,16 +9,21 @@ A mailbox has three faces, and mixing them up is how address parsers come to dis
 
 ``local_part`` is the first; ``str()`` is the third where there is one and the second otherwise. The case of
 a local-part is kept and counts, the case of a domain is kept and does not (RFC 5321 2.4).
+
+The text is all that a mailbox holds: ``local_part`` and ``domain`` are taken out of it when they are asked
+for. A server makes two of these for every message, and an application that only passes them on asks for
+neither.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from ._errors import LocalProtocolError
 from ._grammar import (
     ADDRESS_LITERAL,
+    CONTROL,
     GENERAL_LITERAL,
     IPV4,
     IS_DOMAIN,
@@ -31,10 +36,11 @@ from ._grammar import (
 )
 from ._limits import Limits
 
-_M = TypeVar("_M", bound="Mailbox")
+_P = TypeVar("_P", bound="_Path")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _TO_QUOTE = re.compile(r'(["\\])')
 _DEFAULT_LIMITS = Limits()
+_new = object.__new__
 # UTF8-non-ascii of RFC 6531 3.3 without the C1 controls; surrogates cannot come out of a decoder.
 _NON_ASCII = re.compile(r"[\u00a0-\ud7ff\ue000-\U0010ffff]")
 
@@ -50,19 +56,16 @@ class Mailbox:
         LocalProtocolError: The parts do not make a Mailbox of RFC 5321 4.1.2.
     """
 
-    __slots__ = ("_text", "domain", "local_part")
+    __slots__ = ("_text",)
     __match_args__ = ("local_part", "domain")
 
-    local_part: str
-    domain: str
     _text: str
 
     def __init__(self, local_part: str, domain: str) -> None:
-        parsed = parse_mailbox(f"{quote_local_part(local_part)}@{domain}", smtputf8=True)
-        self._text, self.local_part, self.domain = parsed
+        self._text = parse_mailbox(f"{quote_local_part(local_part)}@{domain}", smtputf8=True)
 
     @classmethod
-    def parse(cls: type[_M], text: str, *, smtputf8: bool = True) -> _M:
+    def parse(cls, text: str, *, smtputf8: bool = True) -> Self:
         """Read ``text`` as it is written on the wire, without angle brackets.
 
         Args:
@@ -72,7 +75,21 @@ class Mailbox:
         Raises:
             LocalProtocolError: It is no Mailbox; the message says which part and why.
         """
-        return make(cls, *parse_mailbox(text, smtputf8=smtputf8))
+        mailbox = _new(cls)
+        mailbox._text = parse_mailbox(text, smtputf8=smtputf8)
+        return mailbox
+
+    @property
+    def local_part(self) -> str:
+        """What the local-part means, without quoting, its case kept."""
+        local, at, _ = self._text.rpartition("@")
+        return unquote_local_part(local) if at else self._text
+
+    @property
+    def domain(self) -> str:
+        """The domain or the address literal, its case kept; ``""`` where a path has none."""
+        # Quoted local-parts may hold an "@" of their own, domains and address literals do not.
+        return self._text.rpartition("@")[2] if "@" in self._text else ""
 
     @property
     def is_ascii(self) -> bool:
@@ -88,13 +105,28 @@ class Mailbox:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mailbox):
             return NotImplemented
-        return self.local_part == other.local_part and self.domain.lower() == other.domain.lower()
+        return self._text == other._text or self._meaning() == other._meaning()
 
     def __hash__(self) -> int:
-        return hash((self.local_part, self.domain.lower()))
+        return hash(self._meaning())
+
+    def _meaning(self) -> tuple[str, str]:
+        domain = self.domain
+        # Without a domain it is null or <Postmaster>, and that in any case (RFC 5321 4.1.1.3).
+        return (self.local_part, domain.lower()) if domain else (self._text.lower(), "")
 
 
-class ReversePath(Mailbox):
+class _Path(Mailbox):
+    __slots__ = ("source_route",)
+
+    source_route: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str, *, smtputf8: bool = True) -> Self:
+        return proven(cls, parse_mailbox(text, smtputf8=smtputf8))
+
+
+class ReversePath(_Path):
     """The sender of an envelope: a mailbox, or null (``<>``) for notifications (RFC 5321 4.5.5).
 
     Args:
@@ -108,13 +140,10 @@ class ReversePath(Mailbox):
         LocalProtocolError: It is neither.
     """
 
-    __slots__ = ("source_route",)
-    __match_args__ = ("local_part", "domain")
-
-    source_route: tuple[str, ...]
+    __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        self._text, self.local_part, self.domain, self.source_route = parse_reverse_path(_bracketed(text))
+        self._text, self.source_route = parse_reverse_path(_bracketed(text))
 
     @property
     def is_null(self) -> bool:
@@ -122,7 +151,7 @@ class ReversePath(Mailbox):
         return not self._text
 
 
-class ForwardPath(Mailbox):
+class ForwardPath(_Path):
     """A recipient: a mailbox, or ``Postmaster`` without a domain (RFC 5321 4.1.1.3).
 
     Args:
@@ -135,37 +164,30 @@ class ForwardPath(Mailbox):
         LocalProtocolError: It is neither.
     """
 
-    __slots__ = ("source_route",)
-    __match_args__ = ("local_part", "domain")
-
-    source_route: tuple[str, ...]
+    __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        self._text, self.local_part, self.domain, self.source_route = parse_forward_path(_bracketed(text))
+        self._text, self.source_route = parse_forward_path(_bracketed(text))
 
     @property
     def is_postmaster(self) -> bool:
         """Whether this is the postmaster, in any case, with or without a domain (RFC 5321 4.5.1)."""
         return self.local_part.lower() == "postmaster"
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Mailbox) and not self.domain and not other.domain:
-            return self.local_part.lower() == other.local_part.lower()
-        return super().__eq__(other)
 
-    def __hash__(self) -> int:
-        return hash((self.local_part if self.domain else self.local_part.lower(), self.domain.lower()))
+def proven(cls: type[_P], text: str, source_route: tuple[str, ...] = ()) -> _P:
+    """Build a path from text that a parser has just proven, without validating twice.
 
-
-def make(cls: type[_M], text: str, local_part: str, domain: str) -> _M:
-    """Build a mailbox from octets that a parser has just proven, without validating twice."""
-    mailbox = object.__new__(cls)
-    mailbox._text = text
-    mailbox.local_part = local_part
-    mailbox.domain = domain
-    if isinstance(mailbox, (ReversePath, ForwardPath)):
-        mailbox.source_route = ()
-    return mailbox
+    Args:
+        cls: :class:`ReversePath` or :class:`ForwardPath`.
+        text: The mailbox as it is written, without brackets and source route; ``""`` for the null
+            reverse-path, ``"Postmaster"`` in any case for the postmaster without a domain.
+        source_route: The domains of the source route.
+    """
+    path = _new(cls)
+    path._text = text
+    path.source_route = source_route
+    return path
 
 
 def quote_local_part(local_part: str) -> str:
@@ -218,17 +240,17 @@ def is_hello_argument(text: str, *, lenient: bool = False) -> bool:
     if not lenient:
         return False
     if text.startswith("["):
-        return is_address_literal(text.partition(" ")[0])
-    return LENIENT_DOMAIN.fullmatch(text.removesuffix(".")) is not None and ".." not in text and len(text) <= 255
+        return is_address_literal(text.partition(" ")[0]) and CONTROL.search(text) is None
+    return len(text) <= 255 and LENIENT_DOMAIN.fullmatch(text.removesuffix(".")) is not None
 
 
 def parse_mailbox(
     text: str, *, smtputf8: bool = False, lenient: bool = False, limits: Limits = _DEFAULT_LIMITS
-) -> tuple[str, str, str]:
+) -> str:
     """Read a Mailbox.
 
     Returns:
-        The text as it is to be sent, the meaning of the local-part, the domain.
+        The text as it is to be sent.
 
     Raises:
         LocalProtocolError: It is no Mailbox.
@@ -249,15 +271,13 @@ def parse_mailbox(
         domain = domain.removesuffix(".")
     if len(_octets(domain)) > limits.domain:
         raise LocalProtocolError(f"the domain is longer than {limits.domain} octets")
-    if not (is_domain(domain) or is_address_literal(domain) or (lenient and LENIENT_DOMAIN.fullmatch(domain))):
-        if domain.isascii() or not _is_u_domain(domain):
-            raise LocalProtocolError(_why_no_domain(domain))
-    return f"{local}@{domain}", unquote_local_part(local), domain
+    known = is_domain(domain) or is_address_literal(domain) or _is_u_domain(domain)
+    if not known and not (lenient and LENIENT_DOMAIN.fullmatch(domain)):
+        raise LocalProtocolError(_why_no_domain(domain))
+    return f"{local}@{domain}"
 
 
-def parse_path(
-    text: str, *, smtputf8: bool, lenient: bool, limits: Limits
-) -> tuple[str, str, str, tuple[str, ...]]:
+def parse_path(text: str, *, smtputf8: bool, lenient: bool, limits: Limits) -> tuple[str, tuple[str, ...]]:
     """Read a Path in its angle brackets, taking an obsolete source route apart (RFC 5321 4.1.2, App. C)."""
     if text[:1] != "<" or text[-1:] != ">":
         raise LocalProtocolError("a path stands in angle brackets: <user@example.org>")
@@ -271,24 +291,32 @@ def parse_path(
             raise LocalProtocolError("the source route is malformed")
         route = tuple(match[1].split(",@"))
         inner = inner[match.end() :]
-    return *parse_mailbox(inner, smtputf8=smtputf8, lenient=lenient, limits=limits), route
+    return parse_mailbox(inner, smtputf8=smtputf8, lenient=lenient, limits=limits), route
 
 
 def parse_reverse_path(
     text: str, *, smtputf8: bool = True, lenient: bool = False, limits: Limits = _DEFAULT_LIMITS
-) -> tuple[str, str, str, tuple[str, ...]]:
-    """Reverse-path = Path / "<>"."""
+) -> tuple[str, tuple[str, ...]]:
+    """Reverse-path = Path / "<>".
+
+    Returns:
+        The mailbox and the source route, for :func:`proven`.
+    """
     if text == "<>":
-        return "", "", "", ()
+        return "", ()
     return parse_path(text, smtputf8=smtputf8, lenient=lenient, limits=limits)
 
 
 def parse_forward_path(
     text: str, *, smtputf8: bool = True, lenient: bool = False, limits: Limits = _DEFAULT_LIMITS
-) -> tuple[str, str, str, tuple[str, ...]]:
-    """Forward-path = Path, or <Postmaster> without a domain in any case (RFC 5321 4.1.1.3)."""
+) -> tuple[str, tuple[str, ...]]:
+    """Forward-path = Path, or <Postmaster> without a domain in any case (RFC 5321 4.1.1.3).
+
+    Returns:
+        The mailbox and the source route, for :func:`proven`.
+    """
     if text.lower() == "<postmaster>":
-        return text[1:-1], text[1:-1], "", ()
+        return text[1:-1], ()
     if text == "<>":
         raise LocalProtocolError("the null path is no recipient")
     return parse_path(text, smtputf8=smtputf8, lenient=lenient, limits=limits)
@@ -303,20 +331,21 @@ def _octets(text: str) -> bytes:
 
 
 def _is_u_domain(domain: str) -> bool:
-    """Whether a domain with U-labels is plausible: RFC 6531 3.3, RFC 5890 2.3.2.1.
+    """Whether this is a domain with U-labels, as far as can be said: RFC 6531 3.3, RFC 5890 2.3.2.1.
 
     The full IDNA2008 tables are not consulted: that is for whoever looks the name up. What is refused is
     what could fool a parser: ASCII that no label may hold, text that is not in NFC, leading marks.
     """
+    if domain.isascii():
+        return False
     import unicodedata  # 1 MB of tables that only internationalised mail needs
 
     for label in domain.split("."):
         if not label.isascii():
-            if unicodedata.normalize("NFC", label) != label or unicodedata.category(label[0]).startswith("M"):
+            categories = [unicodedata.category(c)[0] for c in label if c > "\x7f" and c not in "\u00b7\u30fb"]
+            if unicodedata.normalize("NFC", label) != label or not set(categories) <= set("LMN"):
                 return False
-            if not all(unicodedata.category(c)[0] in "LMN" or c in "\u00b7\u30fb" for c in label if c > "\x7f"):
-                return False
-            if label[2:4] == "--":
+            if unicodedata.category(label[0]).startswith("M") or label[2:4] == "--":
                 return False
         if IS_DOMAIN.fullmatch(_NON_ASCII.sub("x", label)) is None or len(_octets(label)) > 63:
             return False
@@ -341,7 +370,7 @@ def _why_no_domain(domain: str) -> str:
     if not domain:
         return "the domain is empty"
     if domain.startswith("["):
-        if GENERAL_LITERAL.fullmatch(domain[1:-1]) and not domain[1:6].lower() == "ipv6:":
+        if GENERAL_LITERAL.fullmatch(domain[1:-1]) and domain[1:6].lower() != "ipv6:":
             return "the address literal has a tag that is not registered"
         return "the address literal is malformed"
     return "the domain is malformed: labels of letters, digits and inner hyphens, at most 63 octets each"

@@ -44,9 +44,10 @@ ESMTP_PARAM = r"[A-Za-z0-9][A-Za-z0-9-]*+(?:=[!-<>-~]++)?+"
 #
 # mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
 # rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF
-_COMMON_PATH = rf"<((?:({DOT_STRING})|{QUOTED_STRING})@({DOMAIN}))>((?:[ ]{ESMTP_PARAM})*+)\r\n"
-MAIL_REST = re.compile(r" [Ff][Rr][Oo][Mm]:(?:" + _COMMON_PATH.removesuffix(r"\r\n") + r"|<>((?:[ ]" + ESMTP_PARAM + r")*+))\r\n")
-RCPT_REST = re.compile(r" [Tt][Oo]:" + _COMMON_PATH)
+_PARAMETERS = rf"((?: {ESMTP_PARAM})*+)"
+_COMMON_PATH = rf"<((?:({DOT_STRING})|{QUOTED_STRING})@({DOMAIN}))>{_PARAMETERS}"
+MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:(?:{_COMMON_PATH}|<>{_PARAMETERS})\r\n")
+RCPT_REST = re.compile(rf" [Tt][Oo]:{_COMMON_PATH}\r\n")
 
 # ehlo = "EHLO" SP ( Domain / address-literal ) CRLF
 HELLO_REST = re.compile(rf" ({DOMAIN})\r\n")
@@ -60,7 +61,8 @@ LOCAL_PART_AT = re.compile(rf"({DOT_STRING}|{QUOTED_STRING})@")
 # The lenient switch: dots anywhere in an unquoted local-part, as some phones and devices send them.
 LENIENT_LOCAL_PART_AT = re.compile(rf"((?:{_ATEXT}|\.)++|{QUOTED_STRING})@")
 # The lenient domain: underscores, and a trailing dot that is not kept.
-LENIENT_DOMAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_LENIENT_LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
+LENIENT_DOMAIN = re.compile(rf"{_LENIENT_LABEL}(?:\.{_LENIENT_LABEL})*+")
 
 # A-d-l         = At-domain *( "," At-domain )
 # At-domain     = "@" Domain
