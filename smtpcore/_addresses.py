@@ -28,6 +28,7 @@ from ._grammar import (
     IPV4,
     IS_DOMAIN,
     IS_DOT_STRING,
+    IS_UTF8_LABEL,
     LENIENT_DOMAIN,
     LENIENT_LOCAL_PART_AT,
     LOCAL_PART_AT,
@@ -41,8 +42,6 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 _TO_QUOTE = re.compile(r'(["\\])')
 _DEFAULT_LIMITS = Limits()
 _new = object.__new__
-# UTF8-non-ascii of RFC 6531 3.3 without the C1 controls; surrogates cannot come out of a decoder.
-_NON_ASCII = re.compile(r"[\u00a0-\ud7ff\ue000-\U0010ffff]")
 
 
 class Mailbox:
@@ -196,8 +195,7 @@ def quote_local_part(local_part: str) -> str:
     >>> quote_local_part("a b")
     '"a b"'
     """
-    ascii_only = _NON_ASCII.sub("x", local_part)
-    if IS_DOT_STRING.fullmatch(ascii_only):
+    if IS_DOT_STRING.fullmatch(local_part):
         return local_part
     return '"' + _TO_QUOTE.sub(r"\\\1", local_part) + '"'
 
@@ -240,7 +238,7 @@ def is_hello_argument(text: str, *, lenient: bool = False) -> bool:
     if not lenient:
         return False
     if text.startswith("["):
-        return is_address_literal(text.partition(" ")[0]) and CONTROL.search(text) is None
+        return is_address_literal(text.partition(" ")[0]) and text.isascii() and CONTROL.search(text) is None
     return len(text) <= 255 and LENIENT_DOMAIN.fullmatch(text.removesuffix(".")) is not None
 
 
@@ -255,23 +253,19 @@ def parse_mailbox(
     Raises:
         LocalProtocolError: It is no Mailbox.
     """
-    ascii_text = text
-    if not text.isascii():
-        if not smtputf8:
-            raise LocalProtocolError("the address is not ASCII and SMTPUTF8 was not given (RFC 6531 3.4)")
-        # Every non-ASCII character is atext and qtext (RFC 6531 3.3): judge the frame with a stand-in.
-        ascii_text = _NON_ASCII.sub("x", text)
-    match = (LENIENT_LOCAL_PART_AT if lenient else LOCAL_PART_AT).match(ascii_text)
+    if not (smtputf8 or text.isascii()):
+        raise LocalProtocolError("the address is not ASCII and SMTPUTF8 was not given (RFC 6531 3.4)")
+    match = (LENIENT_LOCAL_PART_AT if lenient else LOCAL_PART_AT).match(text)
     if match is None:
-        raise LocalProtocolError(_why_no_local_part(ascii_text))
-    local, domain = text[: match.end(1)], text[match.end() :]
+        raise LocalProtocolError(_why_no_local_part(text))
+    local, domain = match[1], text[match.end() :]
     if len(_octets(local)) > limits.local_part:
         raise LocalProtocolError(f"the local-part is longer than {limits.local_part} octets")
     if lenient:
         domain = domain.removesuffix(".")
     if len(_octets(domain)) > limits.domain:
         raise LocalProtocolError(f"the domain is longer than {limits.domain} octets")
-    known = is_domain(domain) or is_address_literal(domain) or _is_u_domain(domain)
+    known = is_domain(domain, limits) or is_address_literal(domain) or _is_u_domain(domain)
     if not known and not (lenient and LENIENT_DOMAIN.fullmatch(domain)):
         raise LocalProtocolError(_why_no_domain(domain))
     return f"{local}@{domain}"
@@ -330,26 +324,35 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def a_label(label: str) -> str:
+    """The A-label of a U-label: the same in ASCII, as it stands in the DNS (RFC 5890 2.3.2.1).
+
+    >>> a_label("b\u00fccher")
+    'xn--bcher-kva'
+    """
+    # Not encodings.idna: that is IDNA2003, to which "stra\u00dfe" is "strasse", another domain.
+    return "xn--" + label.lower().encode("punycode").decode("ascii")
+
+
 def _is_u_domain(domain: str) -> bool:
-    """Whether this is a domain with U-labels, as far as can be said: RFC 6531 3.3, RFC 5890 2.3.2.1.
+    """Whether these are labels, U-labels among them, as far as can be said: RFC 6531 3.3, RFC 5890 2.3.2.1.
 
     The full IDNA2008 tables are not consulted: that is for whoever looks the name up. What is refused is
     what could fool a parser: ASCII that no label may hold, text that is not in NFC, leading marks.
     """
-    if domain.isascii():
-        return False
+    return all(is_domain(label) or _is_u_label(label) for label in domain.split("."))
+
+
+def _is_u_label(label: str) -> bool:
     import unicodedata  # 1 MB of tables that only internationalised mail needs
 
-    for label in domain.split("."):
-        if not label.isascii():
-            categories = [unicodedata.category(c)[0] for c in label if c > "\x7f" and c not in "\u00b7\u30fb"]
-            if unicodedata.normalize("NFC", label) != label or not set(categories) <= set("LMN"):
-                return False
-            if unicodedata.category(label[0]).startswith("M") or label[2:4] == "--":
-                return False
-        if IS_DOMAIN.fullmatch(_NON_ASCII.sub("x", label)) is None or len(_octets(label)) > 63:
-            return False
-    return True
+    if label.isascii() or IS_UTF8_LABEL.fullmatch(label) is None:
+        return False
+    if label[2:4] == "--" or len(a_label(label)) > 63:
+        return False
+    if unicodedata.normalize("NFC", label) != label or unicodedata.category(label[0]).startswith("M"):
+        return False
+    return all(unicodedata.category(c)[0] in "LMN" or c in "-\u00b7\u30fb" for c in label)
 
 
 def _why_no_local_part(text: str) -> str:

@@ -3,7 +3,7 @@
 The expressions work on ``str``, not on ``bytes``: what arrives is decoded once as latin-1, where every
 octet is one character at the same offset, and matched in place. So a match gives its parts as text
 without slicing a line out and without decoding each part, which is most of the cost of a command.
-Octets above 127 match nothing here; UTF-8 (RFC 6531 3.3) is decoded and checked by the slow path.
+Octets above 127 do not match there; the slow path decodes UTF-8 (RFC 6531 3.3) first.
 
 All repetition is possessive (``*+``, ``++``): an expression never goes back over what it has taken, so
 the time to refuse hostile input is linear in its length.
@@ -15,17 +15,18 @@ import re
 
 # atext         = ALPHA / DIGIT / "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "/" / "=" / "?" /
 #                 "^" / "_" / "`" / "{" / "|" / "}" / "~"                              ; RFC 5322 3.2.3
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 
 # Dot-string    = Atom *("." Atom)
 # Atom          = 1*atext
-DOT_STRING = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
+DOT_STRING = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+"
 
 # Quoted-string = DQUOTE *QcontentSMTP DQUOTE
 # QcontentSMTP  = qtextSMTP / quoted-pairSMTP
 # quoted-pairSMTP = %d92 %d32-126
 # qtextSMTP     = %d32-33 / %d35-91 / %d93-126
-QUOTED_STRING = r'"(?:[ !#-\[\]-~]|\\[ -~])*+"'
+_QTEXT = r" !#-\[\]-~"
+QUOTED_STRING = rf'"(?:[{_QTEXT}]++|\\[ -~])*+"'
 
 # sub-domain    = Let-dig [Ldh-str]
 # Ldh-str       = *( ALPHA / DIGIT / "-" ) Let-dig
@@ -39,30 +40,43 @@ DOMAIN = rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*+"
 # esmtp-value   = 1*(%d33-60 / %d62-126)
 ESMTP_PARAM = r"[A-Za-z0-9][A-Za-z0-9-]*+(?:=[!-<>-~]++)?+"
 
-# Mailbox and the parameters behind it, as nearly every client writes them. Address literals, source
-# routes, <Postmaster> and all errors are left to the slow path.
+# A path and the parameters behind it, as nearly every client writes them, to the end of the line. Address
+# literals, source routes, <Postmaster> and all errors are left to the slow path.
 #
 # mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
 # rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF
-_PARAMETERS = rf"((?: {ESMTP_PARAM})*+)"
-_COMMON_PATH = rf"<((?:({DOT_STRING})|{QUOTED_STRING})@({DOMAIN}))>{_PARAMETERS}"
-MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:(?:{_COMMON_PATH}|<>{_PARAMETERS})\r\n")
-RCPT_REST = re.compile(rf" [Tt][Oo]:{_COMMON_PATH}\r\n")
+_COMMON_MAILBOX = rf"((?:{DOT_STRING}|{QUOTED_STRING})@{DOMAIN})"
+_COMMON_END = rf">((?:[ ]{ESMTP_PARAM})*+)\r\n"
+MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:<{_COMMON_MAILBOX}?+{_COMMON_END}")
+RCPT_REST = re.compile(rf" [Tt][Oo]:<{_COMMON_MAILBOX}{_COMMON_END}")
 
 # ehlo = "EHLO" SP ( Domain / address-literal ) CRLF
 HELLO_REST = re.compile(rf" ({DOMAIN})\r\n")
 
-IS_DOT_STRING = re.compile(DOT_STRING)
 IS_DOMAIN = re.compile(DOMAIN)
 
-# Local-part    = Dot-string / Quoted-string
 # The slow path's mailbox: any local-part, then whatever stands behind the "@", checked by hand.
-LOCAL_PART_AT = re.compile(rf"({DOT_STRING}|{QUOTED_STRING})@")
+#
+# Local-part    = Dot-string / Quoted-string
+# atext         =/ UTF8-non-ascii                                                       ; RFC 6531 3.3
+# qtextSMTP     =/ UTF8-non-ascii                                ; but quoted-pairSMTP stays what it is
+# The C1 controls are left out: no name has them, and some terminals act upon them. Surrogates are no UTF-8.
+_UTF8_NON_ASCII = r"\xa0-\ud7ff\ue000-\U0010ffff"
+_UTF8_ATEXT = _UTF8_NON_ASCII + _ATEXT
+_UTF8_DOT_STRING = rf"[{_UTF8_ATEXT}]++(?:\.[{_UTF8_ATEXT}]++)*+"
+_UTF8_QUOTED_STRING = rf'"(?:[{_QTEXT}{_UTF8_NON_ASCII}]++|\\[ -~])*+"'
+IS_DOT_STRING = re.compile(_UTF8_DOT_STRING)
+LOCAL_PART_AT = re.compile(rf"({_UTF8_DOT_STRING}|{_UTF8_QUOTED_STRING})@")
 # The lenient switch: dots anywhere in an unquoted local-part, as some phones and devices send them.
-LENIENT_LOCAL_PART_AT = re.compile(rf"((?:{_ATEXT}|\.)++|{QUOTED_STRING})@")
+LENIENT_LOCAL_PART_AT = re.compile(rf"([.{_UTF8_ATEXT}]++|{_UTF8_QUOTED_STRING})@")
 # The lenient domain: underscores, and a trailing dot that is not kept.
 _LENIENT_LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
 LENIENT_DOMAIN = re.compile(rf"{_LENIENT_LABEL}(?:\.{_LENIENT_LABEL})*+")
+
+# sub-domain    =/ U-label                                                              ; RFC 6531 3.3
+# Only its frame: what a U-label may hold is not regular.
+_UTF8_LET_DIG = rf"[{_UTF8_NON_ASCII}A-Za-z0-9]"
+IS_UTF8_LABEL = re.compile(rf"{_UTF8_LET_DIG}++(?:-++{_UTF8_LET_DIG}++)*+")
 
 # A-d-l         = At-domain *( "," At-domain )
 # At-domain     = "@" Domain
@@ -91,6 +105,15 @@ EHLO_PARAMETER = re.compile(r"[!-~]+")
 
 # sasl-mech     = 1*20mech-char ; A-Z 0-9 "-" "_"                                         ; RFC 4422 3.1
 MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
+
+# A path on the slow path: everything up to the ">" that no quoted string holds.
+PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*+"|[^">])*+>')
+
+# String arguments and their like: printable ASCII, spaces and tabs; and UTF-8 with SMTPUTF8 (RFC 6531 3.7.4).
+PRINTABLE = re.compile(r"[\t -~\u00a0-\ud7ff\ue000-\U0010ffff]*+")
+
+# initial-response = base64 / "="    ; its frame only: whether it decodes is for SASL            ; RFC 4954 8
+INITIAL_RESPONSE = re.compile(r"[!-~]+")
 
 # Anything a command line may not hold: controls other than HT (RFC 5321 2.3.8, 4.1.2). CR and LF are here
 # too: a line handed to this expression has lost its CRLF, so one that is left stands alone.
