@@ -40,7 +40,6 @@ import hashlib
 import ipaddress
 import quopri
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from email import base64mime, quoprimime
@@ -53,7 +52,15 @@ from email.utils import format_datetime
 from types import ModuleType
 from typing import Final, NamedTuple
 
-from ._addresses import ForwardPath, Mailbox, ReversePath, is_address_literal, is_domain, is_hello_argument
+from ._addresses import (
+    ForwardPath,
+    Mailbox,
+    ReversePath,
+    a_label,
+    is_address_literal,
+    is_domain,
+    is_hello_argument,
+)
 from ._content import LINE_LENGTH, normalize_line_endings
 from ._errors import LocalProtocolError
 from ._grammar import DOT_STRING
@@ -360,15 +367,10 @@ def _in_ascii(mailbox: Mailbox, where: str) -> str:
             f"the address {text!r} ({where}) has a local-part that is not ASCII and the server does not offer"
             " SMTPUTF8 (RFC 6531)"
         )
-    domain = ".".join(label if label.isascii() else _a_label(label) for label in mailbox.domain.split("."))
+    domain = ".".join(label if label.isascii() else a_label(label) for label in mailbox.domain.split("."))
     if not is_domain(domain):
         raise LocalProtocolError(f"the domain of {text!r} ({where}) is too long in ASCII (RFC 5890)")
     return text.removesuffix(mailbox.domain) + domain
-
-
-def _a_label(label: str) -> str:
-    # Not encodings.idna: that is IDNA2003, to which "straße" is "strasse", another domain.
-    return "xn--" + unicodedata.normalize("NFC", label.lower()).encode("punycode").decode("ascii")
 
 
 def _written(mailbox: Mailbox, form: _Form, where: str) -> str:
@@ -561,7 +563,7 @@ def _render(
         children = [_render(child, form, frozen=frozen_below, bounded=True) for child in parts]
         body = _join(part, mime, children, frozen=frozen, bounded=bounded)
     elif mime.get_content_type() == "message/delivery-status":
-        # Groups of fields with empty lines between them (RFC 3464 2.1): messages without bodies, to the library.
+        # Groups of fields with empty lines between them (RFC 3464 2.1); to the library, messages without body.
         body = b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
     else:
         body = b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts[:1])
