@@ -1,0 +1,612 @@
+"""What the streams of the three adapters have in common: TLS, turns, what breaks a stream, listening sockets.
+
+A stream has two layers. Below are a few small things that only an adapter can do: receive what is there,
+send, break, finish. Above is everything that is the same whichever way one waits, written once as coroutines
+over them. (The blocking adapter never suspends in them, so they never suspend there.)
+
+TLS is an ``SSLObject`` between two memory buffers. In the handshake each step is tried, what it has put out
+is sent, and if it lacks input, some is received, and it is tried again. So octets that an adapter had read
+ahead in plaintext go into the handshake, where they belong if they are the other side's first message, and
+which fails if they are anything else: nothing read in plaintext is ever handed out behind ``start_tls()``.
+
+After the handshake a read never sends and a write never receives, which is why one task can do the one while
+another does the other. TLS 1.3 allows that: what it wants to say of its own accord, the answer to a key
+update, has time until the next octets are written (RFC 8446 4.6.3). The renegotiation of TLS 1.2 does not
+work so, and is not supported.
+
+A call that fails, times out or is cancelled leaves two sides out of step. There is no way back from that:
+the connection is broken at once, and later calls raise rather than misunderstand.
+
+A server that stops wants to tell its clients. Who reads with ``idle`` set agrees to be woken: the read gives
+``b""``, ``stopping`` says why, and the stream can still be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import os
+import socket
+import ssl
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._limits import TlsInfo
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+S = TypeVar("S", bound="BaseStream")
+
+READ_SIZE = 65536  # octets: the most that one read gives
+BACKLOG = 1024  # connections that the system may hold for us until they are accepted
+MAX_CONNECTIONS = 1000  # sessions at a time; the next ones wait in the backlog
+GRACE = 10.0  # seconds that running sessions get when a server stops
+PAUSE = 0.1  # seconds until the next look when there are no descriptors or no sessions to be had
+
+TIMED_OUT = "the peer took too long"
+
+# What getsockname() and getpeername() give: (host, port), two more items for IPv6, a path for Unix sockets.
+Address = tuple[str, int] | tuple[str, int, int, int] | str
+
+# Runs a session.
+Handler = Callable[[S], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("smtpcore")
+
+
+class Stopped(ConnectionAbortedError):
+    """An idle read was cut short because the server stops."""
+
+
+class _Tls:
+    """A TLS channel without the connection. Other threads may come to it: OpenSSL bears only one at a time."""
+
+    def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._lock = threading.Lock()
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake; False while it lacks input."""
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def feed(self, data: bytes) -> None:
+        """Take what the other side has sent; ``b""`` for the end."""
+        with self._lock:
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    def output(self) -> bytes:
+        """What is to be sent."""
+        return self._outgoing.read()
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Give what is to be sent for data."""
+        rest = memoryview(data)
+        with self._lock:
+            while rest:
+                rest = rest[self._object.write(rest) :]  # takes one record at a time
+            return self._outgoing.read()
+
+    def decrypt(self) -> bytes | None:
+        """Give data: None while there is none, ``b""`` at the end, whether it was announced or not."""
+        with self._lock:
+            try:
+                return self._object.read(READ_SIZE)
+            except ssl.SSLWantReadError:
+                return None
+            except ssl.SSLEOFError:
+                return b""
+
+    def farewell(self) -> bytes:
+        """Give what is to be sent at the end: close_notify (RFC 8446 6.1)."""
+        with self._lock:
+            try:
+                self._object.unwrap()
+            except ssl.SSLError:
+                pass  # the other side's close_notify is missing, and not waited for
+            return self._outgoing.read()
+
+    def info(self) -> TlsInfo:
+        cipher = self._object.cipher()
+        return TlsInfo(
+            version=self._object.version(),
+            cipher=cipher[0] if cipher else None,
+            server_hostname=self._object.server_hostname,
+            peer_certificate=self._object.getpeercert() or None,  # empty if it was not verified
+        )
+
+
+class BaseStream(ABC):
+    """A connection. One caller at a time may read it, and one may write to it.
+
+    Attributes:
+        peername: The address of the other side; ``""`` if it was gone before we could ask.
+        sockname: Our address.
+        tls: The facts of TLS, None in plaintext.
+        idle: Set by whoever uses the stream: a read may be cut short when the server stops.
+        stopping: The server stops. A read that is idle then gives ``b""``; writing is still possible.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.peername: Address = ""
+        self.sockname: Address = ""
+        self.tls: TlsInfo | None = None
+        self.idle = False
+        self.stopping = False
+        self._now = now
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._broken = False
+        self._ended = False
+        self._channel: _Tls | None = None
+
+    # -- for an adapter to supply; deadlines are in the time of its clock --
+
+    @abstractmethod
+    async def _receive(self, deadline: float | None) -> bytes:
+        """At most READ_SIZE octets, ``b""`` at the end; ``_check()`` is called after each waiting."""
+
+    @abstractmethod
+    async def _send(self, data: bytes, deadline: float | None) -> None:
+        """Everything, or an exception."""
+
+    @abstractmethod
+    def _break(self) -> None:
+        """Drop the connection; who waits on it is woken."""
+
+    @abstractmethod
+    async def _finish(self, last: bytes) -> None:
+        """Close the connection, sending a last few octets if that needs no waiting. Raises nothing."""
+
+    @abstractmethod
+    def _wake_reader(self) -> None:
+        """Make a ``_receive()`` that waits in an idle read look again."""
+
+    # -- for sessions --
+
+    async def read(self, timeout: float | None) -> bytes:
+        """Give what has arrived, at most 64 KiB, as soon as there is something.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Returns:
+            ``b""`` at the end, which a TLS peer need not have announced; or when ``stopping``.
+
+        Raises:
+            TimeoutError, OSError: And the stream is broken.
+            RuntimeError: Somebody else is reading.
+        """
+        self._enter(self._reading)
+        try:
+            if self._ended or (self.stopping and self.idle):
+                return b""
+            deadline = None if timeout is None else self._now() + timeout
+            if self._channel is None:
+                data = await self._receive(deadline)
+            else:
+                while (decrypted := self._channel.decrypt()) is None:
+                    self._channel.feed(await self._receive(deadline))
+                data = decrypted
+            self._ended = not data
+            return data
+        except Stopped:
+            return b""
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._reading.release()
+
+    async def write(self, data: bytes, timeout: float | None) -> None:
+        """Hand all octets to the system.
+
+        Args:
+            data: Octets.
+            timeout: Seconds for all of them; None waits for ever.
+
+        Raises:
+            TimeoutError, OSError: And the stream is broken.
+            RuntimeError: Somebody else is writing.
+        """
+        self._enter(self._writing)
+        try:
+            deadline = None if timeout is None else self._now() + timeout
+            await self._send(data if self._channel is None else self._channel.encrypt(data), deadline)
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._writing.release()
+
+    async def start_tls(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None,
+        timeout: float | None,
+    ) -> TlsInfo:
+        """Do the TLS handshake.
+
+        Args:
+            context: Certificates, and what is asked of the other side's.
+            server_side: Which side we are.
+            server_hostname: The name the certificate has to be for; None on the server's side.
+            timeout: Seconds for all of it; None waits for ever.
+
+        Raises:
+            TimeoutError, OSError: And the stream is broken; ``ssl.SSLError`` is an OSError.
+            RuntimeError: Somebody else is reading or writing.
+        """
+        self._enter(self._reading)
+        try:
+            self._enter(self._writing)
+            try:
+                deadline = None if timeout is None else self._now() + timeout
+                channel = _Tls(context, server_side, server_hostname)
+                await self._shake_hands(channel, deadline)
+                self._channel = channel
+                self.tls = channel.info()
+                return self.tls
+            except BaseException:
+                self.abort()
+                raise
+            finally:
+                self._writing.release()
+        finally:
+            self._reading.release()
+
+    async def close(self) -> None:
+        """Close for good; under TLS with a close_notify (RFC 8446 6.1), if the system takes it at once."""
+        last = b""
+        # Never between the octets of a writer. The turn is not given back: nobody writes behind this.
+        if not self._broken and self._channel is not None and self._writing.acquire(False):
+            last = self._channel.farewell()
+        self._broken = True
+        await self._finish(last)
+
+    def abort(self) -> None:
+        """Break the connection: whoever waits on it fails, and so does all later use but ``close()``."""
+        if not self._broken:
+            self._broken = True
+            self._break()
+
+    def stop(self) -> None:
+        """Say that the server stops."""
+        self.stopping = True
+        self._wake_reader()
+
+    # -- how it is done --
+
+    def _enter(self, turn: threading.Lock) -> None:
+        if self._broken:
+            raise self._gone()
+        if not turn.acquire(False):
+            raise RuntimeError("this stream is in use: one caller at a time may read, and one may write")
+
+    def _gone(self) -> OSError:
+        return ConnectionAbortedError("this stream is closed, or an earlier call failed or was cancelled")
+
+    def _check(self) -> None:
+        if self._broken:
+            raise self._gone()
+        if self.stopping and self.idle:
+            raise Stopped("the server stops")
+
+    async def _shake_hands(self, channel: _Tls, deadline: float | None) -> None:
+        done = False
+        while not done:
+            try:
+                done = channel.shake_hands()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    await self._send(channel.output(), deadline)  # the alert that tells the other side why
+                raise
+            await self._send(channel.output(), deadline)
+            if not done:
+                channel.feed(await self._receive(deadline))
+
+
+class SocketStream(BaseStream):
+    """A stream on a non-blocking socket, for adapters that can wait until a socket is ready."""
+
+    def __init__(self, sock: socket.socket, now: Callable[[], float]) -> None:
+        super().__init__(now)
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._napping = False  # an idle read waits
+        self.peername, self.sockname = _address_of(sock.getpeername), _address_of(sock.getsockname)
+
+    @abstractmethod
+    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
+        """Wait until the socket may be ready, or a reader was woken; raises TimeoutError."""
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        while True:
+            try:
+                return self._socket.recv(READ_SIZE)
+            except BlockingIOError:
+                pass
+            # Another thread's stop() sets ``stopping``, then looks at this: one of the two sees the other.
+            self._napping = self.idle
+            self._check()
+            await self._ready(deadline)
+            self._napping = False
+            self._check()
+
+    async def _send(self, data: bytes, deadline: float | None) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                await self._ready(deadline, writing=True)
+
+    async def _finish(self, last: bytes) -> None:
+        try:
+            self._socket.send(last)
+        except OSError:
+            pass  # it is gone, or would have to be waited for
+        self._break()  # closing alone does not wake those who wait
+        self._socket.close()
+
+
+def _address_of(ask: Callable[[], Address]) -> Address:
+    try:
+        return ask()
+    except OSError:
+        return ""  # the connection is gone already
+
+
+class Waiter:
+    """Lets one task wait for one direction of an asyncio stream.
+
+    That costs a future and hardly ever a timer operation: one timer looks whether the deadline has passed,
+    which has usually moved on, and goes on to sleep until then.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, deadline: float | None) -> None:
+        """Wait for ``wake()``; raises TimeoutError at the deadline."""
+        self._future = self._loop.create_future()
+        self._deadline = math.inf if deadline is None else deadline
+        if self._deadline < (math.inf if self._timer is None else self._timer.when()):
+            self._set_timer()
+        await self._future
+
+    def wake(self) -> None:
+        """Wake the task, if it waits."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def end(self) -> None:
+        """Wake the task for the last time."""
+        self.wake()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._future is not None and not self._future.done() and self._deadline < math.inf:
+            if self._deadline <= self._loop.time():
+                self._future.set_exception(TimeoutError(TIMED_OUT))
+            else:
+                self._set_timer()
+
+
+# -- connecting --
+
+
+async def reach(
+    found: list[tuple[Any, ...]],
+    deadline: float | None,
+    now: Callable[[], float],
+    local_address: str | None,
+    connect: Callable[[socket.socket, Any, float | None], Awaitable[T]],
+) -> T:
+    """Connect to the addresses of a host in turn until one answers.
+
+    Args:
+        found: What ``getaddrinfo()`` found, at least one.
+        deadline: For all of them. Each gets its fair share: one that is silent must not use up all.
+        now: The clock of the deadline.
+        local_address: The address to connect from.
+        connect: Called with a non-blocking socket, an address and a number of seconds.
+
+    Raises:
+        OSError: No address could be reached; this is the error of the last one.
+    """
+    while True:
+        (family, kind, protocol, _, address), *found = found
+        share = None if deadline is None else (deadline - now()) / (1 + len(found))
+        try:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                if local_address is not None:
+                    sock.bind((local_address, 0))
+                return await connect(sock, address, share)
+            except BaseException:
+                sock.close()
+                raise
+        except OSError:
+            if not found:
+                raise
+
+
+# -- listening --
+
+
+class BaseListener(ABC, Generic[S]):
+    """Accepts connections and runs a session for each.
+
+    Attributes:
+        addresses: (host, port) of each listening socket.
+        streams: Those of the running sessions.
+    """
+
+    def __init__(
+        self, host: str | None, port: int, serve_one: Handler[S], *, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self._sockets = bind(host, port)
+        self.addresses: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in self._sockets]
+        self.streams: set[S] = set()
+        self._serve_one = serve_one
+        self._slots = threading.Semaphore(max_connections)
+
+    # -- for an adapter to supply, besides a start of _accept_all() for each of _sockets, beside each other --
+    # -- to stop accepting it lets a wait raise something --
+
+    @abstractmethod
+    async def _accept(self, sock: socket.socket) -> socket.socket:
+        """The next connection."""
+
+    @abstractmethod
+    async def _sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    @abstractmethod
+    async def _stream(self, connection: socket.socket) -> S:
+        """Make a stream of a connection."""
+
+    @abstractmethod
+    def _start(self, stream: S) -> None:
+        """Start ``_session()`` beside."""
+
+    # -- how it is done --
+
+    async def _accept_all(self, sock: socket.socket) -> None:
+        with sock:
+            while True:
+                try:
+                    connection = await self._accept(sock)
+                except OSError:  # no descriptors left
+                    await self._sleep(PAUSE)
+                    continue
+                try:
+                    await self._admit(connection)
+                except BaseException as error:
+                    connection.close()
+                    if not isinstance(error, (OSError, RuntimeError)):
+                        raise
+                    logger.warning("a connection is dropped: %s", error)  # gone already; no threads left
+
+    async def _admit(self, connection: socket.socket) -> None:
+        # The connection is there already: a slot taken along to wait for one would be missing elsewhere.
+        while not self._slots.acquire(blocking=False):
+            await self._sleep(PAUSE)
+        try:
+            stream = await self._stream(connection)
+            self.streams.add(stream)
+            try:
+                self._start(stream)
+            except BaseException:
+                self.streams.discard(stream)
+                raise
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def _session(self, stream: S) -> None:
+        try:
+            await self._serve_one(stream)
+        except Exception:
+            logger.exception("a session with %s failed", stream.peername)
+        finally:
+            try:
+                await stream.close()
+            finally:
+                self.streams.discard(stream)
+                self._slots.release()
+
+    def _stop_sessions(self) -> None:
+        for stream in list(self.streams):
+            stream.stop()
+
+    def _abort_sessions(self) -> None:
+        for stream in list(self.streams):
+            stream.abort()
+
+
+def bind(host: str | None, port: int) -> list[socket.socket]:
+    """Listen on every address that a host name stands for, on all of them at one port.
+
+    Args:
+        host: A name or an address literal; None or ``""`` is every interface. The name of a local interface
+            resolves without a network, so this does not wait.
+        port: 0 lets the system choose a free one.
+
+    Returns:
+        The listening sockets, non-blocking, at least one.
+
+    Raises:
+        OSError: An address could not be resolved or bound; then none is.
+    """
+    while True:
+        sockets: list[socket.socket] = []
+        chosen = port
+        unusable: OSError | None = None
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                try:
+                    sockets.append(_listen(family, kind, protocol, (address[0], chosen, *address[2:])))
+                    chosen = sockets[0].getsockname()[1]
+                except OSError as error:
+                    # Names may resolve to addresses of a family that is switched off here.
+                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                        raise
+                    unusable = error
+            if not sockets and unusable is not None:
+                raise unusable
+            return sockets
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            # A port that was free at the first address need not be so at the next: then another one.
+            if not (error.errno == errno.EADDRINUSE and port == 0 and sockets):
+                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}"
+                raise type(error)(error.errno, text) from error
+
+
+def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        # Only on POSIX: elsewhere the option would let two servers share the port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        return sock
+    except BaseException:
+        sock.close()
+        raise

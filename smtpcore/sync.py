@@ -1,0 +1,148 @@
+"""SMTP on blocking sockets and threads.
+
+The conversations of smtpcore are coroutines. Here their stream blocks the thread where the others suspend
+the task, so no coroutine ever suspends, and ``run()`` drives one to its end with a single ``send()``.
+
+The sockets are non-blocking: what can be done is done at once, and otherwise there is one place to wait.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
+
+T = TypeVar("T")
+
+ABORT_TIME = 1.0  # seconds that aborted sessions get to notice
+
+# Windows has no poll(); elsewhere select() fails from descriptor 1024 on.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and give its result.
+
+    Raises:
+        RuntimeError: It did suspend, because it awaited something that needs an event loop.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine suspended: on blocking sockets nothing may need an event loop")
+
+
+def _wait(deadline: float | None, event: int, *sockets: socket.socket) -> None:
+    left = None if deadline is None else deadline - time.monotonic()
+    with _Selector() as selector:
+        for sock in sockets:
+            selector.register(sock, event)
+        if not selector.select(left):
+            raise TimeoutError(TIMED_OUT)
+
+
+class Stream(SocketStream):
+    """A connected socket. One thread at a time may read it, and one may write to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, time.monotonic)
+
+    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
+        _wait(deadline, selectors.EVENT_WRITE if writing else selectors.EVENT_READ, self._socket)
+
+    def _break(self) -> None:
+        with suppress(OSError):  # not connected any more
+            self._socket.shutdown(socket.SHUT_RDWR)  # closing would not wake a thread that waits
+
+    def _wake_reader(self) -> None:
+        if self._napping:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+
+
+async def open_stream(
+    host: str, port: int, *, local_address: str | None = None, timeout: float | None = None
+) -> Stream:
+    """Connect within ``timeout`` seconds, not counting the system's resolver; see reach."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+    async def connect(sock: socket.socket, address: Any, seconds: float | None) -> Stream:
+        sock.settimeout(seconds if seconds is None else max(0.001, seconds))  # 0 would not wait at all
+        sock.connect(address)
+        return Stream(sock)
+
+    return await reach(found, deadline, time.monotonic, local_address, connect)
+
+
+class Listener(BaseListener[Stream]):
+    """Runs every session in a thread of its own."""
+
+    def _begin(self) -> None:
+        self._closing = threading.Event()
+        self._waker, self._woken = socket.socketpair()
+        self._sessions = weakref.WeakSet[threading.Thread]()  # what runs is not collected
+        self._accepting = [_run_beside(self._accept_all, sock) for sock in self._sockets]
+
+    def close(self, grace: float = GRACE) -> None:
+        """Stop accepting, give running sessions ``grace`` seconds to end, and break the streams of the rest.
+
+        A thread cannot be stopped: a session that does something else than use its stream goes on.
+        """
+        self._closing.set()
+        self._waker.close()
+        for thread in self._accepting:
+            thread.join()
+        self._woken.close()
+        self._stop_sessions()
+        self._join(grace)
+        self._abort_sessions()
+        self._join(ABORT_TIME)
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for thread in list(self._sessions):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    async def _accept(self, sock: socket.socket) -> socket.socket:
+        while not self._closing.is_set():
+            try:
+                return sock.accept()[0]
+            except BlockingIOError:
+                _wait(None, selectors.EVENT_READ, sock, self._woken)
+        raise SystemExit  # of this thread
+
+    async def _sleep(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise SystemExit  # of this thread
+
+    async def _stream(self, connection: socket.socket) -> Stream:
+        return Stream(connection)
+
+    def _start(self, stream: Stream) -> None:
+        self._sessions.add(_run_beside(self._session, stream))
+
+
+def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T) -> threading.Thread:
+    thread = threading.Thread(target=lambda: run(function(argument)), daemon=True)
+    thread.start()
+    return thread
+
+
+def listen(
+    host: str | None, port: int, serve_one: Handler[Stream], *, max_connections: int = MAX_CONNECTIONS
+) -> Listener:
+    """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
+    listener = Listener(host, port, serve_one, max_connections=max_connections)
+    listener._begin()
+    return listener

@@ -1,0 +1,133 @@
+"""SMTP on trio.
+
+The stream is that of the blocking adapter, but for what waits: that is trio's, so a task can be cancelled
+there. What trio adds is taken away again at the edges, so that the conversations see the same here as on the
+other adapters: its errors become those of the standard library, and its timeouts become TimeoutError.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import trio
+
+from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
+
+T = TypeVar("T")
+
+
+async def _within(deadline: float | None, operation: Callable[..., Awaitable[T]], *args: object) -> T:
+    with trio.CancelScope(deadline=math.inf if deadline is None else deadline):
+        return await operation(*args)
+    raise TimeoutError(TIMED_OUT)
+
+
+class Stream(SocketStream):
+    """A connected socket. One task at a time may read it, and one may write to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, trio.current_time)
+        self._nap = trio.CancelScope()
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        await trio.lowlevel.checkpoint()  # if nothing has to be waited for, others get their turn all the same
+        return await super()._receive(deadline)
+
+    async def _send(self, data: bytes, deadline: float | None) -> None:
+        await trio.lowlevel.checkpoint()
+        await super()._send(data, deadline)
+
+    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
+        try:
+            if writing:
+                await _within(deadline, trio.lowlevel.wait_writable, self._socket)
+            else:
+                self._nap = trio.CancelScope()
+                with self._nap:
+                    await _within(deadline, trio.lowlevel.wait_readable, self._socket)
+        except trio.ClosedResourceError:
+            raise self._gone() from None
+
+    def _break(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    def _wake_reader(self) -> None:
+        if self._napping:
+            self._nap.cancel()
+
+
+async def open_stream(
+    host: str, port: int, *, local_address: str | None = None, timeout: float | None = None
+) -> Stream:
+    """Connect within ``timeout`` seconds; see reach."""
+    deadline = None if timeout is None else trio.current_time() + timeout
+
+    async def connect(sock: socket.socket, address: Any, seconds: float | None) -> Stream:
+        until = None if seconds is None else trio.current_time() + seconds
+        await _within(until, trio.socket.from_stdlib_socket(sock).connect, address)
+        return Stream(sock)
+
+    async def look_up() -> list[tuple[Any, ...]]:
+        return list(await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    found = await _within(deadline, look_up)
+    return await reach(found, deadline, trio.current_time, local_address, connect)
+
+
+class Listener(BaseListener[Stream]):
+    """Runs every session in a task of a nursery."""
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        self._accepting, self._ended = trio.CancelScope(), trio.Event()
+        async with trio.open_nursery() as self._sessions:
+            task_status.started()
+            with self._accepting:
+                async with trio.open_nursery() as nursery:
+                    for sock in self._sockets:
+                        nursery.start_soon(self._accept_all, sock)
+            self._stop_sessions()
+        self._ended.set()
+
+    async def close(self, grace: float = GRACE) -> None:
+        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""
+        self._accepting.cancel()
+        with trio.move_on_after(grace):
+            await self._ended.wait()
+        self._sessions.cancel_scope.cancel()
+        self._abort_sessions()
+        await self._ended.wait()
+
+    async def _accept(self, sock: socket.socket) -> socket.socket:
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            with suppress(BlockingIOError):  # somebody else took it, or it went away
+                return sock.accept()[0]
+
+    async def _sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def _stream(self, connection: socket.socket) -> Stream:
+        return Stream(connection)
+
+    def _start(self, stream: Stream) -> None:
+        self._sessions.start_soon(self._session, stream)
+
+
+async def listen(
+    host: str | None,
+    port: int,
+    serve_one: Handler[Stream],
+    *,
+    nursery: trio.Nursery,
+    max_connections: int = MAX_CONNECTIONS,
+) -> Listener:
+    """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
+    listener = Listener(host, port, serve_one, max_connections=max_connections)
+    await nursery.start(listener._run)
+    return listener
