@@ -1,0 +1,619 @@
+"""The transcript: what was said on a connection, fit to be shown to anybody.
+
+A :class:`Transcript` is given the octets of both directions as they travel, cut anywhere, and makes one
+:class:`Entry` of each line::
+
+       0.000 -- connected to 192.0.2.1 port 587
+       0.004 S: 220 mx.example ESMTP
+       0.005 C: EHLO client.example
+       0.009 S: 250-mx.example
+       0.009 S: 250 STARTTLS
+       0.010 C: STARTTLS
+       0.014 S: 220 2.0.0 go ahead
+       0.031 -- TLSv1.3 TLS_AES_256_GCM_SHA384
+       0.032 C* EHLO client.example
+       0.036 S* 250-mx.example
+       0.036 S* 250 AUTH PLAIN
+       0.037 C* AUTH PLAIN ***
+       0.052 S* 235 2.7.0 welcome
+
+First the seconds since the first entry. Then ``C`` for the client, ``S`` for the server, and ``--`` for what
+is no octets at all. Then ``*`` under TLS and ``:`` in plaintext.
+
+**It only listens.** It shares nothing with the connection classes and believes neither side: it works as
+well for sessions of other software. From the octets alone it has to know what must not be shown, and that
+takes a little SMTP. A line of a client is a command, a response within AUTH, or content, and which of these
+is decided by the *replies*: behind DATA comes content if the answer is 354 and the next command if it is not.
+So replies are matched to commands, in order. Where the next line depends on an answer that has not come
+(behind DATA, AUTH and STARTTLS), the octets of the client wait for it, unseen. Thus an entry stands where
+its meaning became known; for a client that pipelines, this may be a moment later than it was sent.
+
+The order in which the octets of the two directions are handed over matters, how they are cut does not.
+
+**What does not show:**
+
+* *Secrets.* Of AUTH only the mechanism shows, if it is a known one: behind ``AUTH`` people have forgotten
+  the mechanism and typed the password. Lines of an exchange are ``***``, and so are challenges, save for the
+  two prompts of LOGIN: those of CRAM-MD5 and the like help to guess the password offline. A server may
+  refuse AUTH while the client has already sent the rest, which then arrives as commands. So behind AUTH
+  nothing is shown that does not begin with a known verb. Servers also echo what they do not understand: the
+  text of a reply with a piece of a secret in it is ``***``. (To know a piece again, hashes are kept and
+  never the octets.)
+* *Content*, unless asked for: one entry tells how much of it there was.
+* *The handshake of TLS*, should its octets pass by.
+* *Anything a terminal might obey*, which is written out: ``\\x1b``.
+
+When in doubt, it shows less. A client that cannot be followed (it sends a megabyte ahead of an answer) is
+not shown any further. What is unfinished when the connection ends is shown by the same rules.
+
+A line ends in CRLF for a client (RFC 5321 2.3.8). Servers that end theirs in a bare LF are understood.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from ._replies import printable
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+Direction = Literal["C", "S", "*"]
+Kind = Literal["command", "reply", "auth", "content", "note"]
+
+LINE_LENGTH: Final = 2000
+"""Octets of a line that are shown; of the rest only the number is. Twice what RFC 5321 4.5.3.1 allows."""
+
+# Octets of a client that wait for an answer, and commands without a reply. Nobody needs so many; a reply
+# that never comes must not make us hold everything.
+_MOST_HELD = 1024 * 1024
+_MOST_OUTSTANDING = 10_000
+
+# How long a piece of a secret has to be for being noticed in a reply.
+_PIECE = 6
+# Pieces to remember: those of some thirty lines of full length.
+_MOST_PIECES = 65536
+
+_PUNCTUATION = string.punctuation.encode()
+
+_MASK = "***"
+
+_VERBS = frozenset(
+    b"ATRN AUTH BDAT BURL DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET SAML SEND SOML"
+    b" STARTTLS TURN VRFY XCLIENT XFORWARD".split()
+)
+# Behind these nothing can be understood without the reply.
+_WAIT_FOR = frozenset((b"AUTH", b"DATA", b"STARTTLS"))
+# Items of the queue that are no verbs.
+_GREETING = b"greeting"
+_END_OF_CONTENT = b"end of content"
+
+# Replies that can only be meant for one command. They put things right when a server left one out.
+_ONLY_FOR = {334: b"AUTH", 235: b"AUTH", 354: b"DATA"}
+
+# AUTH, however it was mistyped: in any case, behind any blanks and junk, without a blank behind it; also
+# behind a bare CR or LF, where a lenient server sees a line of its own.
+_AUTH = re.compile(rb"(?:\A|[\r\n])[^!-~\r\n]*+auth", re.IGNORECASE)
+# sasl-mech that are well known; whatever else stands in that place could be the secret.
+_MECHANISM = re.compile(
+    rb"[\0- ]+(PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-SHA(?:3)?-[0-9]{1,3}(?:-PLUS)?|XOAUTH2|OAUTHBEARER"
+    rb"|EXTERNAL|ANONYMOUS|GSSAPI|GS2-KRB5(?:-PLUS)?|NTLM|KERBEROS_V4|OTP)(?=[\0- ]|\Z)",
+    re.IGNORECASE,
+)
+# A PROXY header of version 2, which load balancers put in front of everything, begins with this.
+_PROXY = b"\r\n\r\n\0\r\nQUIT\n"
+# bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF ; RFC 3030 2; and a little more leniently
+_BDAT = re.compile(rb"\s*BDAT\s+([0-9]{1,20})(\s+LAST)?\s*", re.IGNORECASE)
+# The URL of BURL bears the right to read what it names (RFC 4468 3.3, 6).
+_BURL = re.compile(rb"\s*BURL\b", re.IGNORECASE)
+
+_REPLY = re.compile(rb"([2-5][0-9][0-9])([ -]|\Z)")
+# The prompts of LOGIN, "Username:" and "Password:", and no challenge at all.
+_PROMPTS = frozenset((b"", b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a transcript.
+
+    Attributes:
+        time: Seconds since the epoch: when it became known what the line is.
+        elapsed: Seconds since the first entry.
+        direction: ``"C"`` from the client, ``"S"`` from the server, ``"*"`` for a note.
+        tls: Whether it travelled under TLS.
+        kind: ``"command"``, ``"reply"``, ``"auth"`` (a client's line within AUTH, the command included),
+            ``"content"`` or ``"note"``.
+        octets: How many octets it stands for, the line end included; 0 for most notes.
+        text: The line without its end, safe to show: no secrets, nothing that controls a terminal.
+    """
+
+    time: float
+    elapsed: float
+    direction: Direction
+    tls: bool
+    kind: Kind
+    octets: int
+    text: str
+
+
+def format_entry(entry: Entry) -> str:
+    """The entry as a line of text, as the opening of this module shows it; without a line end."""
+    marker = "--" if entry.direction == "*" else entry.direction + (":*"[entry.tls])
+    return f"{entry.elapsed:8.3f} {marker} {entry.text}".rstrip()
+
+
+def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
+    """A sink that logs: ``Transcript(sink=log_to(logging.getLogger("mail")))``.
+
+    Args:
+        logger: Where to.
+        level: With which level; that of ``logging.DEBUG`` if not given.
+
+    Returns:
+        What to give to :class:`Transcript` as ``sink``.
+    """
+
+    def sink(entry: Entry) -> None:
+        if logger.isEnabledFor(level):
+            logger.log(level, "%s", format_entry(entry))
+
+    return sink
+
+
+class _Lines:
+    """What one side has sent and nobody has looked at yet, to be taken line by line.
+
+    Of a line that has not ended, :data:`LINE_LENGTH` octets are held and the others counted.
+    """
+
+    __slots__ = ("_end", "_searched", "_skipped", "held")
+
+    def __init__(self, end: bytes) -> None:
+        self._end = end
+        self._searched = 0  # no line end begins before this offset
+        self._skipped = 0  # octets that are counted only: they stood in front of the last one
+        self.held = bytearray()
+
+    def take(self, most: int | None = None) -> tuple[bytes, int] | None:
+        """Take the next line.
+
+        Args:
+            most: How many octets may belong to it; where they end, the line does. None: any number.
+
+        Returns:
+            At most LINE_LENGTH octets of it, without its end, and the number of all octets. None when more
+            have to come.
+        """
+        limit = None if most is None else most - self._skipped
+        start = self.held.find(self._end, self._searched, limit)
+        if start >= 0:
+            stop = start + len(self._end)
+        elif limit is not None and len(self.held) >= limit:
+            start = stop = limit
+        else:
+            if len(self.held) > LINE_LENGTH + 1:
+                self._skipped += len(self.held) - LINE_LENGTH - 1
+                del self.held[LINE_LENGTH:-1]
+            # The last octet may be the CR of a CRLF. Before it there is none, nor has the cut made one.
+            self._searched = max(len(self.held) - 1, 0)
+            return None
+        line = bytes(self.held[: min(start, LINE_LENGTH)])
+        octets = self._skipped + stop
+        del self.held[:stop]
+        self._searched = self._skipped = 0
+        return line, octets
+
+    def take_all(self) -> tuple[bytes, int]:
+        """Take everything, as a line that has no end; the same as ``take()`` gives."""
+        line = bytes(self.held[:LINE_LENGTH])
+        octets = self._skipped + len(self.held)
+        self.held.clear()
+        self._searched = self._skipped = 0
+        return line, octets
+
+
+class Transcript:
+    """Records a connection. Give it to whatever runs the session, or call its methods yourself.
+
+    Args:
+        content: Show the content of messages, line by line. It is private, and there is much of it.
+        max_entries: Entries to keep; when there are more, the oldest are dropped.
+        sink: Called with each new entry, also those that are dropped later. What it raises comes out of the
+            method that made the entry. See :func:`log_to`.
+        clock: Gives the seconds since the epoch.
+
+    Attributes:
+        dropped: How many entries were dropped.
+    """
+
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_content",
+        "_doubt",
+        "_elided",
+        "_entries",
+        "_first",
+        "_left",
+        "_lmtp",
+        "_mode",
+        "_outstanding",
+        "_pieces",
+        "_recipients",
+        "_server",
+        "_sink",
+        "_tls",
+        "dropped",
+    )
+
+    # What the next octets of the client are. START: a command, or a PROXY header in front of it. WAITING:
+    # only the answer to the last command will tell. HANDSHAKE: no SMTP, and the same in the other direction.
+    # LOST: they cannot be followed any more.
+    _mode: Literal["START", "COMMAND", "WAITING", "RESPONSE", "DATA", "CHUNK", "HANDSHAKE", "LOST"]
+
+    def __init__(
+        self,
+        *,
+        content: bool = False,
+        max_entries: int = 10_000,
+        sink: Callable[[Entry], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._content = content
+        self._sink = sink
+        self._clock = clock
+        self._entries: deque[Entry] = deque(maxlen=max_entries)
+        self.dropped = 0
+        self._first: float | None = None  # the time of the first entry
+        self._pieces: set[int] = set()  # hashes of what a reply must not contain
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tls = False
+        self._doubt: Kind | None = None  # what may come now as if it were a command
+        self._outstanding = deque([_GREETING])
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget the dialogue, but not which replies are missing."""
+        self._client = _Lines(b"\r\n")
+        self._server = _Lines(b"\n")
+        self._mode = "START"
+        self._elided = 0  # octets that the next entry will count
+        self._left = 0  # octets of a chunk that are missing
+        self._lmtp = False
+        self._recipients = 0  # that were accepted in this transaction
+
+    # --- What happens on the connection -------------------------------------------------------------------
+
+    def client(self, data: bytes | bytearray | memoryview) -> None:
+        """Record octets the client has sent; behind TLS, as they were before encryption."""
+        self._client.held += data
+        self._read_client()
+
+    def server(self, data: bytes | bytearray | memoryview) -> None:
+        """Record octets the server has sent."""
+        self._server.held += data
+        while self._mode != "HANDSHAKE":
+            taken = self._server.take()
+            if taken is None:
+                return
+            self._reply(*taken)
+            self._read_client()
+        self._elided += self._server.take_all()[1]
+
+    def tls(self, description: str) -> None:
+        """From here on everything is under TLS: behind STARTTLS, or from the beginning.
+
+        Args:
+            description: What to say about it, such as ``"TLSv1.3 TLS_AES_256_GCM_SHA384"``.
+        """
+        self._flush()
+        if not self._not_greeted():  # with TLS from the beginning, the server has yet to greet
+            self._outstanding.clear()
+        self._forget()
+        self._tls = True
+        self.note(description)
+
+    def note(self, text: str) -> None:
+        """Record what is no octets: where we are connected to, a timeout, a lost connection."""
+        octets = text.encode("utf-8", "backslashreplace")
+        self._add(
+            "*", "note", 0, _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
+        )
+
+    def end(self) -> None:
+        """The connection has ended: record what it left unfinished. What follows belongs to another one."""
+        self._flush()
+        self._begin()
+        # Should it be the rest of this one after all, it had better not be taken for commands.
+        self._doubt = "auth"
+
+    # --- What was recorded --------------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries, oldest first."""
+        return tuple(self._entries)
+
+    def __str__(self) -> str:
+        """The entries as text, a line each; see the opening of this module."""
+        lines = [f"[{self.dropped} entries before these were dropped]"] if self.dropped else []
+        lines += map(format_entry, self._entries)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Transcript: {len(self._entries)} entries>"
+
+    def jsonl(self) -> str:
+        """The entries as JSON, an object a line, with the attributes of :class:`Entry` as names."""
+        return "".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries)
+
+    def _add(self, direction: Direction, kind: Kind, octets: int, text: str) -> None:
+        now = self._clock()
+        if self._first is None:
+            self._first = now
+        if len(self._entries) == self._entries.maxlen:
+            self.dropped += 1
+        entry = Entry(now, now - self._first, direction, self._tls, kind, octets, text)
+        self._entries.append(entry)
+        if self._sink is not None:
+            self._sink(entry)
+
+    # --- The client ---------------------------------------------------------------------------------------
+    #
+    # Whatever is done about a line is done before its entry is made: a sink that raises must not leave us
+    # unaware that AUTH is under way.
+
+    def _read_client(self) -> None:
+        while self._client.held:
+            if self._mode == "START":
+                # Its octets 13 and 14 are the version and the family, 15 and 16 the length of the rest.
+                header = self._client.held
+                if self._not_greeted() and header[:12] == _PROXY[: len(header)]:
+                    size = 16 + int.from_bytes(header[14:16], "big")
+                    if len(header) < 16 or len(header) < size:
+                        return
+                    del header[:size]
+                    self._elided = size
+                self._mode = "COMMAND"
+                self._add_elided("C", "command", "PROXY header")
+                continue
+            if self._mode == "WAITING":
+                if len(self._client.held) > _MOST_HELD:
+                    self._mode = "LOST"
+                    continue
+                return
+            if self._mode in ("HANDSHAKE", "LOST"):
+                self._elided += self._client.take_all()[1]
+                return
+            taken = self._client.take(self._left if self._mode == "CHUNK" else None)
+            if taken is None:
+                return
+            self._client_line(*taken)
+
+    def _not_greeted(self) -> bool:
+        return _GREETING in self._outstanding
+
+    def _client_line(self, line: bytes, octets: int) -> None:
+        match self._mode:
+            case "RESPONSE":
+                self._expect(b"AUTH")
+                self._add("C", "auth", octets, self._response(line))
+            case "DATA":
+                if line == b".":
+                    self._mode = "COMMAND"
+                    self._expect(_END_OF_CONTENT)
+                self._content_line(line, octets, line == b".")
+            case "CHUNK":
+                self._left -= octets
+                if not self._left:
+                    self._mode = "COMMAND"
+                    self._doubt_about("content")  # the client may have miscounted
+                self._content_line(line, octets, not self._left)
+            case _:
+                self._command(line, octets)
+
+    def _command(self, line: bytes, octets: int) -> None:
+        kind, shown = self._shown(line, octets)
+        verb = _verb_of(line)
+        if verb in _VERBS:
+            self._doubt = None
+        if verb == b"BDAT" and (match := _BDAT.fullmatch(line)):
+            # The octets follow whatever the answer will be (RFC 3030 2).
+            self._left = int(match[1])
+            if self._left:
+                self._mode = "CHUNK"
+            self._expect(_END_OF_CONTENT if match[2] else verb)
+        elif verb == b"BDAT":
+            self._doubt_about("content")
+            self._expect(verb)
+        elif verb != b"PROXY" or not self._not_greeted():  # version 1 of that header gets no reply either
+            self._lmtp = self._lmtp or verb == b"LHLO"
+            self._expect(verb if verb in _VERBS else b"")
+        self._add("C", kind, octets, shown)
+
+    def _doubt_about(self, kind: Kind) -> None:
+        if not (kind == "content" and self._content):
+            self._doubt = kind
+
+    def _expect(self, verb: bytes) -> None:
+        """A reply to ``verb`` will come."""
+        self._outstanding.append(verb)
+        if len(self._outstanding) > _MOST_OUTSTANDING:
+            self._mode = "LOST"
+        elif verb in _WAIT_FOR:
+            self._mode = "WAITING"
+
+    def _shown(self, line: bytes, octets: int) -> tuple[Kind, str]:
+        """What a command is, and how it may be shown."""
+        if auth := _AUTH.search(line):
+            end = auth.end()
+            if mechanism := _MECHANISM.match(line, end):
+                end = mechanism.end()
+            rest = line[end:]
+            self._remember(rest)
+            return "auth", f"{_text(line[:end])} {_MASK}" if rest.strip() else _text(line)
+        if self._doubt and _verb_of(line) not in _VERBS:
+            return self._doubt, self._response(line) if self._doubt == "auth" else _MASK
+        if burl := _BURL.match(line):
+            return "command", f"{_text(burl[0])} {_MASK}"
+        return "command", _text(line, octets)
+
+    def _response(self, line: bytes) -> str:
+        """A line within AUTH as it may be shown."""
+        if line == b"*":  # the client gives up (RFC 4954 4)
+            return "*"
+        self._remember(line)
+        return _MASK
+
+    def _remember(self, secret: bytes) -> None:
+        if len(self._pieces) > _MOST_PIECES:
+            self._pieces.clear()
+        self._pieces.update(_pieces_of(secret))
+
+    def _content_line(self, line: bytes, octets: int, last: bool) -> None:
+        if self._content:
+            self._add("C", "content", octets, _text(line, octets))
+            return
+        self._elided += octets
+        if last:
+            self._add_elided("C", "content", "content")
+
+    def _add_elided(self, direction: Direction, kind: Kind, what: str) -> None:
+        octets, self._elided = self._elided, 0
+        if octets:
+            self._add(direction, kind, octets, f"[{octets} octets of {what}]")
+
+    # --- The server ---------------------------------------------------------------------------------------
+
+    def _reply(self, line: bytes, octets: int) -> None:
+        line = line.removesuffix(b"\r")
+        shown = self._shown_reply(line, octets)
+        match = _REPLY.match(line)
+        if match and match[2] != b"-":
+            self._answer(int(match[1]))
+        self._add("S", "reply", octets, shown)
+
+    def _shown_reply(self, line: bytes, octets: int) -> str:
+        if (
+            self._mode == "LOST"
+            or (line.startswith(b"334") and line[4:] not in _PROMPTS)
+            or self._is_echo(line)
+        ):
+            match = _REPLY.match(line)
+            return _text(match[0] if match else b"") + _MASK
+        return _text(line, octets)
+
+    def _is_echo(self, octets: bytes) -> bool:
+        """Whether there is a secret in it, or a piece of one."""
+        known = self._pieces | self._held_pieces()
+        return bool(known) and not known.isdisjoint(_pieces_of(octets))
+
+    def _held_pieces(self) -> set[int]:
+        """Those of what the client has sent and nobody has looked at; the server may know more than we do."""
+        held = bytes(self._client.held[:LINE_LENGTH])
+        waiting = self._mode == "WAITING" and self._outstanding[-1] == b"AUTH"
+        if waiting or self._mode == "RESPONSE" or self._doubt == "auth":
+            return _pieces_of(held)
+        auth = _AUTH.search(held)
+        return _pieces_of(held[auth.end() :]) if auth else set()
+
+    def _answer(self, code: int) -> None:
+        """A whole reply has been seen: what does it answer, and what follows from that?"""
+        waiting = self._outstanding
+        meant = _ONLY_FOR.get(code)
+        if meant in waiting:
+            while waiting[0] != meant:
+                waiting.popleft()
+        # RFC 2033 4.3: one reply to the last chunk for each accepted recipient, so without any there is none.
+        while waiting and waiting[0] == _END_OF_CONTENT and self._lmtp and not self._recipients:
+            waiting.popleft()
+        if not waiting:
+            return  # nobody asked for it: 421, or nonsense
+        verb = waiting[0]
+        if verb == _END_OF_CONTENT and self._lmtp:
+            self._recipients -= 1
+            if self._recipients:
+                return
+        waiting.popleft()
+        if verb == b"RCPT" and code < 300:
+            self._recipients += 1
+        elif verb in (b"MAIL", _END_OF_CONTENT):
+            self._recipients = 0
+        if self._mode == "WAITING" and not waiting:  # it was this that we were waiting for
+            self._go_on(verb, code)
+
+    def _go_on(self, verb: bytes, code: int) -> None:
+        if verb == b"DATA" and code == 354:
+            self._mode = "DATA"
+        elif verb == b"AUTH" and code == 334:
+            self._mode = "RESPONSE"
+        elif verb == b"STARTTLS" and code == 220:
+            self._mode = "HANDSHAKE"
+        else:
+            self._mode = "COMMAND"
+            # The client may have sent its responses, or its content, without having waited for this.
+            if verb != b"STARTTLS":
+                self._doubt_about("auth" if verb == b"AUTH" else "content")
+
+    # --- The end ------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Record what is unfinished, by the rules for what is whole."""
+        line, octets = self._client.take_all()
+        match self._mode:
+            case "DATA" | "CHUNK":
+                if octets and self._content:
+                    self._add_unfinished("C", "content", octets, _text(line, octets))
+                else:
+                    self._elided += octets
+                    self._add_elided("C", "content", "unfinished content")
+            case "WAITING":
+                self._elided += octets
+                kind: Kind = "auth" if self._outstanding[-1] == b"AUTH" else "content"
+                self._add_elided("C", kind, "something that was sent ahead of the reply")
+            case "HANDSHAKE":
+                self._add_elided("*", "note", "TLS handshake")
+            case "LOST":
+                self._add_elided("C", "content", "something that could not be followed")
+            case "RESPONSE" if octets:
+                self._add_unfinished("C", "auth", octets, self._response(line))
+            case "START" | "COMMAND" if octets:
+                kind, shown = self._shown(line, octets)
+                self._add_unfinished("C", kind, octets, shown)
+        line, octets = self._server.take_all()
+        if octets:
+            self._add_unfinished("S", "reply", octets, self._shown_reply(line, octets))
+
+    def _add_unfinished(self, direction: Direction, kind: Kind, octets: int, text: str) -> None:
+        self._add(direction, kind, octets, f"{text} [unfinished]")
+
+
+def _text(line: bytes, octets: int = 0) -> str:
+    """A line as it may be shown, given how many octets it had with its end; it may have lost most of them."""
+    text = printable(line.decode("utf-8", "backslashreplace"))
+    return f"{text} [{octets} octets]" if octets > len(line) + 2 else text
+
+
+def _verb_of(line: bytes) -> bytes:
+    if _AUTH.search(line):
+        return b"AUTH"
+    words = line.split(None, 1)
+    return words[0].upper() if words else b""
+
+
+def _pieces_of(octets: bytes) -> set[int]:
+    """Hashes of all words and of all short pieces, by which a copy is recognized, whole or in part."""
+    lower = octets.strip().lower()
+    pieces = {lower[i : i + _PIECE] for i in range(len(lower) - _PIECE + 1)}
+    pieces.update(word.strip(_PUNCTUATION) for word in lower.split())
+    pieces.discard(b"")
+    return set(map(hash, pieces))
