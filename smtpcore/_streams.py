@@ -467,6 +467,17 @@ async def reach(
 class BaseListener(ABC, Generic[S]):
     """Accepts connections and runs a session for each.
 
+    An exception of a session is logged, and of no effect on the others.
+
+    Args:
+        host: A name or an address literal, of which every address is listened on; None is every interface.
+        port: 0 lets the system choose a free one.
+        serve_one: A coroutine function, called with the stream of each connection, which is closed after it.
+        max_connections: Sessions at a time; further connections wait until one ends.
+
+    Raises:
+        OSError: An address could not be resolved or bound; then none is.
+
     Attributes:
         addresses: (host, port) of each listening socket.
         streams: Those of the running sessions.
@@ -480,6 +491,7 @@ class BaseListener(ABC, Generic[S]):
         self.streams: set[S] = set()
         self._serve_one = serve_one
         self._slots = threading.Semaphore(max_connections)
+        self._aborting = False
 
     # -- for an adapter to supply, besides a start of _accept_all() for each of _sockets, beside each other --
     # -- to stop accepting it lets a wait raise something --
@@ -529,6 +541,7 @@ class BaseListener(ABC, Generic[S]):
                 self._start(stream)
             except BaseException:
                 self.streams.discard(stream)
+                stream.abort()
                 raise
         except BaseException:
             self._slots.release()
@@ -538,7 +551,8 @@ class BaseListener(ABC, Generic[S]):
         try:
             await self._serve_one(stream)
         except Exception:
-            logger.exception("a session with %s failed", stream.peername)
+            if not self._aborting:  # what sessions say of that is no news
+                logger.exception("a session with %s failed", stream.peername)
         finally:
             try:
                 await stream.close()
@@ -551,6 +565,7 @@ class BaseListener(ABC, Generic[S]):
             stream.stop()
 
     def _abort_sessions(self) -> None:
+        self._aborting = True
         for stream in list(self.streams):
             stream.abort()
 

@@ -85,6 +85,10 @@ async def open_stream(
     return await reach(found, deadline, time.monotonic, local_address, connect)
 
 
+class _Closing(Exception):
+    """Ends a thread that accepts."""
+
+
 class Listener(BaseListener[Stream]):
     """Runs every session in a thread of its own."""
 
@@ -120,11 +124,11 @@ class Listener(BaseListener[Stream]):
                 return sock.accept()[0]
             except BlockingIOError:
                 _wait(None, selectors.EVENT_READ, sock, self._woken)
-        raise SystemExit  # of this thread
+        raise _Closing
 
     async def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):
-            raise SystemExit  # of this thread
+            raise _Closing
 
     async def _stream(self, connection: socket.socket) -> Stream:
         return Stream(connection)
@@ -134,7 +138,11 @@ class Listener(BaseListener[Stream]):
 
 
 def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T) -> threading.Thread:
-    thread = threading.Thread(target=lambda: run(function(argument)), daemon=True)
+    def run_it() -> None:
+        with suppress(_Closing):
+            run(function(argument))
+
+    thread = threading.Thread(target=run_it, daemon=True)
     thread.start()
     return thread
 
