@@ -5,7 +5,8 @@
 business: Bcc. Whoever knows the envelope better gives it and the header is not asked. A field that cannot be
 read beyond doubt is refused, never guessed at: a guess is mail to a stranger. So ``=?utf-8?q?a=40b?=@c`` is a
 strange local-part and nothing else: encoded words mean something in names, and nothing in addresses (RFC 2047
-5). The parser of the standard library would decode them; it is handed the text with ``=?`` in disguise.
+5). The parser of the standard library would decode them; it is handed the text with ``=?`` in disguise. Where
+it has been at work already, because a field was set and not parsed, its result is refused.
 
 **What may change, and what may not.** A message is rendered depth first: each part from what it holds, its
 fields last, because only then it is known what they have to say. Changed is as little as possible:
@@ -328,6 +329,8 @@ def _groups(name: str, value: object) -> list[_Group]:
         except Exception as error:  # the parser has no error of its own: it is IndexError, ValueError, ...
             raise LocalProtocolError(f"the {name} field is no list of addresses") from error
     assert isinstance(header, AddressHeader)
+    if _is_doubtful(getattr(header, "_parse_tree", None)):
+        raise LocalProtocolError(f"the {name} field has encoded words or white space in an address")
     defects: Iterable[object] = getattr(header, "defects", ())
     for defect in defects:
         # The parser goes on at the next comma; whom it has left out nobody knows.
@@ -347,6 +350,24 @@ def _groups(name: str, value: object) -> list[_Group]:
         group_name = group.display_name
         found.append(_Group(None if group_name is None else words(_undisguise(group_name)), members))
     return found
+
+
+def _is_doubtful(token: object, *, in_address: bool = False) -> bool:
+    """Whether the library may have found an address that was not written there.
+
+    Of a field that was set as text, it decodes encoded words in addresses, and what was set is lost. In an
+    obsolete local-part (with white space around the dots) it even reads the decoded text again, as source:
+    what comes out may be any address. And it forgets white space in a domain, be it from any script.
+    """
+    kind = getattr(token, "token_type", None)
+    if in_address:
+        if kind in ("encoded-word", "obs-local-part"):
+            return True
+        if isinstance(token, str) and any(c.isspace() and c not in " \t" for c in token):
+            return True
+    in_address = in_address or kind == "addr-spec"
+    children: Iterable[object] = token if isinstance(token, list) else ()
+    return any(_is_doubtful(child, in_address=in_address) for child in children)
 
 
 def _undisguise(text: str) -> str:
@@ -563,7 +584,7 @@ def _render(
         children = [_render(child, form, frozen=frozen_below, bounded=True) for child in parts]
         body = _join(part, mime, children, frozen=frozen, bounded=bounded)
     elif mime.get_content_type() == "message/delivery-status":
-        # Groups of fields with empty lines between them (RFC 3464 2.1); to the library, messages without body.
+        # Groups of fields with empty lines between them (RFC 3464 2.1): messages, to the library.
         body = b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
     else:
         body = b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts[:1])
