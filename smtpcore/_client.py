@@ -1,0 +1,514 @@
+"""``ClientConnection``: commands in, octets out; octets of the server in, responses out.
+
+**The loop.** ::
+
+    connection.send(Mail(...)); connection.send(Rcpt(...))      as many as you like
+    write(connection.data_to_send())
+    connection.receive_data(read())                              b"" when the server has closed
+    while (event := connection.next_event()) is not None:
+        ...                                                      Response, NotSent, ConnectionClosed
+
+**Holding back.** ``send()`` only says what is wanted. Octets are released as the protocol allows: one command
+at a time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as
+the last (RFC 2920 3.1), and never more unanswered ones than ``Limits.outstanding_commands``, so that both sides
+cannot end up writing with nobody reading.
+
+**Two states.** The tables of ``_state`` are asked twice. ``send()`` asks them with the state that there will be
+if everything under way succeeds, since that is what a group is built on; every reply moves the real one on.
+When the last answer is in, both are the same, and a command that was held back and has lost its sense by then
+(RCPT after a refused MAIL, DATA without a recipient) is given back as ``NotSent`` instead of being sent.
+
+**Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). One that nobody has asked for
+means that the two sides no longer talk about the same thing, so it is fatal; the exceptions are 421, by which a
+server may take its leave at any time (RFC 5321 3.8), and a refusal while content is still on its way.
+
+**Content** is not held back but refused before 354, when it would have nowhere to go.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ._commands import format_command
+from ._content import LINE_LENGTH, ContentEncoder
+from ._errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from ._events import (
+    Auth,
+    Chunk,
+    Command,
+    Connect,
+    ConnectionClosed,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Event,
+    Helo,
+    Mail,
+    NotSent,
+    Quit,
+    Rcpt,
+    Response,
+    StartTls,
+)
+from ._extensions import NO_CAPABILITIES, Capabilities
+from ._limits import Limits, Timeouts, TlsInfo
+from ._replies import Reply, ReplyParser
+from ._state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
+from .sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
+
+_new = object.__new__
+
+# What a command leads to if it succeeds.
+_SUCCEEDS: Final = {kind: AFTER.get((kind, min(codes) // 100), {}) for kind, codes in SUCCESS.items()}
+# The first digit of the reply to a command that succeeds.
+_EXPECTED: Final = {kind: min(codes) // 100 for kind, codes in SUCCESS.items()}
+_CLOSED = ConnectionClosed()
+_DEFAULT_LIMITS = Limits()
+_DEFAULT_TIMEOUTS = Timeouts()
+
+_Answerable = Command | EndOfMessage | Connect
+
+
+class ClientConnection:
+    """One SMTP session, the client's side, without I/O.
+
+    Args:
+        limits: Sizes and counts.
+        timeouts: What ``timeout`` says.
+        tls: TLS that was active before the first octet of SMTP (RFC 8314 3.3), if it was.
+        max_line: Octets of a content line that are sent at most; None: any number, for servers that are known
+            to take more than RFC 5321 4.5.3.1.6 promises.
+
+    Attributes:
+        capabilities: What the server offered in its last reply to EHLO; empty before, after HELO, and after
+            STARTTLS.
+        tls: The facts of TLS, None in plaintext.
+        authenticated: An AUTH exchange has succeeded.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = _DEFAULT_LIMITS,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        tls: TlsInfo | None = None,
+        max_line: int | None = LINE_LENGTH,
+    ) -> None:
+        self.capabilities: Capabilities = NO_CAPABILITIES
+        self.tls = tls
+        self.authenticated = False
+        self._limits = limits
+        self._timeouts = timeouts
+        self._max_line = max_line
+        self._parser = ReplyParser(max_line=limits.reply_line, max_lines=limits.reply_lines)
+        self._at_eof = False
+        self._output: list[bytes] = []
+        self._outstanding: deque[_Answerable] = deque((Connect(),))
+        self._waiting: deque[tuple[Command, bytes]] = deque()
+        self._queue: deque[Event] = deque()
+        self._state = State.OPENING
+        self._projected = State.GREETED
+        self._outdated = False  # _projected is
+        self._pipelining = False
+        self._mail: Mail | None = None  # of the transaction that is being built
+        self._accepted = 0  # recipients of the transaction
+        self._encoder = ContentEncoder(max_line=max_line)
+        self._mechanism: ClientMechanism | None = None
+        self._held_response: bytes | None = None
+        self._challenges = 0
+        self._cancelled = False
+
+    # -- facts --
+
+    @property
+    def state(self) -> State:
+        """Where the session is, as far as replies have told. ``State.TLS``: it is time for the handshake."""
+        return self._state
+
+    @property
+    def outstanding(self) -> tuple[_Answerable, ...]:
+        """What was sent and has not been answered, oldest first; ``Connect`` stands for the greeting."""
+        return tuple(self._outstanding)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the server's next octets, or for it to take content (RFC 5321 4.5.3.2)."""
+        timeouts = self._timeouts
+        if not self._outstanding:
+            return timeouts.data_block if self._state is State.CONTENT else timeouts.command
+        oldest = self._outstanding[0]
+        if isinstance(oldest, Connect):
+            return timeouts.greeting
+        if isinstance(oldest, Data):
+            return timeouts.data_initiation
+        if isinstance(oldest, EndOfMessage):
+            return timeouts.data_termination
+        return timeouts.farewell if isinstance(oldest, Quit) else timeouts.command
+
+    # -- out --
+
+    def send(self, event: Command | Chunk | EndOfMessage) -> None:
+        """Send a command, a piece of content, or its end.
+
+        Raises:
+            LocalProtocolError: It cannot come now, the server has not offered what it needs, or the content
+                cannot be sent as it is. Nothing has changed.
+        """
+        kind = event.__class__
+        if isinstance(event, Command):
+            state = self._projection() if self._outdated else self._projected
+            if kind not in LEGAL[state]:
+                raise _illegal(kind, state)
+            if isinstance(event, Rcpt):
+                self._check_rcpt(event)
+            elif isinstance(event, Mail):
+                self._check_mail(event)
+                self._mail = event
+            elif kind is StartTls:
+                self._check_starttls()
+            elif kind is Auth:
+                raise LocalProtocolError("authenticate() begins an AUTH exchange")
+            self._dispatch(event, format_command(event), state)
+        elif isinstance(event, Chunk):
+            self._send_chunk(event.data)
+        else:
+            self._check_content()
+            self._output.append(self._encoder.finish())
+            self._outstanding.append(event)
+            self._projected = _SUCCEEDS[EndOfMessage][State.CONTENT]
+
+    def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
+        self._projected = _SUCCEEDS[command.__class__].get(state, state)
+        if self._waiting or not self._may_go():
+            self._waiting.append((command, octets))
+        else:
+            self._outstanding.append(command)
+            self._output.append(octets)
+
+    def _may_go(self) -> bool:
+        """Whether one more command may be sent now (RFC 2920 3.1)."""
+        outstanding = self._outstanding
+        return not outstanding or (
+            self._pipelining
+            and outstanding[-1].__class__ in PIPELINED
+            and len(outstanding) < self._limits.outstanding_commands
+        )
+
+    def _release(self) -> None:
+        """Let out what may go now."""
+        while self._waiting and self._may_go():
+            command, octets = self._waiting.popleft()
+            if self._outstanding or command.__class__ in LEGAL[self._state]:
+                self._outstanding.append(command)
+                self._output.append(octets)
+            else:
+                # Held back until everything before it was answered, it has no sense any more.
+                self._queue.append(NotSent(command))
+                self._outdated = True
+
+    def _projection(self) -> State:
+        """The state there will be if everything under way succeeds."""
+        if self._outdated:  # something has not succeeded, and all that comes behind it leads elsewhere
+            state = self._state
+            for command in (*self._outstanding, *(command for command, _ in self._waiting)):
+                state = _SUCCEEDS[command.__class__].get(state, state)
+            self._projected = state
+            self._outdated = False
+        return self._projected
+
+    def _send_chunk(self, data: bytes) -> None:
+        self._check_content()
+        if not self._accepted:
+            raise LocalProtocolError(
+                "no recipient was accepted: there is nobody to send content to (RFC 5321 3.3)"
+            )
+        if not data.isascii() and self._mail is not None and not self._mail.parameters.keys() & _EIGHT_BIT:
+            raise LocalProtocolError(
+                "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
+            )
+        self._output.append(self._encoder.encode(data))
+
+    def _check_content(self) -> None:
+        if self._state is not State.CONTENT or self._outstanding:
+            raise LocalProtocolError(
+                "content is sent after a reply of 354 to DATA, up to its end, and only then"
+            )
+
+    def _check_mail(self, mail: Mail) -> None:
+        if mail.parameters:
+            for keyword in mail.parameters:
+                if keyword not in self.capabilities.mail_parameters:
+                    raise _not_offered("MAIL", keyword)
+            if self.capabilities.too_big(mail.size or 0):
+                raise LocalProtocolError(
+                    f"a message of {mail.size} octets, where {self.capabilities.size} are taken (RFC 1870 7)"
+                )
+        if not (mail.is_ascii or mail.smtputf8):
+            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+
+    def _check_rcpt(self, rcpt: Rcpt) -> None:
+        for keyword in rcpt.parameters:
+            if keyword not in self.capabilities.rcpt_parameters:
+                raise _not_offered("RCPT", keyword)
+        if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
+            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+
+    def _check_starttls(self) -> None:
+        if self.tls is not None:
+            raise LocalProtocolError("TLS is active already (RFC 3207 4.2)")
+        if "STARTTLS" not in self.capabilities:
+            raise LocalProtocolError("the server does not offer STARTTLS (RFC 3207 4)")
+
+    def authenticate(self, mechanism: ClientMechanism, *, allow_cleartext: bool = False) -> None:
+        """Begin an AUTH exchange; its ``Response`` comes when it is over (RFC 4954 4).
+
+        Args:
+            mechanism: The mechanism with its credentials.
+            allow_cleartext: Show the password to everybody on the path, if there is no TLS.
+
+        Raises:
+            LocalProtocolError: It cannot come now, is not offered, or would give the password away.
+        """
+        state = self._projection()
+        if Auth not in LEGAL[state]:
+            raise _illegal(Auth, state)
+        if self.authenticated:
+            raise LocalProtocolError("the session is authenticated already (RFC 4954 4)")
+        if mechanism.name not in self.capabilities.mechanisms:
+            offered = ", ".join(self.capabilities.mechanisms) or "none"
+            raise LocalProtocolError(
+                f"the server does not offer the mechanism {mechanism.name}; it offers {offered}"
+            )
+        if mechanism.cleartext and self.tls is None and not allow_cleartext:
+            raise LocalProtocolError(f"{mechanism.name} without TLS shows the password (RFC 4954 4)")
+        initial = mechanism.initial_response()
+        command = Auth(mechanism.name, None if initial is None else encode_initial_response(initial))
+        octets = format_command(command)
+        self._held_response = None
+        if initial is not None and len(octets) > self._limits.command_line:
+            # RFC 4954 4: then it becomes the answer to an empty challenge.
+            self._held_response = initial
+            command = Auth(mechanism.name)
+            octets = format_command(command)
+        self._mechanism = mechanism
+        self._challenges = 0
+        self._cancelled = False
+        self._dispatch(command, octets, state)
+
+    def data_to_send(self) -> bytes:
+        """The octets to send now; each is given out once."""
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        return data
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """Say that the TLS handshake has succeeded: what was offered in plaintext is forgotten (RFC 3207 4.2).
+
+        Raises:
+            LocalProtocolError: It was not time for a handshake.
+        """
+        if self._state is not State.TLS:
+            raise LocalProtocolError("STARTTLS has not been accepted")
+        self._state = self._projected = HANDSHAKEN[self._state]
+        self.tls = info
+        self.authenticated = False
+        self._forget_capabilities()
+
+    def close(self) -> None:
+        """Give the session up without a word, as after a broken connection. Without QUIT this is rude."""
+        self._state = self._projected = State.CLOSED
+        self._waiting.clear()
+        self._parser.discard()
+
+    # -- in --
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what has arrived.
+
+        Args:
+            data: Octets; ``b""`` says that there will be no more.
+
+        Raises:
+            LocalProtocolError: These octets belong to the TLS handshake, or the session is over.
+        """
+        if not data:
+            self._at_eof = True
+        elif self._state is State.TLS:
+            raise LocalProtocolError("these octets are for the TLS handshake; call tls_started() after it")
+        elif self._state is State.CLOSED or self._at_eof:
+            raise LocalProtocolError("the session is over")
+        else:
+            self._parser.feed(data)
+
+    def next_event(self) -> Event | None:
+        """The next thing that has happened.
+
+        Returns:
+            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read.
+
+        Raises:
+            RemoteProtocolError: The server has broken the protocol. The session is over; QUIT is ready to be
+                sent if that makes sense.
+            ConnectionLost: The connection has ended with something unanswered.
+        """
+        if self._queue:
+            return self._queue.popleft()
+        while self._state is not State.CLOSED:
+            try:
+                reply = self._parser.next_reply()
+            except RemoteProtocolError:
+                self._abandon()
+                raise
+            if reply is None:
+                return self._end_of_input() if self._at_eof else None
+            if not self._outstanding:
+                return self._unexpected(reply)
+            if reply.code == 421:
+                return self._farewell(reply)
+            command = self._outstanding[0]
+            kind = command.__class__
+            severity = reply.code // 100
+            if severity >= 4:
+                self._failed(kind, reply)
+            elif severity == _EXPECTED[kind]:
+                self._succeeded(kind, reply)
+            elif kind is Auth:
+                self._answer_challenge(reply)
+                continue
+            else:
+                raise self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+            self._outstanding.popleft()
+            if self._waiting:
+                self._release()
+            response = _new(Response)
+            response.command = command
+            response.reply = reply
+            response._recipient = None
+            return response
+        return _CLOSED
+
+    def _failed(self, kind: type[Event], reply: Reply) -> None:
+        """Go where the tables lead after a refusal."""
+        self._state = after(kind, reply.code, self._state)
+        self._outdated = True
+        if kind is Auth:
+            self._mechanism = None
+
+    def _succeeded(self, kind: type[Event], reply: Reply) -> None:
+        """Go where the tables lead after success, and do what that means for what is remembered."""
+        self._state = _SUCCEEDS[kind].get(self._state, self._state)
+        if kind is Rcpt:
+            self._accepted += 1
+        elif kind is Mail:
+            self._accepted = 0
+        elif kind is Data:
+            self._encoder = ContentEncoder(max_line=self._max_line)
+        elif kind is Ehlo:
+            self.capabilities = Capabilities.parse(reply.lines[1:])
+            self._pipelining = "PIPELINING" in self.capabilities
+        elif kind is Helo:
+            self._forget_capabilities()
+        elif kind is Auth:
+            self._check_success(reply)
+        elif kind is Quit:
+            self.close()
+        elif kind is StartTls:
+            if reply.code != 220:
+                raise self._violation(f"STARTTLS was answered {reply.code}", reply)
+            if self._parser.discard():
+                raise self._violation(
+                    "octets arrived in plaintext behind the reply to STARTTLS (RFC 3207 4)", reply
+                )
+
+    def _forget_capabilities(self) -> None:
+        self.capabilities = NO_CAPABILITIES
+        self._pipelining = False
+
+    def _answer_challenge(self, reply: Reply) -> None:
+        mechanism = self._mechanism
+        if reply.code != 334 or mechanism is None or self._cancelled:
+            raise self._violation(f"AUTH was answered {reply}, which cannot be", reply)
+        self._state = after(Auth, reply.code, self._state)
+        self._challenges += 1
+        try:
+            if self._challenges > self._limits.challenges:
+                raise MechanismError("too many challenges")
+            challenge = decode_base64(reply.text.strip())
+            if self._held_response is not None:
+                response, self._held_response = self._held_response, None
+            else:
+                response = mechanism.respond(challenge)
+        except MechanismError:
+            self._cancelled = True  # RFC 4954 4: and now the server has to say 501
+            self._output.append(b"*\r\n")
+        else:
+            self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
+
+    def _check_success(self, reply: Reply) -> None:
+        mechanism, self._mechanism = self._mechanism, None
+        try:
+            if mechanism is None or self._cancelled:
+                raise MechanismError("the exchange had been cancelled")
+            mechanism.verify_success()
+        except MechanismError as error:
+            raise self._violation(
+                f"the server says that authentication succeeded, but {error}", reply
+            ) from None
+        self.authenticated = True
+
+    def _unexpected(self, reply: Reply) -> Event:
+        """A reply that answers nothing."""
+        if reply.code == 421 or (self._state is State.CONTENT and reply.severity >= 4):
+            # RFC 5321 3.8; and content can only be broken off by closing (RFC 5321 4.1.1.10).
+            self.close()
+            return Response(None, reply)
+        raise self._violation(f"the server said {reply}, which answers nothing", reply)
+
+    def _farewell(self, reply: Reply) -> Event:
+        """421 answers everything that is under way: none of it has been done (RFC 5321 3.8)."""
+        self._queue.extend(Response(command, reply) for command in self._outstanding)
+        self._outstanding.clear()
+        self._queue.extend(NotSent(command) for command, _ in self._waiting)
+        self.close()
+        return self._queue.popleft()
+
+    def _end_of_input(self) -> Event:
+        outstanding = self.outstanding
+        maybe_delivered = any(isinstance(one, EndOfMessage) for one in outstanding) and self._accepted > 0
+        in_content = self._state is State.CONTENT
+        lost = [command for command, _ in self._waiting]
+        self.close()
+        self._outstanding.clear()
+        # A server that closes instead of answering QUIT has understood it.
+        if (outstanding and not isinstance(outstanding[0], Quit)) or lost or in_content:
+            raise ConnectionLost(
+                "the server closed the connection without an answer",
+                outstanding=(*outstanding, *lost),
+                maybe_delivered=maybe_delivered,
+            )
+        return _CLOSED
+
+    def _violation(self, message: str, reply: Reply) -> RemoteProtocolError:
+        self._abandon()
+        return RemoteProtocolError(message, reply=reply)
+
+    def _abandon(self) -> None:
+        if self._state not in (State.CONTENT, State.TLS, State.AUTHENTICATING):
+            self._output.append(b"QUIT\r\n")
+        self.close()
+
+
+def _illegal(kind: type[Event], state: State) -> LocalProtocolError:
+    return LocalProtocolError(f"{kind.__name__} cannot come in the state {state.value!r} (RFC 5321 4.1.4)")
+
+
+def _not_offered(verb: str, keyword: str) -> LocalProtocolError:
+    return LocalProtocolError(f"the server has not offered what {keyword} of {verb} needs (RFC 5321 2.2.1)")
+
+
+# Parameters of MAIL that let content have octets above 127.
+_EIGHT_BIT = frozenset({"BODY", "SMTPUTF8"})
