@@ -317,7 +317,7 @@ def parse_forward_path(
 
 
 def _bracketed(text: str) -> str:
-    return text if text.startswith("<") and text.endswith(">") else f"<{text}>"
+    return text if text.startswith("<") else f"<{text}>"
 
 
 def _octets(text: str) -> bytes:
@@ -346,9 +346,7 @@ def _is_u_domain(domain: str) -> bool:
 def _is_u_label(label: str) -> bool:
     import unicodedata  # 1 MB of tables that only internationalised mail needs
 
-    if label.isascii() or IS_UTF8_LABEL.fullmatch(label) is None:
-        return False
-    if label[2:4] == "--" or len(a_label(label)) > 63:
+    if IS_UTF8_LABEL.fullmatch(label) is None or label[2:4] == "--" or len(a_label(label)) > 63:
         return False
     if unicodedata.normalize("NFC", label) != label or unicodedata.category(label[0]).startswith("M"):
         return False
