@@ -161,8 +161,7 @@ def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
     """
 
     def sink(entry: Entry) -> None:
-        if logger.isEnabledFor(level):
-            logger.log(level, "%s", format_entry(entry))
+        logger.log(level, "%s", format_entry(entry))
 
     return sink
 
@@ -316,8 +315,6 @@ class Transcript:
             description: What to say about it, such as ``"TLSv1.3 TLS_AES_256_GCM_SHA384"``.
         """
         self._flush()
-        if not self._not_greeted():  # with TLS from the beginning, the server has yet to greet
-            self._outstanding.clear()
         self._forget()
         self._tls = True
         self.note(description)
@@ -325,9 +322,8 @@ class Transcript:
     def note(self, text: str) -> None:
         """Record what is no octets: where we are connected to, a timeout, a lost connection."""
         octets = text.encode("utf-8", "backslashreplace")
-        self._add(
-            "*", "note", 0, _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
-        )
+        shown = _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
+        self._add("*", "note", 0, shown)
 
     def end(self) -> None:
         """The connection has ended: record what it left unfinished. What follows belongs to another one."""
@@ -379,7 +375,7 @@ class Transcript:
                 header = self._client.held
                 if self._not_greeted() and header[:12] == _PROXY[: len(header)]:
                     size = 16 + int.from_bytes(header[14:16], "big")
-                    if len(header) < 16 or len(header) < size:
+                    if len(header) < size:
                         return
                     del header[:size]
                     self._elided = size
@@ -514,8 +510,11 @@ class Transcript:
 
     def _is_echo(self, octets: bytes) -> bool:
         """Whether there is a secret in it, or a piece of one."""
-        known = self._pieces | self._held_pieces()
-        return bool(known) and not known.isdisjoint(_pieces_of(octets))
+        known = self._pieces, self._held_pieces()
+        if not any(known):
+            return False
+        pieces = _pieces_of(octets)
+        return not all(map(pieces.isdisjoint, known))
 
     def _held_pieces(self) -> set[int]:
         """Those of what the client has sent and nobody has looked at; the server may know more than we do."""
@@ -533,6 +532,8 @@ class Transcript:
         if meant in waiting:
             while waiting[0] != meant:
                 waiting.popleft()
+        elif code == 334:  # whatever it was, the server took it for AUTH
+            self._doubt = "auth"
         # RFC 2033 4.3: one reply to the last chunk for each accepted recipient, so without any there is none.
         while waiting and waiting[0] == _END_OF_CONTENT and self._lmtp and not self._recipients:
             waiting.popleft()
@@ -546,7 +547,7 @@ class Transcript:
         waiting.popleft()
         if verb == b"RCPT" and code < 300:
             self._recipients += 1
-        elif verb in (b"MAIL", _END_OF_CONTENT):
+        elif verb == b"MAIL":
             self._recipients = 0
         if self._mode == "WAITING" and not waiting:  # it was this that we were waiting for
             self._go_on(verb, code)

@@ -233,6 +233,11 @@ def test_a_reply_nobody_asked_for_is_shown() -> None:
     assert shown(recorded([GREETING, ("S", b"421 bye\r\n")])) == ["S: 220 mx.example", "S: 421 bye"]
 
 
+def test_a_235_finds_its_auth_when_a_reply_was_left_out() -> None:
+    dialogue: Dialogue = [GREETING, ("C", b"NOOP\r\nAUTH PLAIN x\r\nNOOP\r\n"), ("S", b"235 ok\r\n")]
+    assert shown(recorded(dialogue))[-2:] == ["S: 235 ok", "C: NOOP"]
+
+
 def test_a_354_finds_its_data_when_a_reply_was_left_out() -> None:
     dialogue: Dialogue = [GREETING, ("C", b"NOOP\r\nDATA\r\nquit\r\n.\r\n"), ("S", b"354 go\r\n")]
     assert shown(recorded(dialogue))[-1] == "C: [9 octets of content]"
@@ -247,19 +252,20 @@ LMTP: list[Said] = [
 
 @pytest.mark.parametrize(
     "content, go",
-    [(b"DATA\r\nx\r\n.\r\n", [("S", b"354 go\r\n")]), (b"BDAT 3 LAST\r\nx\r\n", [])],
-    ids=["DATA", "BDAT"],
+    [
+        (b"DATA\r\nx\r\n.\r\n", b"354 go\r\n"),
+        (b"BDAT 3 LAST\r\nx\r\n", b""),
+        (b"BDAT 3\r\nx\r\nBDAT 0 LAST\r\n", b"250 a chunk that is not the last\r\n"),
+    ],
+    ids=["DATA", "BDAT", "two BDAT"],
 )
-def test_over_lmtp_each_accepted_recipient_has_a_reply(content: bytes, go: list[Said]) -> None:
-    # Were the second reply taken for that to DATA, the content would be taken for commands.
-    more: Dialogue = [
+def test_over_lmtp_each_accepted_recipient_has_a_reply(content: bytes, go: bytes) -> None:
+    dialogue: Dialogue = [
         *LMTP,
-        ("C", content),
-        *go,
-        ("C", b"DATA\r\nquit\r\n.\r\n"),
-        ("S", b"250 ok\r\n452 full\r\n354 go\r\n"),
+        ("C", content + b"DATA\r\nquit\r\n"),
+        ("S", go + b"250 ok\r\n452 full\r\n503 no\r\n"),
     ]
-    assert shown(recorded(more))[-3:] == ["S: 452 full", "S: 354 go", "C: [9 octets of content]"]
+    assert shown(recorded(dialogue))[-3:] == ["S: 452 full", "S: 503 no", "C: quit"]
 
 
 def test_over_lmtp_a_last_chunk_without_recipients_has_no_reply() -> None:
@@ -271,13 +277,14 @@ def test_over_lmtp_a_last_chunk_without_recipients_has_no_reply() -> None:
     assert shown(recorded(dialogue))[-2:] == ["S: 503 no", "C: quit"]
 
 
-def test_over_smtp_content_has_one_reply_whatever_the_recipients() -> None:
+@pytest.mark.parametrize("recipients", [0, 1, 2])
+def test_over_smtp_content_has_one_reply_whatever_the_recipients(recipients: int) -> None:
     dialogue: Dialogue = [
         GREETING,
-        ("C", b"MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nRCPT TO:<b@b>\r\nBDAT 0 LAST\r\nDATA\r\nquit\r\n"),
-        ("S", b"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n503 no\r\n"),
+        ("C", b"MAIL FROM:<>\r\n" + b"RCPT TO:<a@b>\r\n" * recipients + b"BDAT 0 LAST\r\nDATA\r\nquit\r\n"),
+        ("S", b"250 ok\r\n" + b"250 ok\r\n" * recipients + b"250 done\r\n503 no\r\n"),
     ]
-    assert shown(recorded(dialogue))[-2:] == ["S: 503 no", "C: quit"]
+    assert shown(recorded(dialogue))[-3:] == ["S: 250 done", "S: 503 no", "C: quit"]
 
 
 def test_the_recipients_of_one_transaction_do_not_count_in_the_next() -> None:
@@ -291,20 +298,30 @@ def test_the_recipients_of_one_transaction_do_not_count_in_the_next() -> None:
 
 def test_a_proxy_header_of_version_1_has_no_reply() -> None:
     proxy = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n"
-    transcript = recorded([("C", proxy), GREETING, ("C", b"DATA\r\nquit\r\n.\r\n"), ("S", b"354 go\r\n")])
+    dialogue: Dialogue = [("C", proxy), GREETING, ("C", b"DATA\r\nquit\r\n"), ("S", b"503 no\r\n")]
+    transcript = recorded(dialogue)
     assert shown(transcript)[0] == "C: " + proxy.decode().strip()
-    assert shown(transcript)[-1] == "C: [9 octets of content]"
+    assert shown(transcript)[-2:] == ["S: 503 no", "C: quit"]
+
+
+def test_later_that_header_is_a_command_like_any_other() -> None:
+    dialogue: Dialogue = [
+        GREETING,
+        ("C", b"PROXY UNKNOWN\r\nDATA\r\nquit\r\n"),
+        ("S", b"500 what\r\n503 no\r\n"),
+    ]
+    assert shown(recorded(dialogue))[-3:] == ["S: 500 what", "S: 503 no", "C: quit"]
 
 
 def test_a_proxy_header_of_version_2_is_elided_and_has_no_reply() -> None:
     proxy = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + b"\r\n" * 6
-    transcript = recorded([("C", proxy), GREETING, ("C", b"DATA\r\nquit\r\n.\r\n"), ("S", b"354 go\r\n")])
+    transcript = recorded([("C", proxy), GREETING, ("C", b"DATA\r\nquit\r\n"), ("S", b"503 no\r\n")])
     assert shown(transcript) == [
         "C: [28 octets of PROXY header]",
         "S: 220 mx.example",
         "C: DATA",
-        "S: 354 go",
-        "C: [9 octets of content]",
+        "S: 503 no",
+        "C: quit",
     ]
 
 
@@ -369,8 +386,8 @@ def test_behind_a_refused_starttls_come_commands() -> None:
 def test_with_tls_from_the_beginning_the_server_greets_under_tls() -> None:
     transcript = timeless()
     transcript.tls("TLSv1.3")
-    feed(transcript, [GREETING, ("C", b"DATA\r\nquit\r\n.\r\n"), ("S", b"354 go\r\n")])
-    assert shown(transcript)[-3:] == ["C* DATA", "S* 354 go", "C* [9 octets of content]"]
+    feed(transcript, [GREETING, ("C", b"DATA\r\nquit\r\n"), ("S", b"503 no\r\n")])
+    assert shown(transcript)[-3:] == ["C* DATA", "S* 503 no", "C* quit"]
 
 
 # --- Secrets ----------------------------------------------------------------------------------------------
@@ -547,7 +564,9 @@ def test_a_mechanism_without_a_response_hides_nothing() -> None:
     assert [entry.text for entry in recorded(dialogue).entries[1:]] == ["AUTH EXTERNAL ", "504 EXTERNAL what"]
 
 
-@pytest.mark.parametrize("echo", [SECRET, SECRET.lower(), SECRET[:6], SECRET[3:15], b'"' + SECRET + b'"'])
+@pytest.mark.parametrize(
+    "echo", [SECRET, SECRET.lower(), SECRET[:6], SECRET[3:15], b"x" + SECRET[:6], b'"' + SECRET + b'"']
+)
 def test_a_server_that_repeats_a_secret_is_not_quoted(echo: bytes) -> None:
     dialogue: Dialogue = [
         GREETING,
@@ -562,6 +581,11 @@ def test_a_server_that_repeats_a_secret_is_not_quoted(echo: bytes) -> None:
 def test_a_short_secret_is_recognized_as_a_word(reply: bytes) -> None:
     dialogue: Dialogue = [GREETING, ("C", b"AUTH PLAIN c2U=\r\n"), ("S", reply + b"\r\n501 sic2U\r\n")]
     assert shown(recorded(dialogue))[-2:] == ["S: 501 ***", "S: 501 sic2U"]
+
+
+def test_the_empty_response_is_no_secret_that_a_reply_could_repeat() -> None:
+    dialogue: Dialogue = [GREETING, ("C", b"AUTH EXTERNAL =\r\n"), ("S", b"235 = - ok\r\n")]
+    assert shown(recorded(dialogue))[-2:] == ["C: AUTH EXTERNAL ***", "S: 235 = - ok"]
 
 
 def test_a_note_does_not_quote_a_secret() -> None:
@@ -582,6 +606,18 @@ def test_a_reply_that_was_left_out_does_not_uncover_a_secret() -> None:
     ]
     without_secrets(dialogue)
     assert shown(recorded(dialogue))[-3:] == ["C: ***", "S: 235 ok", "C: QUIT"]
+
+
+def test_behind_a_challenge_nobody_asked_for_no_response_shows() -> None:
+    dialogue: Dialogue = [
+        GREETING,
+        ("C", b"XAUTH LOGIN\r\n"),
+        ("S", b"334 VXNlcm5hbWU6\r\n"),
+        ("C", SECRET + b"\r\n"),
+        ("S", b"235 ok\r\n"),
+    ]
+    without_secrets(dialogue)
+    assert shown(recorded(dialogue))[-2:] == ["C: ***", "S: 235 ok"]
 
 
 def test_nothing_is_shown_as_a_command_when_octets_come_behind_the_end() -> None:
@@ -728,7 +764,7 @@ def test_what_a_terminal_might_obey_is_written_out() -> None:
 
 def test_notes_are_written_out_too() -> None:
     transcript = timeless()
-    transcript.note("lost\r\n\x1b[2J\udc80" + "x" * LINE_LENGTH)
+    transcript.note("lost\r\n\x1b[2J\udc80" + "x" * 3 * LINE_LENGTH)
     (text,) = shown(transcript)
     assert text.startswith("-- lost\\x0d\\x0a\\x1b[2J\\udc80xxx")
     assert len(text) < LINE_LENGTH + 100
@@ -835,6 +871,7 @@ def test_the_oldest_entries_are_dropped_and_counted() -> None:
     "dialogue, expected",
     [
         ([], []),
+        ([("C", b"\r")], ["C: \\x0d [unfinished]"]),
         ([("C", b"EHL")], ["C: EHL [unfinished]"]),
         ([GREETING, ("C", b"MAIL F")], ["C: MAIL F [unfinished]"]),
         ([GREETING, ("S", b"421 by")], ["S: 421 by [unfinished]"]),
@@ -884,6 +921,14 @@ def test_what_is_unfinished_is_shown_at_the_end(dialogue: Dialogue, expected: li
 def test_unfinished_content_is_shown_when_asked_for() -> None:
     transcript = recorded([GREETING, ("C", b"BDAT 9\r\na\r\nb")], end=True, content=True)
     assert shown(transcript)[-2:] == ["C: a", "C: b [unfinished]"]
+    transcript = recorded([GREETING, ("C", b"BDAT 9\r\na\r\n")], end=True, content=True)
+    assert shown(transcript)[-1] == "C: a"
+
+
+def test_what_was_sent_ahead_is_of_the_kind_it_was_sent_for() -> None:
+    for line, kind in ((b"AUTH LOGIN", "auth"), (b"DATA", "content")):
+        transcript = recorded([GREETING, ("C", line + b"\r\nabc")], end=True)
+        assert kinds(transcript)[-1] == kind
 
 
 def test_another_connection_may_follow() -> None:
