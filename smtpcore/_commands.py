@@ -62,7 +62,7 @@ _new = object.__new__
 _DATA, _RSET, _QUIT, _STARTTLS, _NOOP = Data(), Rset(), Quit(), StartTls(), Noop()
 
 _BLANKS = " \t"
-_AUTH_ARGUMENTS = re.compile(r"([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
+_AUTH_ARGUMENTS = re.compile(r" +([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
 _VERB = re.compile(r"[A-Za-z]++")
 
 UNKNOWN = Reply(500, "5.5.2", "command not recognized")

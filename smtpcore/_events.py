@@ -50,8 +50,9 @@ class Event:
         )
 
     def __repr__(self) -> str:
-        fields = ((name, getattr(self, name)) for name in self.__match_args__ if name not in self._hidden)
-        return f"{self.__class__.__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+        shown = ((name, getattr(self, name)) for name in self.__match_args__ if name not in self._hidden)
+        fields = [f"{name}={value!r}" for name, value in shown if value is not None and value != {}]
+        return f"{self.__class__.__name__}({', '.join(fields)})"
 
 
 # --- Commands: RFC 5321 4.1.1 -----------------------------------------------------------------------------
