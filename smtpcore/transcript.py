@@ -38,7 +38,7 @@ The order in which the octets of the two directions are handed over matters, how
   refuse AUTH while the client has already sent the rest, which then arrives as commands. So behind AUTH
   nothing is shown that does not begin with a known verb. Servers also echo what they do not understand: the
   text of a reply with a piece of a secret in it is ``***``. (To know a piece again, hashes are kept and
-  never the octets.)
+  never the octets; what a server has decoded first is not known again.)
 * *Content*, unless asked for: one entry tells how much of it there was.
 * *The handshake of TLS*, should its octets pass by.
 * *Anything a terminal might obey*, which is written out: ``\\x1b``.
@@ -46,7 +46,8 @@ The order in which the octets of the two directions are handed over matters, how
 When in doubt, it shows less. A client that cannot be followed (it sends a megabyte ahead of an answer) is
 not shown any further. What is unfinished when the connection ends is shown by the same rules.
 
-A line ends in CRLF for a client (RFC 5321 2.3.8). Servers that end theirs in a bare LF are understood.
+A line ends in CRLF for a client (RFC 5321 2.3.8): of one that sends bare LFs, only the replies show until
+the end. Servers that end their lines in a bare LF are understood.
 """
 
 from __future__ import annotations
