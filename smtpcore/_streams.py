@@ -340,6 +340,7 @@ class SocketStream(BaseStream):
 
     async def _receive(self, deadline: float | None) -> bytes:
         while True:
+            self._check()
             try:
                 return self._socket.recv(READ_SIZE)
             except BlockingIOError:
@@ -349,7 +350,6 @@ class SocketStream(BaseStream):
             self._check()
             await self._ready(deadline)
             self._napping = False
-            self._check()
 
     async def _send(self, data: bytes, deadline: float | None) -> None:
         rest = memoryview(data)
