@@ -908,7 +908,7 @@ def count_received(content: bytes) -> int:
 
 def _hello_name(text: str, form: _Form) -> str:
     """What a client calls itself; of a spelling that only a lenient server takes, what has a meaning."""
-    if text.isascii() and is_hello_argument(text, lenient=True):
+    if is_hello_argument(text, lenient=True):
         return text.partition(" ")[0]
     return _domain(text, form)
 

@@ -237,6 +237,8 @@ def test_encoded_words_are_decoded_in_names_and_never_in_addresses() -> None:
         "=?utf-8?q?x?=",
         "\u65e5\u672c\u8a9e" * 20,
         "x" * 250,
+        "x" * 2000,
+        "bell\x07inside",
     ],
 )
 def test_names_of_all_kinds_are_written_so_that_they_are_read_again(name: str) -> None:
@@ -251,6 +253,11 @@ def test_names_of_all_kinds_are_written_so_that_they_are_read_again(name: str) -
         read = words_decoded(parseaddr(written)[0])
         # In a field that is source, what looks like an encoded word is one.
         assert read == (words_decoded(name) if value is None else name)
+
+
+def test_a_name_in_ascii_is_quoted_not_encoded() -> None:
+    message = new_message(To=[Address("Last, First", "a", "x"), Address("First Last", "b", "x")])
+    assert b'To: "Last, First" <a@x>, First Last <b@x>\r\n' in prepare(message).content
 
 
 @pytest.mark.parametrize(
@@ -358,6 +365,19 @@ def test_a_domain_alone_goes_out_in_a_labels() -> None:
     assert b"To: u@xn--bcher-kva.example, v@xn--strae-oqa.mail.example\r\n" in message.content
 
 
+def test_with_smtputf8_what_could_not_be_read_again_is_encoded_all_the_same() -> None:
+    for subject in (
+        " \u00e4 ",
+        "\u00e4\x07",
+        "\u00e4\u202e",
+        "\u00e4 =?utf-8?q?=3D=3Futf-8=3Fq=3Fthis=3F=3D?=",
+    ):
+        message = new_message(Subject=subject)
+        prepared = prepare(message, sender="\u00fc@x")
+        assert str(again(prepared)["Subject"]) == str(message["Subject"])
+        assert next(line for line in header_of(prepared) if line.startswith(b"Subject")).isascii()
+
+
 def test_a_domain_that_is_too_long_in_a_labels_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="too long in ASCII"):
         prepare(new_message(), sender="u@" + "\u00fc." * 40 + "example")
@@ -422,6 +442,7 @@ def test_a_subject_that_is_set_is_folded_encoded_and_read_again() -> None:
         "\u00fcber alles " * 30 + "end",
         "\U0001f600" * 50,
         "ASCII that looks like =?utf-8?q?this?=",
+        "=?utf-8?q?=3D=3Futf-8=3Fq=3Fthis=3F=3D?=",
         "tab\tinside",
         " leading and trailing ",
     ):
@@ -566,7 +587,8 @@ def test_nul_is_encoded_where_that_can_be() -> None:
 
 @pytest.mark.parametrize("encoding", ["binary", "8bit", "quoted-printable"])
 @pytest.mark.parametrize(
-    "octets", [b"a\nb", b"\r", b"a\r\n\n", b"", b"plain", b"\xff\xfe", bytes(range(256)), b"x" * 1200]
+    "octets",
+    [b"a\nb", b"\r", b"a\r\n\n", b"", b"plain", b"\xff\xfe", bytes(range(256)), b"x" * 1200, b"a\0b"],
 )
 @pytest.mark.parametrize("eight_bit", [True, False])
 def test_attachments_arrive_octet_for_octet(encoding: str, octets: bytes, eight_bit: bool) -> None:
@@ -587,6 +609,8 @@ def test_base64_is_not_touched() -> None:
 
 
 def test_base64_that_is_none_stays_what_it_is() -> None:
+    octets = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nA\r\n"
+    assert to_nobody(parsed(octets)).content == octets
     octets = (
         b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"A" * 1001 + b"\r\n"
     )
@@ -669,6 +693,16 @@ def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_
     )
     prepared = prepare(parsed(octets.replace(b"\r\n", line_end), modern=modern))
     assert signed_octets(prepared.content) == signed_octets(octets)
+    assert not prepared.smtputf8
+
+
+def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
+    octets = (SIGNED % b"text").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
+    octets = octets.replace(b"boundary=in", b'boundary="in*"').replace(
+        b"--in", b"pre\xc3\xa4mble\r\n--in*", 1
+    )
+    octets = octets.replace(b"--in--", b"--in*--")
+    assert signed_octets(prepare(parsed(octets)).content) == signed_octets(octets)
 
 
 def test_eight_bits_in_what_is_signed_need_8bitmime() -> None:
@@ -903,6 +937,7 @@ def test_the_with_keyword() -> None:
         assert made == keywords
         assert all(f"with {keyword};" in received(with_protocol=keyword) for keyword in keywords)
         assert with_keyword(esmtp=False, tls=tls, auth=auth) == "SMTP"
+    assert with_keyword(esmtp=False, lmtp=True) == "LMTP"
     assert "with SMTP;" in received(with_protocol="SMTP")
 
 
