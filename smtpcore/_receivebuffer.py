@@ -80,7 +80,8 @@ class ReceiveBuffer:
 
     def take(self) -> bytes:
         """Use everything there is, and give it back."""
-        data = self.data[self.start :] + self._rest
+        self.join()
+        data = self.data[self.start :]
         self.clear()
         return data
 
@@ -100,9 +101,11 @@ class ReceiveBuffer:
     def join(self) -> None:
         """Bring everything that has arrived into ``data``."""
         if self._rest:
-            data = self.take()
-            self.data = data
+            self.data = self.data[self.start :] + self._rest
             self.text = None
+            self.start = 0
+            self._rest.clear()
+            self._searched = 0
 
     def find_line(self, limit: int) -> int:
         """Look for the CRLF of the line at ``start``.
@@ -125,13 +128,13 @@ class ReceiveBuffer:
             if end >= 0:
                 self.join()
             else:
-                self._searched = len(self._rest) - self._rest.endswith(b"\r")
                 if len(self._rest) >= limit and not self.too_long:
                     self.too_long = bytes(self._rest[:HEAD])
                 if self.too_long:
-                    # Only a CR that the LF may follow matters now.
-                    del self._rest[: self._searched]
-                    self._searched = 0
+                    # The last octet may be the CR that the LF follows. It stays in any case, lest what comes
+                    # next be taken for the beginning of a line.
+                    del self._rest[:-1]
+                self._searched = len(self._rest) - self._rest.endswith(b"\r")
         if end + 2 - self.start > limit and not self.too_long:
             self.too_long = self.data[self.start : self.start + HEAD]
         return end
