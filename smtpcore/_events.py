@@ -46,7 +46,7 @@ class Event:
     def __hash__(self) -> int:
         values = (getattr(self, name) for name in self.__match_args__)
         return hash(
-            (self.__class__, *(tuple(one.items()) if isinstance(one, Mapping) else one for one in values))
+            (self.__class__, *(frozenset(one.items()) if isinstance(one, Mapping) else one for one in values))
         )
 
     def __repr__(self) -> str:
@@ -251,12 +251,14 @@ class StartTls(Command):
 class _WithText(Command):
     __slots__ = ("argument",)
     __match_args__ = ("argument",)
-    _required: ClassVar[bool] = False
+    # So it is needed, and may be UTF-8 (RFC 6531 3.7.4).
+    _names_mailbox: ClassVar[bool] = False
 
     argument: str
 
     def __init__(self, argument: str = "") -> None:
-        if PRINTABLE.fullmatch(argument) is None or (self._required and not argument.strip()):
+        permitted = argument.strip() if self._names_mailbox else argument.isascii()
+        if not permitted or PRINTABLE.fullmatch(argument) is None:
             raise LocalProtocolError(f"{self.verb} takes one line of printable text, not {argument!r}")
         self.argument = argument
 
@@ -270,7 +272,7 @@ class Vrfy(_WithText):
 
     __slots__ = ()
     verb = "VRFY"
-    _required = True
+    _names_mailbox = True
 
 
 class Expn(_WithText):
@@ -282,7 +284,7 @@ class Expn(_WithText):
 
     __slots__ = ()
     verb = "EXPN"
-    _required = True
+    _names_mailbox = True
 
 
 class Help(_WithText):
