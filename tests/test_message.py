@@ -7,7 +7,7 @@ import email
 import email.policy
 import re
 from collections.abc import Sequence
-from email.header import decode_header, make_header
+from email.header import Header, decode_header, make_header
 from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.message import Message as OldMessage
@@ -570,6 +570,29 @@ def test_text_that_says_nothing_about_itself_is_labelled_when_it_is_not_ascii() 
     assert b"charset=unknown-8bit" in to_nobody(parsed(b"\n\xff\n", modern=False)).content
 
 
+def test_a_mime_version_stands_in_the_message_only_and_once() -> None:
+    octets = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\xc3\xa4\n--b--\n"
+    assert to_nobody(parsed(octets)).content.count(b"MIME-Version") == 1
+    assert to_nobody(parsed(b"MIME-Version: 1.0\n\n\xc3\xa4\n")).content.count(b"MIME-Version") == 1
+
+
+def test_nothing_is_binary_any_more() -> None:
+    message = new_message()
+    message.add_attachment(b"plain", "application", "octet-stream", cte="binary")
+    content = prepare(message).content
+    assert b"binary" not in content
+    assert b"\r\n\r\nplain\r\n--" in content
+
+
+def test_a_header_object_of_the_older_interface_is_a_value() -> None:
+    prepared = prepare(old_message(Subject=Header("Gr\u00fc\u00dfe", "iso-8859-1")))
+    assert str(again(prepared)["Subject"]) == "Gr\u00fc\u00dfe"
+
+
+def test_a_word_that_fits_no_line_stays_on_the_first() -> None:
+    assert b"Subject: " + b"x" * 900 in header_of(to_nobody(new_message(Subject="x" * 900)))
+
+
 def test_long_lines_are_encoded_where_that_can_be() -> None:
     for line in ("x" * 999, "\u00fc" + "x" * 997):
         prepared = to_nobody(parsed(b"Content-Type: text/plain; charset=utf-8\n\n" + line.encode() + b"\n"))
@@ -716,7 +739,10 @@ def test_eight_bits_in_what_is_signed_need_8bitmime() -> None:
 
 @pytest.mark.parametrize(
     ("inside", "problem"),
-    [(b"x" * 999, "line 16 of the content is longer than 998"), (b"a\0b", "has a NUL in it")],
+    [
+        (b"x" * 998 + b"\r\n" + b"x" * 999, "line 17 of the content is longer than 998"),
+        (b"a\0b", "has a NUL in it"),
+    ],
 )
 def test_what_is_signed_and_cannot_go_out_is_refused(inside: bytes, problem: str) -> None:
     assert problem in refused(parsed(SIGNED % inside))
@@ -773,6 +799,8 @@ def test_a_boundary_is_made_where_there_is_none_or_no_good_one() -> None:
         assert re.fullmatch("=_[0-9a-f]{40}", again(prepared).get_boundary() or "")
     message.set_param("boundary", "good")
     assert again(to_nobody(message)).get_boundary() == "good"
+    message.preamble = "--good"
+    assert again(to_nobody(message)).get_boundary() != "good"
 
 
 def test_a_multipart_without_parts_gets_an_empty_one() -> None:
