@@ -677,11 +677,12 @@ class ServerConnection:
 
     def _success(self, event: Event, text: str | None) -> Reply:
         kind = event.__class__
-        if kind is Help and text is None:
+        if kind is Help:
             verbs = "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP".split()
             verbs += [verb for verb in ("EXPN", "STARTTLS", "AUTH") if verb in self._capabilities]
-            return Reply(214, "2.0.0", f"commands: {' '.join(verbs)}")
-        default = _SUCCESS[kind]
+            default = Reply(214, "2.0.0", f"commands: {' '.join(verbs)}")
+        else:
+            default = _SUCCESS[kind]
         return default if text is None else Reply.sanitized(default.code, default.status, text)
 
     def _answer(self, event: Event, reply: Reply) -> None:
