@@ -14,8 +14,9 @@ another does the other. TLS 1.3 allows that: what it wants to say of its own acc
 update, has time until the next octets are written (RFC 8446 4.6.3). The renegotiation of TLS 1.2 does not
 work so, and is not supported.
 
-A call that fails, times out or is cancelled leaves two sides out of step. There is no way back from that:
-the connection is broken at once, and later calls raise rather than misunderstand.
+A call that fails or is cancelled, or a write that times out, leaves two sides out of step. There is no way
+back from that: the connection is broken at once, and later calls raise rather than misunderstand. Only a read
+that times out has taken nothing, and a server can still say why it closes.
 
 A server that stops wants to tell its clients. Who reads with ``idle`` set agrees to be woken: the read gives
 ``b""``, ``stopping`` says why, and the stream can still be written.
@@ -99,7 +100,7 @@ class _Tls:
         rest = memoryview(data)
         with self._lock:
             while rest:
-                rest = rest[self._object.write(rest) :]  # takes one record at a time
+                rest = rest[self._object.write(rest) :]  # it may take less than all
             return self._outgoing.read()
 
     def decrypt(self) -> bytes | None:
@@ -140,6 +141,7 @@ class BaseStream(ABC):
         tls: The facts of TLS, None in plaintext.
         idle: Set by whoever uses the stream: a read may be cut short when the server stops.
         stopping: The server stops. A read that is idle then gives ``b""``; writing is still possible.
+        first_octets: What the other side said first in a TLS handshake: no TLS, sometimes, but SMTP or HTTP.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -148,6 +150,7 @@ class BaseStream(ABC):
         self.tls: TlsInfo | None = None
         self.idle = False
         self.stopping = False
+        self.first_octets = b""
         self._now = now
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._broken = False
@@ -188,7 +191,8 @@ class BaseStream(ABC):
             ``b""`` at the end, which a TLS peer need not have announced; or when ``stopping``.
 
         Raises:
-            TimeoutError, OSError: And the stream is broken.
+            TimeoutError: Nothing has come. Nothing is lost either: the stream can still be used.
+            OSError: And the stream is broken.
             RuntimeError: Somebody else is reading.
         """
         self._enter(self._reading)
@@ -206,6 +210,8 @@ class BaseStream(ABC):
             return data
         except Stopped:
             return b""
+        except TimeoutError:
+            raise
         except BaseException:
             self.abort()
             raise
@@ -319,7 +325,9 @@ class BaseStream(ABC):
                 raise
             await self._send(channel.output(), deadline)
             if not done:
-                channel.feed(await self._receive(deadline))
+                data = await self._receive(deadline)
+                self.first_octets = self.first_octets or data[:64]
+                channel.feed(data)
 
 
 class SocketStream(BaseStream):
