@@ -79,9 +79,9 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
         """
         keywords: list[tuple[str, Sequence[str]]] = []
         for line in lines:
+            if line[:5].upper() == "AUTH=":
+                line = f"AUTH {line[5:]}"
             keyword, *parameters = line.split() or [""]
-            if keyword[:5].upper() == "AUTH=":
-                keyword, parameters = "AUTH", [keyword[5:], *parameters]
             if EHLO_KEYWORD.fullmatch(keyword):
                 keywords.append((keyword, parameters))
         return cls(keywords)

@@ -117,8 +117,9 @@ def _parse_auth(value: str | None) -> ParameterValue:
 
 
 def _format_auth(value: ParameterValue) -> str:
-    if not isinstance(value, ReversePath):
-        raise LocalProtocolError("AUTH is a ReversePath (RFC 4954 5)")
+    # xtext cannot hold anything but ASCII, and nothing else is defined for SMTPUTF8.
+    if not (isinstance(value, ReversePath) and value.is_ascii):
+        raise LocalProtocolError("AUTH is a ReversePath of ASCII (RFC 4954 5)")
     return encode_xtext(str(value)) or "<>"
 
 
@@ -140,7 +141,7 @@ def parse_parameters(
     """Read what stands behind a path.
 
     Args:
-        text: ``" SIZE=1000 BODY=8BITMIME"``, blanks and all.
+        text: ``" SIZE=1000 BODY=8BITMIME"``, spaces and all.
         offered: The parameters that are legal here.
         ignore_unknown: Leave parameters out that are not among them.
 
@@ -148,7 +149,7 @@ def parse_parameters(
         Refused: With 501 or 555 (RFC 5321 4.1.1.11); the reply names the parameter.
     """
     parameters: dict[str, ParameterValue] = {}
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         if _ESMTP_PARAM.fullmatch(word) is None:
             raise Refused(Reply.sanitized(501, "5.5.4", f"malformed parameter {word[:100]}"))
         keyword, equals, value = word.partition("=")
