@@ -119,7 +119,7 @@ _VIOLATIONS: Final[Mapping[Violation, Reply]] = {
     "bare-cr": Reply(550, "5.6.0", "the content has a CR without LF; every line must end in CRLF"),
     "bare-lf": Reply(550, "5.6.0", "the content has an LF without CR; every line must end in CRLF"),
     "nul": Reply(550, "5.6.0", "the content has a NUL octet"),
-    "line-too-long": Reply(550, "5.6.0", "a line of the content is too long"),
+    "line-too-long": Reply(554, "5.6.0", "a line of the content is too long"),
     "too-large": Reply(552, "5.3.4", "the message is too big"),
 }
 
@@ -500,15 +500,13 @@ class ServerConnection:
         buffer = self._buffer
         decoder = self._decoder
         while not decoder.done:
+            if decoder.violation is not None and self._drained_enough(decoder.size):
+                break
             if buffer.start == len(buffer.data):
                 buffer.join()
                 if buffer.start == len(buffer.data):
                     return self._lost() if buffer.at_eof else None
             buffer.start = decoder.decode(buffer.data, buffer.start)
-            if decoder.violation is not None and self._drained_enough(decoder.size):
-                self._put(_TOO_MUCH_CONTENT)
-                self._end()
-                return MessageAborted(_TOO_MUCH_CONTENT)
             if decoder.chunk:
                 chunk = _new(Chunk)
                 chunk.data = decoder.chunk
@@ -516,7 +514,8 @@ class ServerConnection:
         if decoder.violation is None:
             self._unanswered = _END_OF_MESSAGE
             return _END_OF_MESSAGE
-        reply = _VIOLATIONS[decoder.violation]
+        too_much = self._drained_enough(decoder.size)
+        reply = _TOO_MUCH_CONTENT if too_much else _VIOLATIONS[decoder.violation]
         self._put(reply)
         self._advance(EndOfMessage, reply.code)
         return MessageAborted(reply)

@@ -143,7 +143,7 @@ def _value(default: object, text: str) -> Any:
 
 
 def _read_config(text: str) -> tuple[ServerConfig, bool]:
-    defaults = {"": ServerConfig(), "limits": Limits()}
+    defaults: dict[str, ServerConfig | Limits] = {"": ServerConfig(), "limits": Limits()}
     values: dict[str, dict[str, Any]] = {"": {}, "limits": {}}
     tls = False
     for word in text.split():
