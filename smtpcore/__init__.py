@@ -8,6 +8,7 @@ makes envelope and octets of an ``EmailMessage``; ``smtpcore.sasl`` has the auth
 from ._addresses import ForwardPath as ForwardPath
 from ._addresses import Mailbox as Mailbox
 from ._addresses import ReversePath as ReversePath
+from ._addresses import is_hello_argument as is_hello_argument
 from ._client import ClientConnection as ClientConnection
 from ._content import normalize_line_endings as normalize_line_endings
 from ._errors import AuthenticationFailed as AuthenticationFailed
@@ -15,6 +16,7 @@ from ._errors import AuthenticationUnavailable as AuthenticationUnavailable
 from ._errors import ConnectFailed as ConnectFailed
 from ._errors import ConnectionLost as ConnectionLost
 from ._errors import LocalProtocolError as LocalProtocolError
+from ._errors import MessageTooBig as MessageTooBig
 from ._errors import ProtocolError as ProtocolError
 from ._errors import RecipientsRefused as RecipientsRefused
 from ._errors import RemoteProtocolError as RemoteProtocolError

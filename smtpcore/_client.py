@@ -22,12 +22,17 @@ When the last answer is in, both are the same, and a command that was held back 
 means that the two sides no longer talk about the same thing, so it is fatal; the exceptions are 421, by which a
 server may take its leave at any time (RFC 5321 3.8), and a refusal while content is still on its way.
 
-**Content** is not held back but refused before 354, when it would have nowhere to go.
+**Content** is not held back but refused before 354, when it would have nowhere to go. A server may grant it in
+a group in which it has refused all recipients; then a lone dot is all that can be sent (RFC 2920 3.1).
+
+**What is offered** is nothing while an EHLO or HELO is under way: what was offered before counts no more once
+that is answered (RFC 5321 4.1.4), and what will be is not known.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from ._commands import format_command
@@ -43,17 +48,21 @@ from ._events import (
     Ehlo,
     EndOfMessage,
     Event,
+    Expn,
     Helo,
+    Help,
     Mail,
+    Noop,
     NotSent,
     Quit,
     Rcpt,
     Response,
     StartTls,
+    Vrfy,
 )
 from ._extensions import NO_CAPABILITIES, Capabilities
 from ._limits import Limits, Timeouts, TlsInfo
-from ._replies import Reply, ReplyParser
+from ._replies import CODES, Reply, ReplyParser
 from ._state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
 from .sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
 
@@ -63,6 +72,8 @@ _new = object.__new__
 _SUCCEEDS: Final = {kind: AFTER.get((kind, min(codes) // 100), {}) for kind, codes in SUCCESS.items()}
 # The first digit of the reply to a command that succeeds.
 _EXPECTED: Final = {kind: min(codes) // 100 for kind, codes in SUCCESS.items()}
+# States in which QUIT cannot be sent, or was.
+_SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
 _CLOSED = ConnectionClosed()
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_TIMEOUTS = Timeouts()
@@ -112,7 +123,7 @@ class ClientConnection:
         self._outdated = False  # _projected is
         self._pipelining = False
         self._mail: Mail | None = None  # of the transaction that is being built
-        self._accepted = 0  # recipients of the transaction
+        self._addressed = False  # the content has a recipient
         self._encoder = ContentEncoder(max_line=max_line)
         self._mechanism: ClientMechanism | None = None
         self._held_response: bytes | None = None
@@ -169,6 +180,8 @@ class ClientConnection:
                 self._check_starttls()
             elif kind is Auth:
                 raise LocalProtocolError("authenticate() begins an AUTH exchange")
+            elif isinstance(event, (Vrfy, Expn, Noop, Help)):
+                self._check_argument(event)
             self._dispatch(event, format_command(event), state)
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
@@ -211,19 +224,31 @@ class ClientConnection:
         """The state there will be if everything under way succeeds."""
         if self._outdated:  # something has not succeeded, and all that comes behind it leads elsewhere
             state = self._state
-            for command in (*self._outstanding, *(command for command, _ in self._waiting)):
+            for command in self._under_way():
                 state = _SUCCEEDS[command.__class__].get(state, state)
             self._projected = state
             self._outdated = False
         return self._projected
 
+    def _under_way(self) -> Iterator[_Answerable]:
+        """What is sent or held back and has no answer yet, oldest first."""
+        yield from self._outstanding
+        for command, _ in self._waiting:
+            yield command
+
+    def _offered(self) -> Capabilities:
+        """What the next command can count on."""
+        if any(isinstance(one, (Ehlo, Helo)) for one in self._under_way()):
+            return NO_CAPABILITIES
+        return self.capabilities
+
     def _send_chunk(self, data: bytes) -> None:
         self._check_content()
-        if not self._accepted:
+        if not self._addressed:
             raise LocalProtocolError(
                 "no recipient was accepted: there is nobody to send content to (RFC 5321 3.3)"
             )
-        if not data.isascii() and self._mail is not None and not self._mail.parameters.keys() & _EIGHT_BIT:
+        if not data.isascii() and self._mail is not None and self._mail.body != "8BITMIME":
             raise LocalProtocolError(
                 "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
             )
@@ -237,12 +262,13 @@ class ClientConnection:
 
     def _check_mail(self, mail: Mail) -> None:
         if mail.parameters:
+            offered = self._offered()
             for keyword in mail.parameters:
-                if keyword not in self.capabilities.mail_parameters:
+                if keyword not in offered.mail_parameters:
                     raise _not_offered("MAIL", keyword)
-            if self.capabilities.too_big(mail.size or 0):
+            if offered.too_big(mail.size or 0):
                 raise LocalProtocolError(
-                    f"a message of {mail.size} octets, where {self.capabilities.size} are taken (RFC 1870 7)"
+                    f"a message of {mail.size} octets, where {offered.size} are taken (RFC 1870 7)"
                 )
         if not (mail.is_ascii or mail.smtputf8):
             raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
@@ -254,10 +280,17 @@ class ClientConnection:
         if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
             raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
 
+    def _check_argument(self, command: Vrfy | Expn | Noop | Help) -> None:
+        if not command.argument.isascii():
+            if not isinstance(command, (Vrfy, Expn)) or "SMTPUTF8" not in self._offered():
+                raise LocalProtocolError(
+                    f"{command.verb} with text that is not ASCII: VRFY and EXPN may have it, with SMTPUTF8"
+                )
+
     def _check_starttls(self) -> None:
         if self.tls is not None:
             raise LocalProtocolError("TLS is active already (RFC 3207 4.2)")
-        if "STARTTLS" not in self.capabilities:
+        if "STARTTLS" not in self._offered():
             raise LocalProtocolError("the server does not offer STARTTLS (RFC 3207 4)")
 
     def authenticate(self, mechanism: ClientMechanism, *, allow_cleartext: bool = False) -> None:
@@ -275,10 +308,13 @@ class ClientConnection:
             raise _illegal(Auth, state)
         if self.authenticated:
             raise LocalProtocolError("the session is authenticated already (RFC 4954 4)")
-        if mechanism.name not in self.capabilities.mechanisms:
-            offered = ", ".join(self.capabilities.mechanisms) or "none"
+        if self._mechanism is not None:
+            raise LocalProtocolError("an AUTH exchange is under way")
+        offered = self._offered().mechanisms
+        if mechanism.name not in offered:
+            names = ", ".join(offered) or "none"
             raise LocalProtocolError(
-                f"the server does not offer the mechanism {mechanism.name}; it offers {offered}"
+                f"the server does not offer the mechanism {mechanism.name}; it offers {names}"
             )
         if mechanism.cleartext and self.tls is None and not allow_cleartext:
             raise LocalProtocolError(f"{mechanism.name} without TLS shows the password (RFC 4954 4)")
@@ -400,12 +436,12 @@ class ClientConnection:
 
     def _succeeded(self, kind: type[Event], reply: Reply) -> None:
         """Go where the tables lead after success, and do what that means for what is remembered."""
-        self._state = _SUCCEEDS[kind].get(self._state, self._state)
-        if kind is Rcpt:
-            self._accepted += 1
-        elif kind is Mail:
-            self._accepted = 0
-        elif kind is Data:
+        state = self._state
+        self._state = _SUCCEEDS[kind].get(state, state)
+        if kind in PIPELINED:  # nearly always
+            return
+        if kind is Data:
+            self._addressed = state is State.RCPT
             self._encoder = ContentEncoder(max_line=self._max_line)
         elif kind is Ehlo:
             self.capabilities = Capabilities.parse(reply.lines[1:])
@@ -414,8 +450,6 @@ class ClientConnection:
             self._forget_capabilities()
         elif kind is Auth:
             self._check_success(reply)
-        elif kind is Quit:
-            self.close()
         elif kind is StartTls:
             if reply.code != 220:
                 raise self._violation(f"STARTTLS was answered {reply.code}", reply)
@@ -437,7 +471,7 @@ class ClientConnection:
         try:
             if self._challenges > self._limits.challenges:
                 raise MechanismError("too many challenges")
-            challenge = decode_base64(reply.text.strip())
+            challenge = decode_base64(reply.text)
             if self._held_response is not None:
                 response, self._held_response = self._held_response, None
             else:
@@ -477,18 +511,16 @@ class ClientConnection:
         return self._queue.popleft()
 
     def _end_of_input(self) -> Event:
-        outstanding = self.outstanding
-        maybe_delivered = any(isinstance(one, EndOfMessage) for one in outstanding) and self._accepted > 0
+        lost = tuple(self._under_way())
         in_content = self._state is State.CONTENT
-        lost = [command for command, _ in self._waiting]
         self.close()
         self._outstanding.clear()
         # A server that closes instead of answering QUIT has understood it.
-        if (outstanding and not isinstance(outstanding[0], Quit)) or lost or in_content:
+        if in_content or (lost and not isinstance(lost[0], Quit)):
             raise ConnectionLost(
                 "the server closed the connection without an answer",
-                outstanding=(*outstanding, *lost),
-                maybe_delivered=maybe_delivered,
+                outstanding=lost,
+                maybe_delivered=self._addressed and any(isinstance(one, EndOfMessage) for one in lost),
             )
         return _CLOSED
 
@@ -497,7 +529,8 @@ class ClientConnection:
         return RemoteProtocolError(message, reply=reply)
 
     def _abandon(self) -> None:
-        if self._state not in (State.CONTENT, State.TLS, State.AUTHENTICATING):
+        # Not where it is, or may soon be, something else than a command; and not a second time.
+        if _SPEECHLESS.isdisjoint((self._state, self._projection())):
             self._output.append(b"QUIT\r\n")
         self.close()
 
@@ -508,7 +541,3 @@ def _illegal(kind: type[Event], state: State) -> LocalProtocolError:
 
 def _not_offered(verb: str, keyword: str) -> LocalProtocolError:
     return LocalProtocolError(f"the server has not offered what {keyword} of {verb} needs (RFC 5321 2.2.1)")
-
-
-# Parameters of MAIL that let content have octets above 127.
-_EIGHT_BIT = frozenset({"BODY", "SMTPUTF8"})

@@ -281,6 +281,21 @@ class ContentEncoder:
             LocalProtocolError: There is a bare CR or LF, or a line too long; it says in which line. Nothing
                 of this piece has been taken, and the encoder is as it was.
         """
+        content, held, column = self._checked(data)
+        self._held = held
+        self._column = column
+        self.size += len(data)
+        self.eight_bit = self.eight_bit or not data.isascii()
+        if not content:
+            return b""
+        dot = b"." if self._fresh and content.startswith(b".") else b""
+        self._fresh = content.endswith(b"\n")
+        if content.find(b".") >= 0:  # three times as fast as "in", and all that base64 needs
+            content = _replace(content, _DOT_LINE, b"\r\n..")
+        return dot + content
+
+    def _checked(self, data: bytes) -> tuple[bytes, bytes, int]:
+        """Find what must not be sent; otherwise what can be, what has to wait, and the column behind."""
         content = self._held + data if self._held else data
         held = b""
         if content.endswith(b"\r"):
@@ -298,18 +313,16 @@ class ContentEncoder:
                 raise LocalProtocolError(
                     f"{self._line(content, at)} is longer than {self._max_line} octets: {_SHORTEN_LINES}"
                 )
+        return content, held, column
 
-        self._held = held
-        self._column = column
-        self.size += len(data)
-        self.eight_bit = self.eight_bit or not data.isascii()
-        if not content:
-            return b""
-        dot = b"." if self._fresh and content.startswith(b".") else b""
-        self._fresh = content.endswith(b"\n")
-        if content.find(b".") >= 0:  # three times as fast as "in", and all that base64 needs
-            content = _replace(content, _DOT_LINE, b"\r\n..")
-        return dot + content
+    def check(self, data: bytes) -> None:
+        """See whether ``data`` could be encoded as the last piece; nothing is taken.
+
+        Raises:
+            LocalProtocolError: As :meth:`encode`, or it ends in a bare CR.
+        """
+        if self._checked(data)[1]:
+            raise LocalProtocolError(f"the content ends in a bare CR: {_MEND_LINE_ENDS}")
 
     def finish(self) -> bytes:
         """End the content.
@@ -333,6 +346,15 @@ class ContentEncoder:
         line = content.count(_CRLF, 0, at) + 1
         begin = self.size - len(self._held)
         return f"line {line} of the piece from octet {begin} on" if begin else f"line {line} of the content"
+
+
+def check_content(content: bytes, *, max_line: int | None = LINE_LENGTH) -> None:
+    """See whether a whole content can be sent as it is, before anything of it is.
+
+    Raises:
+        LocalProtocolError: A :class:`ContentEncoder` would refuse it; it says in which line.
+    """
+    ContentEncoder(max_line=max_line).check(content)
 
 
 def normalize_line_endings(chunks: Iterable[bytes]) -> Iterator[bytes]:

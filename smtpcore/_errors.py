@@ -158,6 +158,13 @@ class ReplyError(SMTPError):
         return self.response.reply.is_transient
 
 
+class MessageTooBig(ReplyError):
+    """The message is bigger than the server has announced to take (RFC 1870 7), so it was not even asked.
+
+    ``reply`` is what it would have said.
+    """
+
+
 class AuthenticationFailed(ReplyError):
     """The server refused the credentials (RFC 4954 6)."""
 

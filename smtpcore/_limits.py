@@ -28,7 +28,8 @@ class Limits:
         command_line: A command line with its CRLF (RFC 5321 4.5.3.1.4). MAIL and RCPT lines may be longer
             by what each offered extension adds.
         auth_line: A line of an AUTH exchange, with CRLF. RFC 4954 4 finds 12,288 octets enough.
-        reply_line: A reply line as a client takes it. RFC 5321 4.5.3.1.5 says 512; real servers exceed it.
+        reply_line: A reply line as a client takes it. RFC 5321 4.5.3.1.5 says 512; real servers exceed it, and
+            a challenge of 12,288 octets has to fit (RFC 4954 4).
         reply_lines: Lines of one reply. An endless EHLO reply must not eat the client's memory.
         path: A path with its brackets (RFC 5321 4.5.3.1.3).
         local_part: RFC 5321 4.5.3.1.1.
@@ -56,7 +57,7 @@ class Limits:
 
     command_line: int = 512
     auth_line: int = 12288 + 2
-    reply_line: int = 8192
+    reply_line: int = 4 + 12288 + 2
     reply_lines: int = 256
     path: int = 256
     local_part: int = 64
@@ -96,8 +97,9 @@ class Limits:
                 raise LocalProtocolError(f"Limits.{name} must be at least {floor}, not {getattr(self, name)}")
         if self.content_line is not None and self.content_line < 998:
             raise LocalProtocolError("Limits.content_line must be None or at least 998 (RFC 5321 4.5.3.1.6)")
-        if self.message_size is not None and self.message_size < 0:
-            raise LocalProtocolError("Limits.message_size must be None or not negative")
+        if self.message_size is not None and self.message_size < 1:
+            # SIZE 0 would say that there is no limit (RFC 1870 3).
+            raise LocalProtocolError("Limits.message_size must be None or at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,12 @@ class Timeouts:
         data_initiation: For the 354 (4.5.3.2.4).
         data_block: For one write of content to be taken (4.5.3.2.5), armed anew for each.
         data_termination: For the reply to the final dot (4.5.3.2.6). Short here means duplicates.
-        server: For the client's next octets (4.5.3.2.7).
+        server: For the client's next command or content (4.5.3.2.7).
+        session: For a whole session with a client, but for the message that is just being sent: a client that
+            says NOOP now and then must not hold a place for ever.
         farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
+        content_rate: No time, but octets a second: content that comes more slowly, beyond what ``server``
+            allows, is cut off. One octet a minute would otherwise last as long as the sender likes.
     """
 
     connect: float = 30.0
@@ -122,7 +128,9 @@ class Timeouts:
     data_block: float = 180.0
     data_termination: float = 600.0
     server: float = 300.0
+    session: float = 6 * 3600.0
     farewell: float = 5.0
+    content_rate: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)

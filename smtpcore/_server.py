@@ -283,6 +283,11 @@ class ServerConnection:
         return self._capabilities
 
     @property
+    def unanswered(self) -> Event | None:
+        """The event that has to be answered before the next one, if there is one."""
+        return self._unanswered
+
+    @property
     def timeout(self) -> float:
         """Seconds to wait for the client's next command or content (RFC 5321 4.5.3.2.7)."""
         return self._config.timeouts.server
@@ -722,7 +727,7 @@ class ServerConnection:
             self._state = state
             legal = LEGAL[state]
             self._legal = legal if self._permitted is None else legal & self._permitted
-        if event.__class__ is Rcpt and self.envelope is not None:
+        if isinstance(event, Rcpt) and self.envelope is not None:
             self.envelope.recipients.append(event)
             self._room -= 1
         elif state is State.MAIL:

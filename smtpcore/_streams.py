@@ -29,9 +29,11 @@ import errno
 import logging
 import math
 import os
+import selectors
 import socket
 import ssl
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -59,6 +61,34 @@ Address = tuple[str, int] | tuple[str, int, int, int] | str
 Handler = Callable[[S], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("smtpcore")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and give its result.
+
+    Raises:
+        RuntimeError: It did suspend, because it awaited something that needs an event loop.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine suspended: on blocking sockets nothing may need an event loop")
+
+
+# Windows has no poll(); elsewhere select() fails from descriptor 1024 on.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def wait_ready(deadline: float | None, event: int, *sockets: socket.socket) -> None:
+    left = None if deadline is None else deadline - time.monotonic()
+    with _Selector() as selector:
+        for sock in sockets:
+            selector.register(sock, event)
+        if not selector.select(left):
+            raise TimeoutError(TIMED_OUT)
 
 
 class Stopped(ConnectionAbortedError):
@@ -210,7 +240,9 @@ class BaseStream(ABC):
             return data
         except Stopped:
             return b""
-        except TimeoutError:
+        except TimeoutError as error:
+            if error.errno is not None:  # the system's own: it has given the connection up
+                self.abort()
             raise
         except BaseException:
             self.abort()

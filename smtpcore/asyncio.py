@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Unpack, cast
 
+from ._flows import Client, ConnectOptions, ServeOptions, ServerOptions, ServerSession, open_client
+from ._handlers import session_runner
 from ._streams import GRACE, MAX_CONNECTIONS, READ_SIZE, BaseListener, BaseStream, Handler, Waiter, reach
 
 
@@ -155,3 +159,29 @@ async def listen(
     listener = Listener(host, port, serve_one, max_connections=max_connections)
     await listener._begin()
     return listener
+
+
+@asynccontextmanager
+async def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> AsyncIterator[Client]:
+    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
+    async with await open_client(open_stream, host, port, options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serve(
+    handler: object,
+    host: str | None = "127.0.0.1",
+    port: int = 0,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    grace: float = GRACE,
+    **options: Unpack[ServeOptions],
+) -> AsyncIterator[Listener]:
+    """Run a server while the ``async with`` block lasts; see ServeOptions."""
+    run = session_runner(handler, ServerOptions(**options), ServerSession)
+    listener = await listen(host, port, run, max_connections=max_connections)
+    try:
+        yield listener
+    finally:
+        await listener.close(grace)

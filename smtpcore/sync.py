@@ -8,47 +8,25 @@ The sockets are non-blocking: what can be done is done at once, and otherwise th
 
 from __future__ import annotations
 
+import functools
 import selectors
 import socket
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
+from . import Event, _flows
+from ._handlers import session_runner
+from ._streams import GRACE, MAX_CONNECTIONS, BaseListener, Handler, SocketStream, reach, run, wait_ready
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ABORT_TIME = 1.0  # seconds that aborted sessions get to notice
-
-# Windows has no poll(); elsewhere select() fails from descriptor 1024 on.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, and give its result.
-
-    Raises:
-        RuntimeError: It did suspend, because it awaited something that needs an event loop.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    coroutine.close()
-    raise RuntimeError("a coroutine suspended: on blocking sockets nothing may need an event loop")
-
-
-def _wait(deadline: float | None, event: int, *sockets: socket.socket) -> None:
-    left = None if deadline is None else deadline - time.monotonic()
-    with _Selector() as selector:
-        for sock in sockets:
-            selector.register(sock, event)
-        if not selector.select(left):
-            raise TimeoutError(TIMED_OUT)
 
 
 class Stream(SocketStream):
@@ -58,7 +36,7 @@ class Stream(SocketStream):
         super().__init__(sock, time.monotonic)
 
     async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
-        _wait(deadline, selectors.EVENT_WRITE if writing else selectors.EVENT_READ, self._socket)
+        wait_ready(deadline, selectors.EVENT_WRITE if writing else selectors.EVENT_READ, self._socket)
 
     def _break(self) -> None:
         with suppress(OSError):  # not connected any more
@@ -99,10 +77,7 @@ class Listener(BaseListener[Stream]):
         self._accepting = [_run_beside(self._accept_all, sock) for sock in self._sockets]
 
     def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds to end, and break the streams of the rest.
-
-        A thread cannot be stopped: a session that does something else than use its stream goes on.
-        """
+        """Stop accepting, give running sessions ``grace`` seconds, break the streams (no more) of the rest."""
         self._closing.set()
         self._waker.close()
         for thread in self._accepting:
@@ -123,7 +98,7 @@ class Listener(BaseListener[Stream]):
             try:
                 return sock.accept()[0]
             except BlockingIOError:
-                _wait(None, selectors.EVENT_READ, sock, self._woken)
+                wait_ready(None, selectors.EVENT_READ, sock, self._woken)
         raise _Closing
 
     async def _sleep(self, seconds: float) -> None:
@@ -154,3 +129,68 @@ def listen(
     listener = Listener(host, port, serve_one, max_connections=max_connections)
     listener._begin()
     return listener
+
+
+def _blocking(
+    method: Callable[Concatenate[_flows.Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    @functools.wraps(method)
+    def call(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(method(client.session, *args, **kwargs))
+
+    return call
+
+
+class Client:
+    """A session with a server: see :class:`smtpcore._flows.Client`, which does everything."""
+
+    def __init__(self, session: _flows.Client) -> None:
+        self.session = session
+
+    send_message = _blocking(_flows.Client.send_message)
+    send = _blocking(_flows.Client.send)
+    noop = _blocking(_flows.Client.noop)
+    reset = _blocking(_flows.Client.reset)
+    verify = _blocking(_flows.Client.verify)
+    quit = _blocking(_flows.Client.quit)
+    close = _blocking(_flows.Client.close)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+
+class ServerSession(_flows.ServerSession):
+    """One client's session, for a plain ``for`` loop."""
+
+    def __iter__(self) -> Iterator[Event]:
+        while (event := run(self.next_event())) is not None:
+            yield event
+
+
+@contextmanager
+def connect(host: str, port: int = 25, **options: Unpack[_flows.ConnectOptions]) -> Iterator[Client]:
+    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
+    session = run(_flows.open_client(open_stream, host, port, options))
+    try:
+        yield Client(session)
+    finally:
+        run(session.__aexit__(sys.exc_info()[0]))
+
+
+@contextmanager
+def serve(
+    handler: object,
+    host: str | None = "127.0.0.1",
+    port: int = 0,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    grace: float = GRACE,
+    **options: Unpack[_flows.ServeOptions],
+) -> Iterator[Listener]:
+    """Run a server, with a thread for each session, while the ``with`` block lasts; see ServeOptions."""
+    runner = session_runner(handler, _flows.ServerOptions(**options), ServerSession)
+    listener = listen(host, port, runner, max_connections=max_connections)
+    try:
+        yield listener
+    finally:
+        listener.close(grace)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar, Unpack
 
 import trio
 
+from ._flows import Client, ConnectOptions, ServeOptions, ServerOptions, ServerSession, open_client
+from ._handlers import session_runner
 from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
 
 T = TypeVar("T")
@@ -131,3 +133,31 @@ async def listen(
     listener = Listener(host, port, serve_one, max_connections=max_connections)
     await nursery.start(listener._run)
     return listener
+
+
+@asynccontextmanager
+async def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> AsyncIterator[Client]:
+    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
+    async with await open_client(open_stream, host, port, options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serve(
+    handler: object,
+    host: str | None = "127.0.0.1",
+    port: int = 0,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    grace: float = GRACE,
+    **options: Unpack[ServeOptions],
+) -> AsyncIterator[Listener]:
+    """Run a server while the ``async with`` block lasts; see ServeOptions."""
+    run = session_runner(handler, ServerOptions(**options), ServerSession)
+    async with trio.open_nursery() as nursery:
+        listener = await listen(host, port, run, nursery=nursery, max_connections=max_connections)
+        try:
+            yield listener
+        finally:
+            with trio.CancelScope(shield=True):
+                await listener.close(grace)

@@ -30,9 +30,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_extensions", "_events", "_commands", "_state"}),
     frozenset({"_server", "_client", "sasl", "proxy", "message"}),
     frozenset({"__init__"}),
-    frozenset({"_streams", "_flows", "transcript"}),
+    frozenset({"_flows", "_handlers", "_hints", "_streams", "transcript"}),
     frozenset({"sync", "asyncio", "trio"}),
-    frozenset({"testing", "_cli", "__main__"}),
+    frozenset({"testing", "maildir", "_cli", "__main__"}),
 )
 SIDEWAYS = (frozenset({"_server", "_client"}), frozenset({"sync", "asyncio", "trio"}))
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

@@ -1,0 +1,1120 @@
+"""The conversations, written once: a client's and a server's, as coroutines over a stream.
+
+A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``. The
+asyncio and trio adapters await what is here; the blocking one drives the very same coroutines over a stream
+whose methods never suspend. So there is one account of how a message is sent.
+
+**The client** (:class:`Client`). Each public method is a conversation: it hands commands to the core, and reads
+until the core has the responses. Everything that can fail is translated at one place, ``_conversation()``: the
+exceptions of sockets and TLS become ours, and each that leaves bears the facts, a hint and the transcript. What
+breaks the stream, a time-out or a cancellation included, ends the session for good: two sides that are out of
+step do not find together again.
+
+**The server** (:class:`ServerSession`) is a loop that an application runs itself, event by event, or that
+``_handlers`` runs for an object with callbacks. It sees to what is not the application's business: flushing,
+reading, deadlines, the TLS handshake, the farewell.
+
+**Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
+a read: octets that drip in do not prolong it. Content has a minimum rate besides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import logging
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypedDict
+
+from . import (
+    Auth,
+    AuthenticationFailed,
+    AuthenticationUnavailable,
+    Chunk,
+    ClientConnection,
+    Command,
+    Connect,
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Event,
+    Helo,
+    Limits,
+    LocalProtocolError,
+    Mail,
+    MessageTooBig,
+    Noop,
+    NotSent,
+    Quit,
+    Rcpt,
+    RecipientsRefused,
+    Reply,
+    ReplyError,
+    Response,
+    Rset,
+    ServerConfig,
+    ServerConnection,
+    SessionFacts,
+    SMTPError,
+    StartTls,
+    State,
+    TimedOut,
+    Timeouts,
+    TlsError,
+    TlsInfo,
+    TlsUnavailable,
+    Vrfy,
+    is_hello_argument,
+    sasl,
+)
+from ._content import check_content
+from ._hints import hint_for
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from .transcript import Transcript
+
+Security = Literal["none", "starttls", "tls", "opportunistic"]
+Content = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+Credentials = tuple[str, str] | sasl.ClientMechanism
+
+PIECE = 65536  # octets of content handed to the stream at a time
+logger = logging.getLogger("smtpcore")
+
+
+class Stream(Protocol):
+    """What a conversation needs of a connection; see ``_streams`` for those of the adapters."""
+
+    peername: Any
+    sockname: Any
+    tls: TlsInfo | None
+    first_octets: bytes
+    idle: bool
+    stopping: bool
+
+    async def read(self, timeout: float | None) -> bytes: ...
+    async def write(self, data: bytes, timeout: float | None) -> None: ...
+    async def start_tls(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None,
+        timeout: float | None,
+    ) -> TlsInfo: ...
+    async def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+OpenStream = Callable[..., Awaitable[Stream]]
+
+
+class ConnectOptions(TypedDict, total=False):
+    """What ``connect()`` of every adapter takes, besides host and port.
+
+    Attributes:
+        security: ``"tls"``: from the start. ``"starttls"``: required, mail and password wait for it.
+            ``"opportunistic"``: STARTTLS if it is offered, without asking for a certificate unless there is
+            ``auth``. ``"none"``. By default ``"tls"`` on port 465, ``"starttls"`` on 587 and wherever ``auth``
+            is given, else ``"opportunistic"``.
+        ssl_context: In place of the default, which verifies the server's certificate.
+        auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`.
+        allow_cleartext_auth: Show the password to everybody on the path, if there is no TLS.
+        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified,
+            else its address. No DNS is asked.
+        local_address: The address to connect from.
+        timeout: Seconds that each wait may last; in place of a number, ``Timeouts``. By default those of RFC
+            5321 4.5.3.2.
+        deadline: Seconds for the whole session; None: any number.
+        transcript: Records the session.
+        limits: Sizes and counts.
+    """
+
+    security: Security | None
+    ssl_context: ssl.SSLContext | None
+    auth: Credentials | None
+    allow_cleartext_auth: bool
+    local_hostname: str | None
+    local_address: str | None
+    timeout: float | Timeouts | None
+    deadline: float | None
+    transcript: Transcript | None
+    limits: Limits | None
+
+
+# --- What became of a message -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """What became of one recipient.
+
+    Attributes:
+        recipient: As it was given.
+        reply: What the server answered, to RCPT or, if that was accepted, at the end; None if it never did.
+        accepted: The server has taken the message for this recipient.
+        retryable: Not accepted, and worth another try later.
+    """
+
+    recipient: str
+    reply: Reply | None
+    accepted: bool
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of a message, recipient by recipient.
+
+    Attributes:
+        sender: The reverse-path.
+        recipients: One result for each, in order.
+        reply: The last word on the message as a whole: to the final dot, or to what was refused before.
+        maybe_delivered: The connection broke between the final dot and its reply: the server may have taken
+            the message for those whose RCPT it had accepted, or not (RFC 5321 4.5.4.1, 6.1).
+    """
+
+    sender: str
+    recipients: tuple[RecipientResult, ...]
+    reply: Reply | None = None
+    maybe_delivered: bool = False
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Those for whom the server has taken the message."""
+        return tuple(one.recipient for one in self.recipients if one.accepted)
+
+    @property
+    def refused(self) -> dict[str, Reply | None]:
+        """Those for whom it has not, with the reply."""
+        return {one.recipient: one.reply for one in self.recipients if not one.accepted}
+
+    @property
+    def retryable(self) -> tuple[str, ...]:
+        """Those worth another try."""
+        return tuple(one.recipient for one in self.recipients if one.retryable)
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """A transaction on its way."""
+
+    mail: Mail
+    rcpts: list[Rcpt]
+    names: list[str]
+    replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
+    refusal: Response | None = None  # of MAIL or DATA
+    data: Reply | None = None
+    sent: bool = False  # the final dot is out
+
+    def result(self, final: Reply | None = None) -> SendResult:
+        """What has become of it so far.
+
+        Args:
+            final: The reply to the final dot, if it has come.
+        """
+        refusal = self.refusal
+        rows = []
+        for name, rcpt in itertools.zip_longest(self.names, self.replies):
+            reply: Reply | None
+            if refusal is not None and not isinstance(refusal.command, (Rcpt, Data)):
+                reply = refusal.reply
+            elif rcpt is not None and rcpt.is_success:
+                reply = final or (refusal.reply if refusal is not None else rcpt)
+            else:
+                reply = rcpt
+            accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
+            # What was not answered counts as a 451 (RFC 5321 3.8).
+            retryable = not accepted and (reply is None or reply.is_success or self._worth_a_retry(reply))
+            rows.append(RecipientResult(name, reply, accepted, retryable))
+        last = final or (refusal.reply if refusal is not None else None)
+        return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
+
+    @property
+    def accepted(self) -> list[Reply]:
+        return [reply for reply in self.replies if reply.is_success]
+
+    def _worth_a_retry(self, reply: Reply) -> bool:
+        # RFC 5321 4.5.3.1.10: 552 is an old way to say "too many recipients", unless it is about the size,
+        # which it can be if the size was declared (RFC 1870 6.4), or about the mailbox.
+        too_many = reply.code == 552 and self.mail.size is None and bool(self.accepted)
+        if too_many and reply.status is not None:
+            too_many = reply.status.subject == 5
+        return reply.is_transient or too_many
+
+
+# --- The client -------------------------------------------------------------------------------------------
+
+
+class Client:
+    """A session with a server. ``connect()`` of an adapter makes one.
+
+    One conversation at a time: a second one beside it raises RuntimeError.
+
+    Attributes:
+        facts: Where the conversation stands.
+        transcript: The recorder, if one was given.
+    """
+
+    def __init__(self, stream: Stream, facts: SessionFacts, options: ConnectOptions) -> None:
+        self.facts = facts
+        self.transcript = options.get("transcript")
+        self._stream = stream
+        self._timeouts = _timeouts(options)
+        seconds = options.get("deadline")
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
+        self._transaction: _Transaction | None = None
+        self._busy = False
+        self._ended = ""  # why the session cannot be used any more
+        self._heard = time.monotonic()
+        self._domain = ""
+
+    @property
+    def capabilities(self) -> Any:
+        """What the server offers: see :class:`smtpcore.Capabilities`."""
+        return self._connection.capabilities
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """The facts of TLS, None in plaintext."""
+        return self._connection.tls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        # Who is cancelled, or interrupted, has no time to be polite.
+        if kind is None or issubclass(kind, Exception):
+            await self.quit()
+        else:
+            await self.close()
+
+    # -- conversations --
+
+    async def send_message(
+        self,
+        message: Message,
+        sender: str | None = None,
+        recipients: str | Sequence[str] | None = None,
+    ) -> SendResult:
+        """Send an ``EmailMessage``.
+
+        Args:
+            message: It is not changed; see :func:`smtpcore.message.prepare` for what is made of it.
+            sender: The reverse-path, ``""`` for the null one; by default Sender or From.
+            recipients: The forward-paths; by default those of To, Cc and Bcc.
+
+        Returns:
+            What became of it; see :meth:`send`.
+
+        Raises:
+            SMTPError: As :meth:`send`.
+        """
+        from .message import prepare
+
+        with self._conversation("mail"):
+            prepared = prepare(
+                message,
+                sender=sender,
+                recipients=[recipients] if isinstance(recipients, str) else recipients,
+                eight_bit_mime="8BITMIME" in self._connection.capabilities,
+                smtputf8="SMTPUTF8" in self._connection.capabilities,
+            )
+        return await self.send(prepared.sender, prepared.recipients, prepared.content)
+
+    async def send(self, sender: str, recipients: str | Sequence[str], content: Content) -> SendResult:
+        """Send a message.
+
+        Args:
+            sender: The reverse-path; ``""`` for the null reverse-path.
+            recipients: The forward-paths, one string each.
+            content: Octets with CRLF line ends: bytes, a binary file, or an iterable of bytes.
+                ``smtpcore.normalize_line_endings()`` helps with other line ends.
+
+        Returns:
+            What became of it, if the server has taken it for at least one recipient.
+
+        Raises:
+            LocalProtocolError: Something cannot be sent; nothing was, if ``content`` is bytes.
+            RecipientsRefused: No recipient was accepted; ``result`` has each reply.
+            ReplyError: The message was refused as a whole; ``result`` as before.
+            ConnectionLost: ``maybe_delivered`` says whether the server may have taken it all the same.
+        """
+        with self._conversation("mail"):
+            transaction = self._prepare(sender, recipients, content)
+            if self._connection.state is not State.READY:
+                await self._request(Rset())
+            self._transaction = transaction
+            await self._send_envelope(transaction)
+            if transaction.data is None or not transaction.accepted:
+                await self._give_up(transaction)
+            await self._send_content(content)
+            final = (await self._response()).reply
+            result = transaction.result(final)
+            if not final.is_success:
+                raise ReplyError(Response(EndOfMessage(), final))
+            return result
+
+    def _prepare(self, sender: str, recipients: str | Sequence[str], content: Content) -> _Transaction:
+        """Check all there is to check before anything is sent."""
+        capabilities = self._connection.capabilities
+        names = [recipients] if isinstance(recipients, str) else list(recipients)
+        if not names:
+            raise LocalProtocolError("a message needs at least one recipient")
+        mail = Mail(sender)
+        rcpts = [_rcpt(name) for name in names]
+        parameters: dict[str, Any] = {}
+        size: int | None = None
+        eight_bit = True
+        if isinstance(content, (bytes, bytearray, memoryview)):
+            octets = bytes(content)
+            check_content(octets)
+            size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
+            eight_bit = not octets.isascii()
+            if eight_bit and "8BITMIME" not in capabilities:
+                raise LocalProtocolError(
+                    "the content has octets above 127, and the server does not offer 8BITMIME (RFC 6152 3);"
+                    " send_message() encodes what is needed"
+                )
+        if size is not None and "SIZE" in capabilities:
+            parameters["SIZE"] = size
+        if eight_bit and "8BITMIME" in capabilities:
+            parameters["BODY"] = "8BITMIME"
+        foreign = [
+            str(path) for path in (mail.reverse_path, *(one.forward_path for one in rcpts)) if not path.is_ascii
+        ]
+        if foreign:
+            if "SMTPUTF8" not in capabilities:
+                raise LocalProtocolError(
+                    f"the address {foreign[0]!r} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)"
+                )
+            parameters["SMTPUTF8"] = True
+        if parameters:
+            mail = Mail(mail.reverse_path, parameters)
+        if size is not None and capabilities.too_big(size):
+            reply = Reply(
+                552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
+            )
+            raise MessageTooBig(Response(mail, reply), "not sent: " + reply.text)
+        return _Transaction(mail, rcpts, names)
+
+    async def _send_envelope(self, transaction: _Transaction) -> None:
+        """MAIL, RCPT and DATA, in one group if the server takes groups, and all their replies."""
+        send = self._connection.send
+        send(transaction.mail)
+        for rcpt in transaction.rcpts:
+            send(rcpt)
+        send(Data())
+        while True:
+            event = await self._event()
+            if isinstance(event, NotSent):
+                if isinstance(event.command, Data):
+                    return
+            elif isinstance(event, Response):
+                command, reply = event.command, event.reply
+                if isinstance(command, Rcpt):
+                    transaction.replies.append(reply)
+                    failed = reply.code == 421
+                else:
+                    failed = reply.code >= 400
+                if failed:
+                    transaction.refusal = transaction.refusal or event
+                if isinstance(command, Data):
+                    transaction.data = reply if reply.is_intermediate else None
+                    return
+                if reply.code == 421:
+                    return
+
+    async def _give_up(self, transaction: _Transaction) -> None:
+        """Leave a transaction that has come to nothing, and say so."""
+        refusal = transaction.refusal
+        if transaction.data is not None:
+            # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
+            self._connection.send(EndOfMessage())
+            await self._response()
+        elif self._connection.state in (State.MAIL, State.RCPT):
+            await self._request(Rset())
+        if refusal is not None and (isinstance(refusal.command, Mail) or transaction.accepted):
+            raise ReplyError(refusal)
+        last = next(
+            (
+                Response(rcpt, reply)
+                for rcpt, reply in zip(transaction.rcpts, transaction.replies, strict=False)
+            ),
+            refusal,
+        )
+        assert last is not None
+        raise RecipientsRefused(last, f"no recipient was accepted: {last.reply}")
+
+    async def _send_content(self, content: Content) -> None:
+        self.facts.phase = "content"
+        send = self._connection.send
+        for piece in _pieces(content):
+            send(Chunk(piece))
+            await self._flush()
+        send(EndOfMessage())
+        if self._transaction is not None:
+            self._transaction.sent = True
+
+    async def noop(self) -> Reply:
+        """NOOP: see whether the session is alive.
+
+        Raises:
+            SMTPError: It is not, or the server refuses.
+        """
+        return await self._ask(Noop())
+
+    async def reset(self) -> Reply:
+        """RSET: drop the transaction.
+
+        Raises:
+            SMTPError: As :meth:`noop`.
+        """
+        return await self._ask(Rset())
+
+    async def verify(self, address: str) -> Reply:
+        """VRFY: ask about a user or a mailbox. 252 means: perhaps (RFC 5321 3.5.3).
+
+        Raises:
+            SMTPError: As :meth:`noop`.
+        """
+        return await self._ask(Vrfy(address))
+
+    async def quit(self) -> None:
+        """QUIT, and close. Whatever the server says to that, what it has taken it has taken."""
+        if not self._ended:
+            with contextlib.suppress(SMTPError, RuntimeError), self._conversation("quit"):
+                self._connection.send(Quit())
+                while not isinstance(await self._event(), ConnectionClosed):
+                    pass
+        await self.close()
+
+    async def close(self) -> None:
+        """Close without a word, as after an error."""
+        self._ended = self._ended or "it was closed"
+        self._connection.close()
+        if self.transcript is not None:
+            self.transcript.end()
+        await self._stream.close()
+
+    async def _ask(self, command: Command) -> Reply:
+        with self._conversation("command"):
+            return (await self._request(command)).reply
+
+    # -- the beginning --
+
+    async def start(self, security: Security, options: ConnectOptions) -> None:
+        """From the open connection to where mail can be sent. For ``open_client()``."""
+        auth = options.get("auth")
+        context = options.get("ssl_context")
+        with self._conversation("greeting"):
+            if security == "tls":
+                await self._shake_hands(context or default_context(verify=True))
+                self._connection = ClientConnection(
+                    limits=options.get("limits") or Limits(), timeouts=self._timeouts, tls=self._stream.tls
+                )
+            _raise_refusal(await self._response())
+            self._domain = _hello_name(options.get("local_hostname"), self._stream.sockname)
+            await self._hello(fall_back=security != "starttls")
+            if security == "starttls" or (security == "opportunistic" and "STARTTLS" in self.capabilities):
+                verify = security == "starttls" or auth is not None
+                await self._start_tls(security, context or default_context(verify=verify))
+            if auth is not None:
+                await self._log_in(auth, allow_cleartext=options.get("allow_cleartext_auth", False))
+
+    async def _hello(self, *, fall_back: bool) -> None:
+        self.facts.phase = "ehlo"
+        self._connection.send(Ehlo(self._domain))
+        response = await self._response()
+        if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
+            self._connection.send(Helo(self._domain))
+            response = await self._response()
+        _raise_refusal(response)
+        self.facts.offered = tuple(self._connection.capabilities.lines())
+
+    async def _start_tls(self, security: Security, context: ssl.SSLContext) -> None:
+        self.facts.phase = "starttls"
+        if "STARTTLS" not in self._connection.capabilities:
+            raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
+        self._connection.send(StartTls())
+        reply = (await self._response()).reply
+        if reply.is_success:
+            await self._shake_hands(context)
+            self._connection.tls_started(self._stream.tls or TlsInfo())
+            await self._hello(fall_back=False)
+        elif security == "starttls":
+            raise TlsUnavailable(f"the server refused STARTTLS: {reply}")
+
+    async def _shake_hands(self, context: ssl.SSLContext) -> None:
+        self.facts.phase = "tls"
+        try:
+            info = await self._stream.start_tls(
+                context, server_side=False, server_hostname=self.facts.host, timeout=self._timeouts.connect
+            )
+        except TimeoutError:
+            raise
+        except OSError as error:
+            self._note_arrival(self._stream.first_octets)
+            raise TlsError(f"the TLS handshake failed: {_words(error)}") from error
+        self.facts.tls = True
+        if self.transcript is not None:
+            self.transcript.tls(f"{info.version} {info.cipher}")
+
+    async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
+        self.facts.phase = "auth"
+        connection = self._connection
+        offered = connection.capabilities.mechanisms
+        if isinstance(auth, sasl.ClientMechanism):
+            mechanism: sasl.ClientMechanism | None = auth if auth.name in offered else None
+        else:
+            mechanism = sasl.choose(
+                offered,
+                username=auth[0],
+                password=auth[1],
+                tls=connection.tls is not None,
+                allow_cleartext=allow_cleartext,
+            )
+        if mechanism is None:
+            raise AuthenticationUnavailable(
+                f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
+            )
+        connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
+        response = await self._response()
+        if not response.reply.is_success:
+            raise AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")
+
+    # -- what all conversations are made of --
+
+    @contextlib.contextmanager
+    def _conversation(self, phase: str) -> Iterator[None]:
+        """One conversation: nobody beside it, and its errors told as ours."""
+        if self._busy:
+            raise RuntimeError("this session is in the middle of something: one conversation at a time")
+        if self._ended:
+            raise self._explained(ConnectionLost(f"the session is over: {self._ended}"))
+        self._busy = True
+        self._transaction = None
+        self.facts.phase = phase
+        self.facts.reply = None
+        usable = False
+        try:
+            yield
+            usable = True
+        except ReplyError as error:
+            usable = error.reply.code != 421
+            raise self._explained(error) from error.__cause__
+        except (TlsUnavailable, AuthenticationUnavailable) as error:
+            usable = True
+            raise self._explained(error) from error.__cause__
+        except LocalProtocolError as error:
+            usable = self._connection.state is not State.CONTENT
+            raise self._explained(error) from error.__cause__
+        except SMTPError as error:
+            raise self._explained(error) from error.__cause__
+        except TimeoutError as error:
+            raise self._explained(
+                TimedOut(
+                    f"nothing came in the time allowed (phase: {self.facts.phase})",
+                    outstanding=self._unanswered(),
+                    maybe_delivered=self._maybe_delivered(),
+                )
+            ) from error
+        except OSError as error:
+            raise self._explained(
+                ConnectionLost(
+                    f"the connection broke: {_words(error)}",
+                    outstanding=self._unanswered(),
+                    maybe_delivered=self._maybe_delivered(),
+                )
+            ) from error
+        finally:
+            self._busy = False
+            if not usable or self._connection.state is State.CLOSED:
+                self._ended = self._ended or f"it ended in the phase {self.facts.phase!r}"
+                self._connection.close()
+                if self.facts.phase != "quit":
+                    self._stream.abort()
+
+    def _unanswered(self) -> tuple[Event, ...]:
+        return self._connection.outstanding
+
+    def _maybe_delivered(self) -> bool:
+        transaction = self._transaction
+        return transaction is not None and transaction.sent and bool(transaction.accepted)
+
+    def _explained(self, error: SMTPError) -> SMTPError:
+        """Give an error all that is known."""
+        if error.facts is None:
+            self.facts.idle = time.monotonic() - self._heard
+            error.facts = dataclasses.replace(self.facts)
+            error.hint = hint_for(error, error.facts)
+            error.transcript = self.transcript
+            if self._transaction is not None:
+                final = error.reply if isinstance(error, ReplyError) and self._transaction.sent else None
+                error.result = self._transaction.result(final)
+            if self.transcript is not None and not isinstance(error, ReplyError):
+                self.transcript.note(str(error))
+        return error
+
+    async def _request(self, command: Command) -> Response:
+        self._connection.send(command)
+        response = await self._response()
+        _raise_refusal(response)
+        return response
+
+    async def _response(self) -> Response:
+        """The next response. Where one conversation is over before it, that is an error."""
+        while True:
+            event = await self._event()
+            if isinstance(event, Response):
+                return event
+            if isinstance(event, ConnectionClosed):
+                raise ConnectionLost("the server closed the connection", outstanding=self._unanswered())
+
+    async def _event(self) -> Event:
+        """The next event."""
+        connection = self._connection
+        deadline: float | None = None
+        while (event := connection.next_event()) is None:
+            await self._flush()
+            outstanding = connection.outstanding
+            if outstanding:
+                self.facts.phase = _PHASES.get(outstanding[0].__class__, "command")
+            now = time.monotonic()
+            if deadline is None:
+                deadline = now + connection.timeout
+            if self._deadline is not None:
+                deadline = min(deadline, self._deadline)
+            self._note_arrival(data := await self._stream.read(max(0.0, deadline - now)))
+            if self.transcript is not None and data:
+                self.transcript.server(data)
+            connection.receive_data(data)
+        if isinstance(event, Response):
+            self.facts.reply = event.reply
+            self.facts.last_command = event.verb
+            if event.command is None:
+                raise ReplyError(event, f"the server closes the session: {event.reply}")
+        return event
+
+    def _note_arrival(self, data: bytes) -> None:
+        facts = self.facts
+        if data:
+            self._heard = time.monotonic()
+            facts.octets_received += len(data)
+            if len(facts.first_octets) < 64:
+                facts.first_octets += data[: 64 - len(facts.first_octets)]
+
+    async def _flush(self) -> None:
+        data = self._connection.data_to_send()
+        if data:
+            if self.transcript is not None:
+                self.transcript.client(data)
+            timeout = self._timeouts.data_block
+            if self._deadline is not None:
+                timeout = min(timeout, max(0.0, self._deadline - time.monotonic()))
+            await self._stream.write(data, timeout)
+
+
+_PHASES: dict[type[Event], str] = {
+    Connect: "greeting",
+    Ehlo: "ehlo",
+    Helo: "ehlo",
+    StartTls: "starttls",
+    Auth: "auth",
+    Mail: "mail",
+    Rcpt: "rcpt",
+    Data: "data",
+    EndOfMessage: "end-of-data",
+    Quit: "quit",
+}
+
+
+async def open_client(open_stream: OpenStream, host: str, port: int, options: ConnectOptions) -> Client:
+    """Connect, secure the connection, log in. For adapters.
+
+    Raises:
+        SMTPError: With facts and a hint; the connection is closed.
+    """
+    security = options.get("security") or _default_security(port, options)
+    facts = SessionFacts(host=host, port=port, security=security)
+    transcript = options.get("transcript")
+    timeouts = _timeouts(options)
+    seconds = timeouts.connect
+    if (deadline := options.get("deadline")) is not None:
+        seconds = min(seconds, deadline)
+    if transcript is not None:
+        transcript.note(f"connecting to {host} port {port}")
+    try:
+        stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
+    except OSError as error:
+        what = "no answer in the time allowed" if isinstance(error, TimeoutError) else _words(error)
+        failed = ConnectFailed(f"cannot connect to {host} port {port}: {what}")
+        failed.facts, failed.transcript = facts, transcript
+        failed.hint = hint_for(failed, facts)
+        raise failed from error
+    client = Client(stream, facts, options)
+    try:
+        await client.start(security, options)
+    except SMTPError:
+        await client.quit()
+        raise
+    except BaseException:
+        stream.abort()
+        await client.close()
+        raise
+    return client
+
+
+def _default_security(port: int, options: ConnectOptions) -> Security:
+    if port == 465:
+        return "tls"
+    return "starttls" if port == 587 or options.get("auth") is not None else "opportunistic"
+
+
+def _timeouts(options: ConnectOptions) -> Timeouts:
+    timeout = options.get("timeout")
+    if isinstance(timeout, Timeouts):
+        return timeout
+    usual = Timeouts()
+    if timeout is None:
+        return usual
+    fields = dataclasses.fields(Timeouts)
+    return Timeouts(**{one.name: min(timeout, getattr(usual, one.name)) for one in fields})
+
+
+def default_context(*, verify: bool) -> ssl.SSLContext:
+    """A context for a client.
+
+    Args:
+        verify: Whether the server has to prove who it is. Without, TLS is better than nothing, and no more.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _hello_name(given: str | None, sockname: object) -> str:
+    """The argument of EHLO: a fully-qualified domain, else an address literal (RFC 5321 4.1.4); without DNS."""
+    if given is not None:
+        if not given.isprintable() or " " in given:
+            raise LocalProtocolError(f"local_hostname {given!r} is neither a domain nor an address literal")
+        if is_hello_argument(given):
+            return given
+    else:
+        name = socket.gethostname()
+        if "." in name.strip(".") and is_hello_argument(name):
+            return name
+    host = str(sockname[0]) if isinstance(sockname, tuple) else "127.0.0.1"
+    host = host.partition("%")[0]
+    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
+
+
+def _raise_refusal(response: Response) -> None:
+    if not response.reply.is_success:
+        raise ReplyError(response)
+
+
+def _rcpt(recipient: str) -> Rcpt:
+    try:
+        return Rcpt(recipient)
+    except LocalProtocolError as error:
+        advice = "; recipients are given as a list, one string each" if "," in recipient else ""
+        raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
+
+
+def _pieces(content: Content) -> Iterator[bytes]:
+    """Content in pieces that are worth a write and not too much memory."""
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        view = memoryview(content)
+        for start in range(0, len(view), PIECE):
+            yield bytes(view[start : start + PIECE])
+    elif hasattr(content, "read"):
+        while piece := content.read(PIECE):
+            yield piece
+    else:
+        for piece in content:
+            yield from _pieces(piece) if len(piece) > PIECE else (piece,)
+
+
+def _words(error: OSError) -> str:
+    """What an error of the system says, without its number."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return error.strerror or str(error) or type(error).__name__
+
+
+# --- The server -------------------------------------------------------------------------------------------
+
+ServeOne = Callable[["ServerSession"], Any]
+
+
+class ServeOptions(TypedDict, total=False):
+    """What ``serve(handler, host, port, ...)`` of every adapter takes.
+
+    ``handler`` is a function that is called with each :class:`ServerSession`, or an object with callbacks of
+    :class:`~smtpcore._handlers.Handler`. ``host`` None stands for every interface; ``port`` 0 for a free one,
+    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time, the next
+    ones wait; ``grace`` is how many seconds running ones get at the end.
+
+    Attributes:
+        hostname: The server's name; by default this machine's, or its address.
+        config: What it offers, and its limits.
+        ssl_context: The certificate. With it STARTTLS is offered, or TLS is there from the start. A callable
+            is asked for each connection, so that a renewed certificate needs no restart.
+        implicit_tls: TLS from the start (RFC 8314 3).
+        transcript: Called for each session; gives what is to record it, or None.
+    """
+
+    hostname: str | None
+    config: ServerConfig
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
+    implicit_tls: bool
+    transcript: Callable[[], Transcript | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """The same, completed and checked."""
+
+    hostname: str | None = None
+    config: ServerConfig = field(default_factory=ServerConfig)
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
+    implicit_tls: bool = False
+    transcript: Callable[[], Transcript | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.implicit_tls and self.ssl_context is None:
+            raise LocalProtocolError("TLS from the start needs an ssl_context")
+        if self.ssl_context is None and (self.config.starttls or self.config.require_tls):
+            raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a new connection."""
+        context = self.ssl_context
+        assert context is not None
+        return context if isinstance(context, ssl.SSLContext) else context()
+
+
+class ServerSession:
+    """One client's session with a server: what an event-level handler is given.
+
+    ::
+
+        async for event in session:           # plain ``for`` on blocking sockets
+            match event:
+                case Rcpt(forward_path=path) if not known(path):
+                    session.reject(550, "5.1.1", "no such mailbox")
+                case Chunk(data=data):
+                    ...
+                case EndOfMessage():
+                    save()
+                    session.accept()
+                case _ if session.wants_answer:
+                    session.accept()
+
+    Attributes:
+        connection: The core.
+        peername: The client's address, as the socket gives it.
+        transcript: The recorder, if there is one.
+    """
+
+    def __init__(self, stream: Stream, options: ServerOptions) -> None:
+        config = options.config
+        if options.ssl_context is not None and not options.implicit_tls and not config.starttls:
+            config = _with_starttls(config)
+        self.connection = ServerConnection(
+            options.hostname or _hello_name(None, stream.sockname),
+            config=config,
+            tls=stream.tls,
+            peer=stream.peername,
+        )
+        self.peername = stream.peername
+        self.transcript = options.transcript() if options.transcript is not None else None
+        self._options = options
+        self._timeouts = config.timeouts
+        self._stream = stream
+        self._began = time.monotonic()
+        self._content_began: float | None = None
+        self._content_octets = 0
+        if self.transcript is not None and stream.tls is not None:
+            self.transcript.tls(f"{stream.tls.version} {stream.tls.cipher}")
+
+    # -- for handlers --
+
+    def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
+        """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""
+        self.connection.accept(text, identity=identity)
+
+    def reject(self, code: int, status: str | None, text: str) -> None:
+        """Refuse it; see :meth:`smtpcore.ServerConnection.reject`."""
+        self.connection.reject(code, status, text)
+
+    def send(self, reply: Reply) -> None:
+        """Answer it; see :meth:`smtpcore.ServerConnection.send`."""
+        self.connection.send(reply)
+
+    def supply(self, secret: str | sasl.StoredSecret | None) -> None:
+        """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply`."""
+        self.connection.supply(secret)
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether the last event has to be answered, and has not been."""
+        return self.connection.unanswered is not None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self.next_event()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def next_event(self) -> Event | None:
+        """The next event; None when the session is over.
+
+        Raises:
+            LocalProtocolError: The last event has not been answered.
+        """
+        connection = self.connection
+        deadline: float | None = None
+        while (event := connection.next_event()) is None:
+            await self._flush()
+            if connection.state is State.TLS:
+                await self._shake_hands()
+                continue
+            now = time.monotonic()
+            if deadline is None:
+                deadline = now + connection.timeout
+            await self._read(min(deadline, self._latest(now)), now)
+        if event.__class__ is ConnectionClosed:
+            return None
+        if event.__class__ is Chunk:
+            self._content_octets += len(event.data)
+        return event
+
+    def _latest(self, now: float) -> float:
+        """When the patience of the session as a whole ends: a client must not dawdle for ever."""
+        if self.connection.state is State.CONTENT:
+            if self._content_began is None:
+                self._content_began, self._content_octets = now, 0
+            allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
+            return self._content_began + allowed
+        self._content_began = None
+        return self._began + self._timeouts.session
+
+    async def _read(self, deadline: float, now: float) -> None:
+        connection, stream = self.connection, self._stream
+        # Between messages a server that stops may end a session, in the middle of one it waits for the end.
+        stream.idle = connection.state is not State.CONTENT
+        try:
+            data = await stream.read(max(0.0, deadline - now))
+        except TimeoutError:
+            connection.close(Reply(421, "4.4.2", "timeout, closing connection"))  # RFC 5321 3.8
+            return
+        except OSError as error:
+            self._note(f"the connection broke: {_words(error)}")
+            data = b""
+        finally:
+            stream.idle = False
+        if self.transcript is not None:
+            self.transcript.client(data)
+        if not data and stream.stopping:
+            connection.close()
+        else:
+            connection.receive_data(data)
+
+    async def _flush(self) -> None:
+        data = self.connection.data_to_send()
+        if not data:
+            return
+        if self.transcript is not None:
+            self.transcript.server(data)
+        try:
+            await self._stream.write(data, self._timeouts.server)
+        except OSError as error:  # a time-out is one
+            self._note(f"the connection broke: {_words(error)}")
+            self.connection.receive_data(b"")
+
+    async def _shake_hands(self) -> None:
+        try:
+            info = await self._stream.start_tls(
+                self._options.context(),
+                server_side=True,
+                server_hostname=None,
+                timeout=self._timeouts.connect,
+            )
+        except OSError as error:
+            self._note(f"the TLS handshake failed: {_words(error)}")
+            self.connection.close()
+        else:
+            if self.transcript is not None:
+                self.transcript.tls(f"{info.version} {info.cipher}")
+            self.connection.tls_started(info)
+
+    def _note(self, text: str) -> None:
+        if self.transcript is not None:
+            self.transcript.note(text)
+
+    async def finish(self) -> None:
+        """Say the farewell that is due, if any can still be said. For adapters."""
+        self.connection.close()  # unless it is closed already
+        with contextlib.suppress(RuntimeError):
+            await self._flush()
+        if self.transcript is not None:
+            self.transcript.end()
+
+
+@functools.lru_cache(maxsize=16)
+def _with_starttls(config: ServerConfig) -> ServerConfig:
+    return dataclasses.replace(config, starttls=True)
+
+
+async def serve_one(
+    stream: Stream,
+    make_session: Callable[[Stream, ServerOptions], ServerSession],
+    handler: ServeOne,
+    options: ServerOptions,
+) -> None:
+    """Run one session on a connection that was accepted. For adapters.
+
+    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client is told 421.
+    """
+    if options.implicit_tls:
+        try:
+            await stream.start_tls(
+                options.context(),
+                server_side=True,
+                server_hostname=None,
+                timeout=options.config.timeouts.connect,
+            )
+        except OSError as error:
+            hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
+            logger.info("no TLS handshake with %s: %s%s", stream.peername, _words(error), hint)
+            return
+    session = make_session(stream, options)
+    try:
+        result = handler(session)
+        if isinstance(result, Awaitable):
+            await result
+    except Exception:
+        session.connection.close(Reply(421, "4.3.0", "internal error"))
+        raise
+    finally:
+        await session.finish()
