@@ -70,6 +70,7 @@ _NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 TOO_LONG = Reply(500, "5.5.2", "line too long")
 _NO_ARGUMENT = Reply(501, "5.5.4", "this command takes no argument")
 _CONTROL_CHARACTER = Reply(501, "5.5.2", "control character in the command")
+_TAB = Reply(501, "5.5.2", "a space stands between command and argument")
 _NOT_ASCII = Reply(501, "5.5.2", "the command is not ASCII")
 # Known to RFC 821 or 5321 and not to us: RFC 5321 4.2.4 asks for 502 here.
 _KNOWN_BUT_NOT_IMPLEMENTED = frozenset({"TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN", "BDAT", "LHLO", "BURL"})
@@ -214,8 +215,11 @@ class CommandParser:
             raise Refused(_CONTROL_CHARACTER)
         if not line.isascii():
             line = self._decode(line, verb)
-        # RFC 5321 4.1.1: trailing white space is tolerated; the verb is set off by one space.
-        return parse(self, line[len(verb) :].rstrip(_BLANKS), smtputf8)
+        # RFC 5321 4.1.1: trailing white space is tolerated; otherwise the verb is set off by a space.
+        rest = line[len(verb) :].rstrip(_BLANKS)
+        if rest.startswith("\t"):
+            raise Refused(_TAB)
+        return parse(self, rest, smtputf8)
 
     def _decode(self, line: str, verb: str) -> str:
         """With SMTPUTF8 these commands may hold UTF-8, and others still may not (RFC 6531 3.3, 3.7.4)."""
@@ -224,7 +228,7 @@ class CommandParser:
                 line = line.encode("latin-1").decode("utf-8")
             except UnicodeDecodeError:
                 raise Refused(Reply(501, "5.5.2", "the command is not valid UTF-8")) from None
-            if CONTROL.search(line) or any("\x80" <= character <= "\x9f" for character in line):
+            if any("\x80" <= character <= "\x9f" for character in line):
                 raise Refused(_CONTROL_CHARACTER)
             return line
         raise Refused(_NOT_ASCII)
@@ -283,7 +287,7 @@ class CommandParser:
                 Reply(501, "5.5.4", f"{keyword} is followed by a path in angle brackets, without a space")
             )
         tail = rest[match.end() :]
-        if tail and tail[0] not in _BLANKS:
+        if tail and not tail.startswith(" "):
             raise Refused(Reply(501, "5.5.4", "a space stands between path and parameters"))
         return match[0], tail
 
@@ -399,7 +403,7 @@ def format_command(command: Command) -> bytes:
     elif isinstance(command, (Ehlo, Helo)):
         line = f"{command.verb} {command.domain}"
     elif isinstance(command, (Noop, Vrfy, Expn, Help)):
-        line = f"{command.verb} {command.argument}".rstrip()
+        line = f"{command.verb} {command.argument}".rstrip(_BLANKS)
     elif isinstance(command, Auth):
         response = "" if command.initial_response is None else f" {command.initial_response}"
         line = f"AUTH {command.mechanism}{response}"
