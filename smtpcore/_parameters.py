@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from ._addresses import ReversePath
+from ._addresses import ReversePath, parse_mailbox
 from ._errors import LocalProtocolError
 from ._grammar import ESMTP_PARAM, XTEXT
 from ._replies import Refused, Reply
@@ -111,9 +111,8 @@ def _format_flag(value: ParameterValue) -> None:
 # auth-param    = "AUTH=" xtext      ; of a mailbox, or "<>"                                  ; RFC 4954 5, 8
 def _parse_auth(value: str | None) -> ParameterValue:
     decoded = decode_xtext(value or "")
-    if not decoded:
-        raise LocalProtocolError("the value is a mailbox or <> (RFC 4954 5)")
-    return ReversePath(decoded)
+    # A mailbox, and not a path: no angle brackets, no source route.
+    return ReversePath("" if decoded == "<>" else parse_mailbox(decoded))
 
 
 def _format_auth(value: ParameterValue) -> str:

@@ -15,8 +15,8 @@ of pipelined commands gets its replies in one write (RFC 2920 3.2), and nobody h
 never is. So a line that cannot be parsed, that comes out of order, or that breaks a limit is answered here and
 shown as ``CommandRejected``. The application cannot be made to see anything that the state does not allow.
 
-**Order of judgement** for a line: too long, malformed, out of order, against policy (TLS or authentication has
-to come first), over a limit. All of it before anything changes.
+**Order of judgement** for a line: too long, malformed, against policy (TLS or authentication has to come first),
+out of order, over a limit. All of it before anything changes.
 
 **Content** is handed out as it comes, and judged on the way. If it is refused, the rest is drained to its true
 end, and only then is anything said (``MessageAborted``): what is inside content stays inside.
@@ -446,7 +446,7 @@ class ServerConnection:
         state = self._state
         if state is State.REFUSED:
             return _NEVER_MAIL if self._config.never_accepts_mail else _NO_SERVICE
-        if kind in LEGAL[state]:  # so it is the circumstances that forbid it
+        if self._permitted is not None and kind not in self._permitted:
             if self.tls is not None and self.tls.too_weak:
                 return _WEAK_TLS
             return _NEED_TLS if self.tls is None and self._config.require_tls else _NEED_AUTH
