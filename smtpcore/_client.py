@@ -50,9 +50,7 @@ from ._events import (
     Event,
     Expn,
     Helo,
-    Help,
     Mail,
-    Noop,
     NotSent,
     Quit,
     Rcpt,
@@ -62,7 +60,7 @@ from ._events import (
 )
 from ._extensions import NO_CAPABILITIES, Capabilities
 from ._limits import Limits, Timeouts, TlsInfo
-from ._replies import CODES, Reply, ReplyParser
+from ._replies import Reply, ReplyParser
 from ._state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
 from .sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
 
@@ -180,8 +178,9 @@ class ClientConnection:
                 self._check_starttls()
             elif kind is Auth:
                 raise LocalProtocolError("authenticate() begins an AUTH exchange")
-            elif isinstance(event, (Vrfy, Expn, Noop, Help)):
-                self._check_argument(event)
+            elif isinstance(event, (Vrfy, Expn)):
+                if not event.argument.isascii() and "SMTPUTF8" not in self._offered():
+                    raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
             self._dispatch(event, format_command(event), state)
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
@@ -279,13 +278,6 @@ class ClientConnection:
                 raise _not_offered("RCPT", keyword)
         if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
             raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
-
-    def _check_argument(self, command: Vrfy | Expn | Noop | Help) -> None:
-        if not command.argument.isascii():
-            if not isinstance(command, (Vrfy, Expn)) or "SMTPUTF8" not in self._offered():
-                raise LocalProtocolError(
-                    f"{command.verb} with text that is not ASCII: VRFY and EXPN may have it, with SMTPUTF8"
-                )
 
     def _check_starttls(self) -> None:
         if self.tls is not None:

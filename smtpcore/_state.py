@@ -21,6 +21,9 @@ looks up what its application answered, nor in the client, which looks up what t
   4.1.4), without anybody saying so.
 * The end of the content is answered like a command. After it the transaction is over, however it is answered
   (RFC 5321 4.1.1.4), which is why all three classes are listed.
+* 354 asks for content even if MAIL or all RCPT of the same pipelined group were refused: a client then sends
+  an empty one (RFC 2920 3.1). A server never gets there, since DATA is not legal without a recipient.
+* QUIT cannot be refused (RFC 5321 4.1.1.10); a client that hears otherwise leaves all the same.
 * ``Connect`` stands for the opening of the connection, which the server answers as well.
 * The TLS handshake is nobody's reply: ``HANDSHAKEN`` is where it leads, to a session in which nothing has been
   said yet (RFC 3207 4.2).
@@ -107,6 +110,7 @@ LEGAL: Final[Mapping[State, frozenset[type[Event]]]] = {
 }
 
 _LIVE = (_REFUSED, _GREETED, _READY, _MAIL, _RCPT)
+_TO_CLOSED: Mapping[State, State] = dict.fromkeys(_LIVE, _CLOSED)
 _TO_READY = {_GREETED: _READY, _READY: _READY, _MAIL: _READY, _RCPT: _READY}
 
 AFTER: Final[Mapping[tuple[type[Event], int], Mapping[State, State]]] = {
@@ -117,7 +121,7 @@ AFTER: Final[Mapping[tuple[type[Event], int], Mapping[State, State]]] = {
     (Helo, 2): _TO_READY,
     (Mail, 2): {_READY: _MAIL},
     (Rcpt, 2): {_MAIL: _RCPT},
-    (Data, 3): {_RCPT: _CONTENT},
+    (Data, 3): {_READY: _CONTENT, _MAIL: _CONTENT, _RCPT: _CONTENT},
     (EndOfMessage, 2): {_CONTENT: _READY},
     (EndOfMessage, 4): {_CONTENT: _READY},
     (EndOfMessage, 5): {_CONTENT: _READY},
@@ -127,7 +131,9 @@ AFTER: Final[Mapping[tuple[type[Event], int], Mapping[State, State]]] = {
     (Auth, 4): {_AUTHENTICATING: _READY},
     (Auth, 5): {_AUTHENTICATING: _READY},
     (StartTls, 2): {_READY: _TLS},
-    (Quit, 2): dict.fromkeys(_LIVE, _CLOSED),
+    (Quit, 2): _TO_CLOSED,
+    (Quit, 4): _TO_CLOSED,
+    (Quit, 5): _TO_CLOSED,
 }
 
 HANDSHAKEN: Final[Mapping[State, State]] = {_TLS: _GREETED}
