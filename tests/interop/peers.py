@@ -1,0 +1,67 @@
+"""The programs of other people that the interoperability tests talk to.
+
+On a developer's machine a peer may be missing: its tests are skipped, with what to install. Where
+``SMTPCORE_REQUIRE_PEERS`` is set, as on CI, which installs them all, a missing peer is a failure: a test that
+was skipped would look much like one that passed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+from types import ModuleType
+from typing import NoReturn
+
+import pytest
+
+VARIABLE = "SMTPCORE_REQUIRE_PEERS"
+
+# What brings a program that is not the package's namesake.
+_PACKAGES = {
+    "smtp-sink": "postfix",
+    "smtp-source": "postfix",
+    "node": "nodejs",
+    "exim4": "exim4-daemon-light",
+}
+# Debian keeps servers where the PATH of an ordinary user does not lead.
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def missing(peer: str, remedy: str) -> NoReturn:
+    """Skip the test, or fail it where peers are required."""
+    reason = f"{peer} is not here: {remedy}"
+    if os.environ.get(VARIABLE):
+        pytest.fail(f"{reason} ({VARIABLE} is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+def require(program: str) -> str:
+    """The path of a program, such as ``swaks``, ``curl``, ``msmtp``, ``smtp-source`` or ``smtp-sink``."""
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN])
+    found = shutil.which(program, path=search)
+    if found is None:
+        missing(program, f"apt-get install {_PACKAGES.get(program, program)}")
+    return found
+
+
+def require_module(name: str) -> ModuleType:
+    """A Python package that is a peer, such as ``aiosmtpd``."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        missing(name, f"pip install {name.partition('.')[0]}")
+
+
+def require_node(*packages: str) -> str:
+    """The path of node, which finds these npm packages by ``require()`` when started with our environment.
+
+    They are found wherever node finds them: in a folder that ``NODE_PATH`` names, for one.
+    """
+    node = require("node")
+    for package in packages:
+        probe = [node, "-e", "require.resolve(process.argv[1])", package]
+        if subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode != 0:
+            missing(package, f"npm install {package}, and let NODE_PATH name its node_modules")
+    return node
