@@ -30,8 +30,8 @@ looks up what its application answered, nor in the client, which looks up what t
 * An AUTH exchange goes back and forth within AUTHENTICATING; every line in it is a response, whatever it looks
   like (RFC 4954 4), so no command is legal there.
 
-The sets at the end are the policies of RFC 3207 4, RFC 4954 6 and of HELO: what remains legal while something
-else has to come first. They take away from ``LEGAL`` and never add.
+The sets at the end are the policies of RFC 3207 4 and RFC 4954 6: what remains legal while something else has
+to come first. They take away from ``LEGAL`` and never add.
 """
 
 from __future__ import annotations
@@ -154,8 +154,6 @@ BEFORE_TLS: Final[frozenset[type[Event]]] = frozenset({Noop, Ehlo, StartTls, Qui
 BEFORE_AUTH: Final[frozenset[type[Event]]] = frozenset(
     {Auth, Ehlo, Helo, Noop, Rset, Quit, StartTls, Help, Connect, EndOfMessage}
 )
-# What needs EHLO, since HELO knows no extensions: RFC 5321 2.2.1.
-ESMTP_ONLY: Final[frozenset[type[Event]]] = frozenset({Auth, StartTls})
 
 # Commands that may stand anywhere in a pipelined group; all others end one (RFC 2920 3.1). The end of the
 # content may be followed by the next group.
