@@ -1,0 +1,198 @@
+"""Numbers and switches: their defaults, what they may not be, and that each is explained."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from smtpcore import Limits, LocalProtocolError, ServerConfig, Timeouts, TlsInfo
+
+CLASSES: list[type[Any]] = [Limits, Timeouts, TlsInfo, ServerConfig]
+
+
+def names(cls: type[Any]) -> list[str]:
+    return [one.name for one in dataclasses.fields(cls)]
+
+
+def explained(cls: type[Any]) -> list[str]:
+    """The names in the Attributes section of a docstring."""
+    _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    return re.findall(r"^    (\w+): ", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_docstring_explains_every_field_in_order(cls: type[Any]) -> None:
+    assert explained(cls) == names(cls) != []
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_values_are_frozen_and_have_no_room_for_typing_errors(cls: type[Any]) -> None:
+    value = cls()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, names(cls)[0], None)
+    with pytest.raises(TypeError):
+        cls(no_such_field=1)
+    assert not hasattr(value, "__dict__")
+
+
+def test_numbers_compare_by_value_and_configurations_by_identity() -> None:
+    assert Limits() == Limits() and Timeouts() == Timeouts() != Timeouts(server=1)
+    config = ServerConfig()
+    assert config != ServerConfig() and len({config, config, ServerConfig()}) == 2
+    assert config.limits == Limits() and config.timeouts == Timeouts()
+
+
+# --- Limits ---
+
+FLOORS = {
+    "command_line": 512,
+    "auth_line": 512,
+    "reply_line": 512,
+    "reply_lines": 1,
+    "path": 256,
+    "local_part": 64,
+    "domain": 255,
+    "recipients": 100,
+    "message_size": 1,
+    "oversize_factor": 1,
+    "content_line": 998,
+    "bad_commands": 1,
+    "auth_attempts": 3,
+    "outstanding_commands": 1,
+    "receive_buffer": 65536,
+    "challenges": 2,
+}
+OPTIONAL = {"refused_recipients", "message_size", "content_line", "idle_commands"}
+
+
+@pytest.mark.parametrize(
+    "name, floor",
+    [
+        pytest.param(*one, marks=pytest.mark.req("EIG-07") if one[0] == "content_line" else ())
+        for one in FLOORS.items()
+    ],
+)
+def test_a_limit_is_not_below_what_others_may_count_on(name: str, floor: int) -> None:
+    assert getattr(Limits(**{name: floor}), name) == floor
+    with pytest.raises(LocalProtocolError, match=rf"Limits\.{name} .*at least {floor}\b"):
+        Limits(**{name: floor - 1})
+
+
+@pytest.mark.req("LIM-21")
+def test_each_limit_can_be_raised_and_those_that_can_go_can_be_taken_away() -> None:
+    for name in names(Limits):
+        assert getattr(Limits(**{name: 10**9}), name) == 10**9
+    for name in OPTIONAL:
+        assert getattr(Limits(**{name: None}), name) is None
+
+
+def test_every_limit_has_a_floor_or_can_be_taken_away() -> None:
+    assert FLOORS.keys() | OPTIONAL == set(names(Limits))
+
+
+def test_the_defaults_are_what_the_rfcs_ask_for_or_more() -> None:
+    limits = Limits()
+    for name, floor in FLOORS.items():
+        assert getattr(limits, name) >= floor
+    # A challenge of the size that RFC 4954 4 finds sufficient, with what is around it.
+    assert limits.auth_line >= 12288 + len("\r\n")
+    assert limits.reply_line >= len("334 ") + 12288 + len("\r\n")
+    assert limits.message_size is not None and limits.message_size >= 65536
+
+
+# --- Timeouts: RFC 5321 4.5.3.2 ---
+
+
+@pytest.mark.parametrize(
+    "name, minutes",
+    [
+        pytest.param("greeting", 5, marks=pytest.mark.req("TMO-02")),
+        pytest.param("command", 5, marks=pytest.mark.req("TMO-03", "TMO-04")),
+        pytest.param("data_initiation", 2, marks=pytest.mark.req("TMO-05")),
+        pytest.param("data_block", 3, marks=pytest.mark.req("TMO-06")),
+        pytest.param("data_termination", 10, marks=pytest.mark.req("TMO-07")),
+        pytest.param("server", 5, marks=pytest.mark.req("TMO-08")),
+    ],
+)
+def test_a_timeout_is_that_of_the_rfc(name: str, minutes: int) -> None:
+    assert getattr(Timeouts(), name) == 60 * minutes
+
+
+@pytest.mark.req("TMO-09")
+def test_every_timeout_can_be_changed() -> None:
+    for name in names(Timeouts):
+        changed = dataclasses.replace(Timeouts(), **{name: 1.5})
+        assert [one for one in names(Timeouts) if getattr(changed, one) != getattr(Timeouts(), one)] == [name]
+
+
+# --- TLS ---
+
+
+def test_the_certificate_is_not_shown() -> None:
+    tls = TlsInfo(version="TLSv1.3", peer_certificate={"subject": "somebody"})
+    assert "somebody" not in repr(tls) and "TLSv1.3" in repr(tls)
+
+
+# --- The configuration of a server ---
+
+
+@pytest.mark.req("TLS-23")
+def test_by_default_nobody_has_to_speak_tls_or_to_authenticate() -> None:
+    config = ServerConfig()
+    assert not (config.require_tls or config.require_auth or config.never_accepts_mail)
+
+
+def test_the_defaults_are_safe() -> None:
+    config = ServerConfig()
+    assert not config.allow_cleartext_auth and config.auth_mechanisms == ()
+    assert (config.line_endings, config.nul) == ("reject", "reject")
+    assert (config.addresses, config.hello, config.unknown_parameters) == ("strict", "lenient", "reject")
+    assert not (config.starttls or config.smtputf8 or config.expn)
+    assert config.keywords == {}
+
+
+@pytest.mark.req("UTF-03")
+def test_smtputf8_is_not_offered_without_8bitmime() -> None:
+    assert ServerConfig(smtputf8=True).eight_bit_mime
+    with pytest.raises(LocalProtocolError, match="8BITMIME"):
+        ServerConfig(smtputf8=True, eight_bit_mime=False)
+    assert not ServerConfig(eight_bit_mime=False).smtputf8
+
+
+@pytest.mark.req("AUT-47")
+def test_mechanisms_have_names_of_sasl() -> None:
+    names = ("SCRAM-SHA-256", "PLAIN", "X_1", "A" * 20)
+    assert ServerConfig(auth_mechanisms=names).auth_mechanisms == names
+    for name in ("", "plain", "A B", "A" * 21, "A=B", "PLAIN\r\n", "\xc4"):
+        with pytest.raises(LocalProtocolError, match="RFC 4422"):
+            ServerConfig(auth_mechanisms=("PLAIN", name))
+
+
+@pytest.mark.req("EHL-13")
+@pytest.mark.parametrize(
+    "keyword",
+    ["", "X=PLAIN", "X BAR", "-X", "X_A", "X.", "X\xc4", "X-A\r\n", "X\tA", "X\n250 A", "AUTH=PLAIN"],
+)
+def test_a_keyword_is_one_of_the_grammar(keyword: str) -> None:
+    with pytest.raises(LocalProtocolError, match="no EHLO keyword"):
+        ServerConfig(keywords={keyword: ""})
+
+
+@pytest.mark.req("EHL-13")
+@pytest.mark.parametrize("parameters", ["\xe4", "a \x7f", "a\x00b", "\u65e5", "ok caf\xe9"])
+def test_a_parameter_of_a_keyword_is_printable_ascii(parameters: str) -> None:
+    with pytest.raises(LocalProtocolError, match="EHLO parameters"):
+        ServerConfig(keywords={"X-FOO": parameters})
+
+
+@pytest.mark.req("EHL-18")
+def test_a_keyword_of_ones_own_starts_with_x() -> None:
+    keywords = {"X-FOO": "bar baz=1", "XBAR": "", "x-2": "!~"}
+    assert ServerConfig(keywords=keywords).keywords == keywords
+    for keyword in ("FOO", "8XFOO", "SIZE", "STARTTLS", "AUTH"):
+        with pytest.raises(LocalProtocolError, match="start with X"):
+            ServerConfig(keywords={keyword: ""})
