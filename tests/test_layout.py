@@ -32,7 +32,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__init__"}),
     frozenset({"_flows", "_handlers", "_hints", "_streams", "transcript"}),
     frozenset({"sync", "asyncio", "trio"}),
-    frozenset({"testing", "maildir", "_cli", "__main__"}),
+    frozenset({"testing", "maildir", "_annotator"}),
+    frozenset({"_cli_common", "_cli_serve", "_cli_send", "_demo_certificate", "_demo", "_cli", "__main__"}),
 )
 SIDEWAYS = (frozenset({"_server", "_client"}), frozenset({"sync", "asyncio", "trio"}))
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
