@@ -354,6 +354,8 @@ class ServerConnection:
             text = buffer.decode()
         shortcut = SHORT.get(text[start : start + 4])
         if shortcut is None:
+            if not buffer and not buffer.at_eof:
+                return None
             return self._next_line()
         try:
             command = shortcut(self._parser, text, start + 4)
@@ -587,6 +589,8 @@ class ServerConnection:
         Raises:
             LocalProtocolError: There is nothing to answer, the codes are no refusal, or QUIT is refused.
         """
+        if code < 400:
+            raise LocalProtocolError(f"{code} is no refusal, which is 4yz or 5yz (RFC 5321 4.2.1)")
         self.send(Reply.sanitized(code, status, text))
 
     def supply(self, secret: str | StoredSecret | None) -> None:
@@ -649,6 +653,8 @@ class ServerConnection:
             raise LocalProtocolError("a server says 421 when it closes a connection (RFC 5321 3.8)")
         if self._state is State.CLOSED:
             return
+        # Nothing can be asked any more; what was only to be told still is.
+        self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, Question)))
         if self._state is State.CONTENT:
             self._queue.append(MessageAborted(reply))
         if self._state is not State.TLS:  # in the middle of a handshake nothing can be said
@@ -697,18 +703,16 @@ class ServerConnection:
                 reply = _TOO_MANY_REFUSED
         if isinstance(event, Ehlo) and reply.is_success:
             # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
-            greeting = f"{self.hostname} {' '.join(reply.lines)}".rstrip()
-            reply = Reply(250, None, [greeting, *self._capabilities.lines()])
+            reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
         elif isinstance(event, Helo) and reply.is_success:
-            reply = Reply(250, None, f"{self.hostname} {' '.join(reply.lines)}".rstrip())
+            reply = _named(self.hostname, Reply(250, None, " ".join(reply.lines)))
         self._unanswered = None
         self._put(reply, status=kind not in _WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
         if reply.code in _WITH_HOSTNAME:
-            head, *rest = reply.lines
-            reply = Reply(reply.code, reply.status, [f"{self.hostname} {head}".rstrip(), *rest])
+            reply = _named(self.hostname, reply)
         self._output.append(reply.encode(enhanced=status and self._config.enhanced_status_codes))
 
     def _advance(self, kind: type[Event], code: int, event: Event | None = None) -> None:
@@ -857,6 +861,16 @@ class ServerConnection:
         self._put(reply)
         self._advance(Auth, reply.code)
         return reply
+
+
+# The same few replies again and again: the greeting, the one to EHLO, the farewell.
+@lru_cache(maxsize=256)
+def _named(hostname: str, reply: Reply, further: tuple[str, ...] = ()) -> Reply:
+    """The reply with the host name as its first word, and with further lines."""
+    head, *rest = reply.lines
+    if further:
+        head, rest = " ".join(reply.lines), []
+    return Reply(reply.code, reply.status, [f"{hostname} {head}".rstrip(), *rest, *further])
 
 
 def _without_secrets(line: bytes) -> bytes:
