@@ -114,6 +114,22 @@ def test_lines_are_found_among_octets_that_were_fed_before_the_others_were_used(
     assert len(buffer) == 0
 
 
+def test_lines_are_found_in_what_came_behind_whole_ones() -> None:
+    buffer = ReceiveBuffer(FLOOR)
+    for cleared in (True, False, False):
+        for piece in (b"a\r\n", b"b\r\n"):
+            buffer.feed(piece)
+        assert list(lines_of(buffer)) == [b"a", b"b"]
+        # The search has gone on to somewhere else by now, and has to begin again.
+        for piece in (b"abcdef", b"ghijkl"):
+            buffer.feed(piece)
+            assert buffer.find_line(LIMIT) == -1
+        if cleared:
+            buffer.clear()
+        buffer.feed(b"\r\n")
+        assert list(lines_of(buffer)) == [b"" if cleared else b"abcdefghijkl"]
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_any_kind_of_octets_is_taken_and_kept_as_it_was(kind: type) -> None:
     source = bytearray(b"one\r\ntw")
