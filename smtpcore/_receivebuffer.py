@@ -119,10 +119,10 @@ class ReceiveBuffer:
         """
         end = self.data.find(b"\r\n", self.start)
         if end < 0 and self.start < len(self.data):
-            # What is left of this read is the beginning of a line, and goes in front of what has come since.
+            # What is left of this read is the beginning of a line, and goes in front of what has come since,
+            # nothing of which has been searched yet.
             self._rest[:0] = self.data[self.start :]
             self.start = len(self.data)
-            self._searched = 0
         if end < 0 and self._rest:
             end = self._rest.find(b"\r\n", self._searched)
             if end >= 0:
