@@ -15,8 +15,8 @@ of pipelined commands gets its replies in one write (RFC 2920 3.2), and nobody h
 never is. So a line that cannot be parsed, that comes out of order, or that breaks a limit is answered here and
 shown as ``CommandRejected``. The application cannot be made to see anything that the state does not allow.
 
-**Order of judgement** for a line: too long, malformed, against policy (TLS or authentication has to come first),
-out of order, over a limit. All of it before anything changes.
+**Order of judgement** for a line: too long, malformed, against policy (TLS or authentication has to come
+first), out of order, over a limit. All of it before anything changes.
 
 **Content** is handed out as it comes, and judged on the way. If it is refused, the rest is drained to its true
 end, and only then is anything said (``MessageAborted``): what is inside content stays inside.
@@ -155,6 +155,9 @@ _TOO_MUCH_CONTENT = Reply(421, "4.3.4", "far more content than is taken here")
 _SHUTTING_DOWN = Reply(421, "4.3.2", "service is shutting down")
 _NO_HTTP = Reply(554, "5.5.1", "this is an SMTP server, not a web server")
 _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after STARTTLS")
+
+# A member of an enumeration is looked up ten times as slowly as a global.
+_CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 
 _IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn})
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
@@ -319,7 +322,7 @@ class ServerConnection:
         if data:
             if self._state is State.CLOSED:
                 raise LocalProtocolError("the session is over")
-            if self._state is State.TLS:
+            if self._state is _TLS:
                 raise LocalProtocolError("these octets are for the TLS handshake; call tls_started() after it")
             if self._state is State.OPENING:
                 self.early_input = True
@@ -341,7 +344,7 @@ class ServerConnection:
         if self._queue:
             return self._from_queue()
         state = self._state
-        if state is State.CONTENT:
+        if state is _CONTENT:
             return self._next_content()
         if state in _WITHOUT_COMMANDS:
             return self._next_without_commands()
@@ -455,7 +458,7 @@ class ServerConnection:
         if state is State.GREETED:
             return _NEED_HELLO
         if kind in (Rcpt, Data):
-            return _NEED_RCPT if state is State.MAIL else _NEED_MAIL
+            return _NEED_RCPT if state is _MAIL else _NEED_MAIL
         return _IN_TRANSACTION
 
     def _why_not_offered(self, kind: type[Event]) -> Reply | None:
@@ -533,7 +536,7 @@ class ServerConnection:
 
     def _lost(self) -> Event:
         """The client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
-        in_content = self._state is State.CONTENT
+        in_content = self._state is _CONTENT
         self._end()
         return MessageAborted(None) if in_content else _CLOSED
 
@@ -655,9 +658,9 @@ class ServerConnection:
             return
         # Nothing can be asked any more; what was only to be told still is.
         self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, Question)))
-        if self._state is State.CONTENT:
+        if self._state is _CONTENT:
             self._queue.append(MessageAborted(reply))
-        if self._state is not State.TLS:  # in the middle of a handshake nothing can be said
+        if self._state is not _TLS:  # in the middle of a handshake nothing can be said
             status = self._state is not State.OPENING and not isinstance(self._unanswered, _WITHOUT_STATUS)
             self._put(reply, status=status)
         self._end()
@@ -677,7 +680,7 @@ class ServerConnection:
         Raises:
             LocalProtocolError: It was not time for a handshake.
         """
-        if self._state is not State.TLS:
+        if self._state is not _TLS:
             raise LocalProtocolError("STARTTLS has not been accepted")
         self._state = HANDSHAKEN[self._state]
         self.tls = info
@@ -734,19 +737,19 @@ class ServerConnection:
         if isinstance(event, Rcpt) and self.envelope is not None:
             self.envelope.recipients.append(event)
             self._room -= 1
-        elif state is State.MAIL:
+        elif state is _MAIL:
             if isinstance(event, Mail):
                 self.envelope = Envelope(event)
                 self._room = self._limits.recipients
                 self._idle_commands = 0
-        elif state is State.CONTENT:
+        elif state is _CONTENT:
             self._start_content()
-        elif state is not State.RCPT:
+        elif state is not _RCPT:
             self.envelope = None
             if isinstance(event, (Ehlo, Helo)):
                 self.hello = event
                 self._circumstances_changed()
-            elif state is State.TLS and len(self._buffer):
+            elif state is _TLS and len(self._buffer):
                 # RFC 3207 4.2: nothing that came in plaintext may be used.
                 self._queue.append(InputDiscarded(self._buffer.take()))
 
@@ -824,8 +827,7 @@ class ServerConnection:
         return self._take_and_go_on(self._running().step(response))
 
     def _running(self) -> ServerMechanism:
-        if self._mechanism is None:
-            raise LocalProtocolError("no authentication is under way")
+        assert self._mechanism is not None  # a question, and a response, are only there while one is
         return self._mechanism
 
     def _take_and_go_on(self, step: Step) -> Event | None:
@@ -865,12 +867,12 @@ class ServerConnection:
 
 # The same few replies again and again: the greeting, the one to EHLO, the farewell.
 @lru_cache(maxsize=256)
-def _named(hostname: str, reply: Reply, further: tuple[str, ...] = ()) -> Reply:
+def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
     """The reply with the host name as its first word, and with further lines."""
     head, *rest = reply.lines
-    if further:
+    if further is not None:  # in the reply to EHLO only its first line is not a keyword
         head, rest = " ".join(reply.lines), []
-    return Reply(reply.code, reply.status, [f"{hostname} {head}".rstrip(), *rest, *further])
+    return Reply(reply.code, reply.status, [f"{hostname} {head}".rstrip(), *rest, *(further or ())])
 
 
 def _without_secrets(line: bytes) -> bytes:
