@@ -7,10 +7,15 @@ was skipped would look much like one that passed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
+import socket
 import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
 from types import ModuleType
 from typing import NoReturn
 
@@ -25,6 +30,8 @@ _PACKAGES = {
     "node": "nodejs",
     "exim4": "exim4-daemon-light",
 }
+SECONDS = 60  # for anything here to happen; nothing comes near it on a machine that works
+
 # Debian keeps servers where the PATH of an ordinary user does not lead.
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -65,3 +72,52 @@ def require_node(*packages: str) -> str:
         if subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode != 0:
             missing(package, f"npm install {package}, and let NODE_PATH name its node_modules")
     return node
+
+
+def run(*command: str, input: bytes | None = None) -> bytes:
+    """Run a client to its end, which has to be a success; what it printed."""
+    done = subprocess.run(command, input=input, capture_output=True, timeout=SECONDS, check=False)
+    told = b"\n".join((done.stdout, done.stderr)).decode(errors="replace")
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{told}"
+    return done.stdout
+
+
+def free_port() -> int:
+    """A port for a program that cannot choose one itself and tell it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(*command: str, port: int) -> Iterator[None]:
+    """A server while the block lasts, from when it takes connections on."""
+    with tempfile.TemporaryFile() as log:
+        # The leader of a group of its own: Postfix ends those it has started by their group.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            if not _takes_connections(process, port):
+                log.seek(0)
+                told = log.read().decode(errors="replace")
+                pytest.fail(f"{command[0]} does not serve:\n{told}", pytrace=False)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _takes_connections(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), SECONDS):
+            return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            return False
+    return False
