@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 
 from . import (
     Chunk,
+    CommandRejected,
     Connect,
     Credentials,
     Data,
@@ -126,6 +127,9 @@ class Handler(Protocol):
     def expand(self, session: ServerSession, argument: str) -> MaybeAsync:
         """EXPN."""
 
+    def command_rejected(self, session: ServerSession, event: CommandRejected) -> object:
+        """What the client said is no command, or not now, and has been answered. To log, say."""
+
     def disconnected(self, session: ServerSession) -> object:
         """The session is over, however it ended."""
 
@@ -168,6 +172,7 @@ class Callbacks:
         self._store = get("store")
         self._credentials = get("check_credentials")
         self._secret = get("stored_secret")
+        self._rejected = get("command_rejected")
         self._disconnected = get("disconnected")
         self._methods: dict[type[Event], Callable[[Any], Any]] = {}
         if connect := get("connect"):
@@ -195,6 +200,9 @@ class Callbacks:
                     await self._abort()
                 elif kind is Data:
                     await self._begin()
+                elif isinstance(event, CommandRejected):
+                    if self._rejected is not None:
+                        await self._call(self._rejected, session, event)
                 elif isinstance(event, Credentials):
                     await self._check(event)
                 elif isinstance(event, SecretRequest):
