@@ -25,12 +25,14 @@ import dataclasses
 import functools
 import itertools
 import logging
+import math
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypedDict, cast, get_args
 
 from . import (
     Auth,
@@ -57,6 +59,7 @@ from . import (
     Quit,
     Rcpt,
     RecipientsRefused,
+    RemoteProtocolError,
     Reply,
     ReplyError,
     Response,
@@ -89,6 +92,11 @@ Content = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 Credentials = tuple[str, str] | sasl.ClientMechanism
 
 PIECE = 65536  # octets of content handed to the stream at a time
+IN_MEMORY = 1024 * 1024  # octets of content that are kept in memory; more goes to a temporary file
+_NOT_SEVEN_BIT = (
+    "the content has octets above 127, and the server does not offer 8BITMIME (RFC 6152 3); send_message()"
+    " encodes what is needed"
+)
 logger = logging.getLogger("smtpcore")
 
 
@@ -235,22 +243,29 @@ class _Transaction:
                 reply = rcpt
             accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
             # What was not answered counts as a 451 (RFC 5321 3.8).
-            retryable = not accepted and (reply is None or reply.is_success or self._worth_a_retry(reply))
+            retryable = not accepted and (
+                reply is None
+                or reply.is_success
+                or reply.is_transient
+                or (reply is rcpt and self._too_many_recipients(reply))
+            )
             rows.append(RecipientResult(name, reply, accepted, retryable))
         last = final or (refusal.reply if refusal is not None else None)
         return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
 
     @property
     def accepted(self) -> list[Reply]:
+        """The replies of those recipients that the content can be sent to."""
+        if self.refusal is not None and isinstance(self.refusal.command, Mail):
+            return []
         return [reply for reply in self.replies if reply.is_success]
 
-    def _worth_a_retry(self, reply: Reply) -> bool:
-        # RFC 5321 4.5.3.1.10: 552 is an old way to say "too many recipients", unless it is about the size,
-        # which it can be if the size was declared (RFC 1870 6.4), or about the mailbox.
-        too_many = reply.code == 552 and self.mail.size is None and bool(self.accepted)
-        if too_many and reply.status is not None:
-            too_many = reply.status.subject == 5
-        return reply.is_transient or too_many
+    def _too_many_recipients(self, reply: Reply) -> bool:
+        """Whether a reply to RCPT says that there are too many, in the old way (RFC 5321 4.5.3.1.10)."""
+        # 552 can also be about the size, if that was declared (RFC 1870 6.4), or about the mailbox.
+        if reply.code != 552 or self.mail.size is not None or not self.accepted:
+            return False
+        return reply.status is None or reply.status.subject == 5
 
 
 # --- The client -------------------------------------------------------------------------------------------
@@ -266,17 +281,19 @@ class Client:
         transcript: The recorder, if one was given.
     """
 
-    def __init__(self, stream: Stream, facts: SessionFacts, options: ConnectOptions) -> None:
+    def __init__(
+        self, stream: Stream, facts: SessionFacts, options: ConnectOptions, deadline: float = math.inf
+    ) -> None:
         self.facts = facts
         self.transcript = options.get("transcript")
         self._stream = stream
         self._timeouts = _timeouts(options)
-        seconds = options.get("deadline")
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = deadline  # by the clock, for the whole session
         self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
         self._transaction: _Transaction | None = None
         self._busy = False
         self._ended = ""  # why the session cannot be used any more
+        self._failure = ""  # what the last error has said
         self._heard = time.monotonic()
         self._domain = ""
 
@@ -331,9 +348,13 @@ class Client:
                 eight_bit_mime="8BITMIME" in self._connection.capabilities,
                 smtputf8="SMTPUTF8" in self._connection.capabilities,
             )
-        return await self.send(prepared.sender, prepared.recipients, prepared.content)
+        return await self.send(
+            prepared.sender, prepared.recipients, prepared.content, smtputf8=prepared.smtputf8
+        )
 
-    async def send(self, sender: str, recipients: str | Sequence[str], content: Content) -> SendResult:
+    async def send(
+        self, sender: str, recipients: str | Sequence[str], content: Content, *, smtputf8: bool = False
+    ) -> SendResult:
         """Send a message.
 
         Args:
@@ -341,6 +362,8 @@ class Client:
             recipients: The forward-paths, one string each.
             content: Octets with CRLF line ends: bytes, a binary file, or an iterable of bytes.
                 ``smtpcore.normalize_line_endings()`` helps with other line ends.
+            smtputf8: The header has UTF-8 in it (RFC 6531 3.4). With an address that has some this is so
+                anyhow.
 
         Returns:
             What became of it, if the server has taken it for at least one recipient.
@@ -351,22 +374,24 @@ class Client:
             ReplyError: The message was refused as a whole; ``result`` as before.
             ConnectionLost: ``maybe_delivered`` says whether the server may have taken it all the same.
         """
-        with self._conversation("mail"):
-            transaction = self._prepare(sender, recipients, content)
+        capabilities = self._connection.capabilities
+        with self._conversation("mail"), _fit(content, eight_bit="8BITMIME" in capabilities) as content:
+            transaction = self._prepare(sender, recipients, content, smtputf8)
             if self._connection.state is not State.READY:
                 await self._request(Rset())
             self._transaction = transaction
             await self._send_envelope(transaction)
             if transaction.data is None or not transaction.accepted:
                 await self._give_up(transaction)
-            await self._send_content(content)
+            await self._send_content(transaction, content)
             final = (await self._response()).reply
-            result = transaction.result(final)
             if not final.is_success:
                 raise ReplyError(Response(EndOfMessage(), final))
-            return result
+            return transaction.result(final)
 
-    def _prepare(self, sender: str, recipients: str | Sequence[str], content: Content) -> _Transaction:
+    def _prepare(
+        self, sender: str, recipients: str | Sequence[str], content: Content, smtputf8: bool
+    ) -> _Transaction:
         """Check all there is to check before anything is sent."""
         capabilities = self._connection.capabilities
         names = [recipients] if isinstance(recipients, str) else list(recipients)
@@ -383,10 +408,7 @@ class Client:
             size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
             eight_bit = not octets.isascii()
             if eight_bit and "8BITMIME" not in capabilities:
-                raise LocalProtocolError(
-                    "the content has octets above 127, and the server does not offer 8BITMIME (RFC 6152 3);"
-                    " send_message() encodes what is needed"
-                )
+                raise LocalProtocolError(_NOT_SEVEN_BIT)
         if size is not None and "SIZE" in capabilities:
             parameters["SIZE"] = size
         if eight_bit and "8BITMIME" in capabilities:
@@ -394,20 +416,22 @@ class Client:
         foreign = [
             str(path) for path in (mail.reverse_path, *(one.forward_path for one in rcpts)) if not path.is_ascii
         ]
-        if foreign:
+        if foreign or smtputf8:
             if "SMTPUTF8" not in capabilities:
-                raise LocalProtocolError(
-                    f"the address {foreign[0]!r} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)"
-                )
+                what = f"the address {foreign[0]!r}" if foreign else "the header"
+                raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
             parameters["SMTPUTF8"] = True
         if parameters:
             mail = Mail(mail.reverse_path, parameters)
+        transaction = _Transaction(mail, rcpts, names)
         if size is not None and capabilities.too_big(size):
             reply = Reply(
                 552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
             )
-            raise MessageTooBig(Response(mail, reply), "not sent: " + reply.text)
-        return _Transaction(mail, rcpts, names)
+            transaction.refusal = Response(mail, reply)
+            self._transaction = transaction
+            raise MessageTooBig(transaction.refusal, "not sent: " + reply.text)
+        return transaction
 
     async def _send_envelope(self, transaction: _Transaction) -> None:
         """MAIL, RCPT and DATA, in one group if the server takes groups, and all their replies."""
@@ -439,33 +463,33 @@ class Client:
     async def _give_up(self, transaction: _Transaction) -> None:
         """Leave a transaction that has come to nothing, and say so."""
         refusal = transaction.refusal
-        if transaction.data is not None:
-            # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
-            self._connection.send(EndOfMessage())
-            await self._response()
-        elif self._connection.state in (State.MAIL, State.RCPT):
-            await self._request(Rset())
         if refusal is not None and (isinstance(refusal.command, Mail) or transaction.accepted):
-            raise ReplyError(refusal)
-        last = next(
-            (
-                Response(rcpt, reply)
-                for rcpt, reply in zip(transaction.rcpts, transaction.replies, strict=False)
-            ),
-            refusal,
-        )
-        assert last is not None
-        raise RecipientsRefused(last, f"no recipient was accepted: {last.reply}")
+            error = ReplyError(refusal)
+        else:
+            refusals = list(map(Response, transaction.rcpts, transaction.replies))
+            one = next((response for response in refusals if response.reply.is_transient), refusals[0])
+            error = RecipientsRefused(one, f"no recipient was accepted: {one.reply}")
+        self._explained(error)
+        try:
+            if transaction.data is not None:
+                # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
+                self._connection.send(EndOfMessage())
+                await self._response()
+            elif self._connection.state in (State.MAIL, State.RCPT):
+                self._connection.send(Rset())
+                await self._response()
+        except (SMTPError, OSError):
+            self._connection.close()  # what became of the message is known all the same
+        raise error
 
-    async def _send_content(self, content: Content) -> None:
+    async def _send_content(self, transaction: _Transaction, content: Content) -> None:
         self.facts.phase = "content"
         send = self._connection.send
         for piece in _pieces(content):
             send(Chunk(piece))
             await self._flush()
         send(EndOfMessage())
-        if self._transaction is not None:
-            self._transaction.sent = True
+        transaction.sent = True
 
     async def noop(self) -> Reply:
         """NOOP: see whether the session is alive.
@@ -493,12 +517,15 @@ class Client:
 
     async def quit(self) -> None:
         """QUIT, and close. Whatever the server says to that, what it has taken it has taken."""
-        if not self._ended:
-            with contextlib.suppress(SMTPError, RuntimeError), self._conversation("quit"):
-                self._connection.send(Quit())
-                while not isinstance(await self._event(), ConnectionClosed):
-                    pass
-        await self.close()
+        try:
+            if not self._ended:
+                with contextlib.suppress(SMTPError, RuntimeError), self._conversation("quit"):
+                    self._connection.send(Quit())
+                    while not isinstance(await self._event(), ConnectionClosed):
+                        pass
+                    self._ended = "QUIT was said"
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Close without a word, as after an error."""
@@ -540,7 +567,8 @@ class Client:
         if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
             self._connection.send(Helo(self._domain))
             response = await self._response()
-        _raise_refusal(response)
+        if not response.reply.is_success:
+            raise ReplyError(response, f"{response.verb} {self._domain} was answered {response.reply}")
         self.facts.offered = tuple(self._connection.capabilities.lines())
 
     async def _start_tls(self, security: Security, context: ssl.SSLContext) -> None:
@@ -548,19 +576,25 @@ class Client:
         if "STARTTLS" not in self._connection.capabilities:
             raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
         self._connection.send(StartTls())
-        reply = (await self._response()).reply
+        response = await self._response()
+        reply = response.reply
         if reply.is_success:
             await self._shake_hands(context)
             self._connection.tls_started(self._stream.tls or TlsInfo())
             await self._hello(fall_back=False)
         elif security == "starttls":
             raise TlsUnavailable(f"the server refused STARTTLS: {reply}")
+        elif reply.code == 421:
+            raise ReplyError(response)
 
     async def _shake_hands(self, context: ssl.SSLContext) -> None:
         self.facts.phase = "tls"
         try:
             info = await self._stream.start_tls(
-                context, server_side=False, server_hostname=self.facts.host, timeout=self._timeouts.connect
+                context,
+                server_side=False,
+                server_hostname=self.facts.host,
+                timeout=self._seconds_to(time.monotonic() + self._timeouts.connect),
             )
         except TimeoutError:
             raise
@@ -601,10 +635,11 @@ class Client:
         """One conversation: nobody beside it, and its errors told as ours."""
         if self._busy:
             raise RuntimeError("this session is in the middle of something: one conversation at a time")
+        self._transaction = None
         if self._ended:
             raise self._explained(ConnectionLost(f"the session is over: {self._ended}"))
         self._busy = True
-        self._transaction = None
+        self._failure = "it was broken off"
         self.facts.phase = phase
         self.facts.reply = None
         usable = False
@@ -641,7 +676,7 @@ class Client:
         finally:
             self._busy = False
             if not usable or self._connection.state is State.CLOSED:
-                self._ended = self._ended or f"it ended in the phase {self.facts.phase!r}"
+                self._ended = self._ended or f"{self._failure} (phase: {self.facts.phase})"
                 self._connection.close()
                 if self.facts.phase != "quit":
                     self._stream.abort()
@@ -656,7 +691,12 @@ class Client:
     def _explained(self, error: SMTPError) -> SMTPError:
         """Give an error all that is known."""
         if error.facts is None:
+            self._failure = str(error)
             self.facts.idle = time.monotonic() - self._heard
+            if isinstance(error, ReplyError) and not isinstance(error, MessageTooBig):
+                # In a group others may have been answered behind it.
+                self.facts.phase = _PHASES.get(error.response.command.__class__, self.facts.phase)
+                self.facts.reply = error.reply
             error.facts = dataclasses.replace(self.facts)
             error.hint = hint_for(error, error.facts)
             error.transcript = self.transcript
@@ -674,38 +714,41 @@ class Client:
         return response
 
     async def _response(self) -> Response:
-        """The next response. Where one conversation is over before it, that is an error."""
-        while True:
-            event = await self._event()
-            if isinstance(event, Response):
-                return event
-            if isinstance(event, ConnectionClosed):
-                raise ConnectionLost("the server closed the connection", outstanding=self._unanswered())
+        """The next response."""
+        event = await self._event()
+        assert isinstance(event, Response), "something was sent, so it is answered, or lost"
+        return event
 
     async def _event(self) -> Event:
         """The next event."""
-        connection = self._connection
+        connection, facts = self._connection, self.facts
         deadline: float | None = None
-        while (event := connection.next_event()) is None:
+        while (event := await self._next_event()) is None:
             await self._flush()
             outstanding = connection.outstanding
-            if outstanding:
-                self.facts.phase = _PHASES.get(outstanding[0].__class__, "command")
-            now = time.monotonic()
+            facts.phase = _PHASES.get(outstanding[0].__class__, "command")
+            if isinstance(outstanding[-1], Command):
+                facts.last_command = outstanding[-1].verb
             if deadline is None:
-                deadline = now + connection.timeout
-            if self._deadline is not None:
-                deadline = min(deadline, self._deadline)
-            self._note_arrival(data := await self._stream.read(max(0.0, deadline - now)))
-            if self.transcript is not None and data:
+                deadline = time.monotonic() + connection.timeout
+            self._note_arrival(data := await self._stream.read(self._seconds_to(deadline)))
+            if self.transcript is not None:
                 self.transcript.server(data)
             connection.receive_data(data)
         if isinstance(event, Response):
-            self.facts.reply = event.reply
-            self.facts.last_command = event.verb
-            if event.command is None:
-                raise ReplyError(event, f"the server closes the session: {event.reply}")
+            facts.reply = event.reply
         return event
+
+    async def _next_event(self) -> Event | None:
+        try:
+            return self._connection.next_event()
+        except RemoteProtocolError:
+            with contextlib.suppress(OSError):
+                await self._flush()  # the farewell
+            raise
+
+    def _seconds_to(self, deadline: float) -> float:
+        return max(0.0, min(deadline, self._deadline) - time.monotonic())
 
     def _note_arrival(self, data: bytes) -> None:
         facts = self.facts
@@ -720,13 +763,10 @@ class Client:
         if data:
             if self.transcript is not None:
                 self.transcript.client(data)
-            timeout = self._timeouts.data_block
-            if self._deadline is not None:
-                timeout = min(timeout, max(0.0, self._deadline - time.monotonic()))
-            await self._stream.write(data, timeout)
+            await self._stream.write(data, self._seconds_to(time.monotonic() + self._timeouts.data_block))
 
 
-_PHASES: dict[type[Event], str] = {
+_PHASES: dict[type[object], str] = {
     Connect: "greeting",
     Ehlo: "ehlo",
     Helo: "ehlo",
@@ -746,24 +786,28 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     Raises:
         SMTPError: With facts and a hint; the connection is closed.
     """
+    if unknown := options.keys() - ConnectOptions.__optional_keys__:
+        raise TypeError(f"connect() has no option {', '.join(sorted(unknown))}")
     security = options.get("security") or _default_security(port, options)
+    if security not in get_args(Security):
+        raise LocalProtocolError(f"security is one of {', '.join(get_args(Security))}, not {security!r}")
     facts = SessionFacts(host=host, port=port, security=security)
     transcript = options.get("transcript")
     timeouts = _timeouts(options)
-    seconds = timeouts.connect
-    if (deadline := options.get("deadline")) is not None:
-        seconds = min(seconds, deadline)
+    allowed = options.get("deadline")
+    deadline = math.inf if allowed is None else time.monotonic() + allowed
+    seconds = timeouts.connect if allowed is None else min(timeouts.connect, allowed)
     if transcript is not None:
         transcript.note(f"connecting to {host} port {port}")
     try:
         stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else _words(error)
         failed = ConnectFailed(f"cannot connect to {host} port {port}: {what}")
         failed.facts, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)
         raise failed from error
-    client = Client(stream, facts, options)
+    client = Client(stream, facts, options, deadline)
     try:
         await client.start(security, options)
     except SMTPError:
@@ -849,18 +893,35 @@ def _pieces(content: Content) -> Iterator[bytes]:
             yield from _pieces(piece) if len(piece) > PIECE else (piece,)
 
 
-def _words(error: OSError) -> str:
+@contextlib.contextmanager
+def _fit(content: Content, *, eight_bit: bool) -> Iterator[Content]:
+    """Content that can be begun: without 8BITMIME it is seen whole before, as no octet above 127 may follow."""
+    if eight_bit or isinstance(content, (bytes, bytearray, memoryview)):
+        yield content
+        return
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
+        for piece in _pieces(content):
+            if not piece.isascii():
+                raise LocalProtocolError(_NOT_SEVEN_BIT)
+            spool.write(piece)
+        spool.seek(0)
+        yield cast(BinaryIO, spool)
+
+
+def _words(error: Exception) -> str:
     """What an error of the system says, without its number."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
-    return error.strerror or str(error) or type(error).__name__
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 # --- The server -------------------------------------------------------------------------------------------
 
 ServeOne = Callable[["ServerSession"], Any]
+
+_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")  # RFC 5321 3.8
 
 
 class ServeOptions(TypedDict, total=False):
@@ -902,6 +963,7 @@ class ServerOptions:
             raise LocalProtocolError("TLS from the start needs an ssl_context")
         if self.ssl_context is None and (self.config.starttls or self.config.require_tls):
             raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
+        ServerConnection(self.hostname or "[127.0.0.1]", config=self.config)  # what it refuses is refused here
 
     def context(self) -> ssl.SSLContext:
         """The context for a new connection."""
@@ -981,9 +1043,13 @@ class ServerSession:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self.next_event()
-        if event is None:
+        event = self.connection.next_event() or await self._wait_for_event()
+        if event.__class__ is ConnectionClosed:
             raise StopAsyncIteration
+        if event.__class__ is Chunk:
+            self._content_octets += len(event.data)
+        elif event.__class__ is Data:
+            self._content_began = None
         return event
 
     async def next_event(self) -> Event | None:
@@ -992,65 +1058,69 @@ class ServerSession:
         Raises:
             LocalProtocolError: The last event has not been answered.
         """
-        connection = self.connection
-        deadline: float | None = None
-        while (event := connection.next_event()) is None:
-            await self._flush()
-            if connection.state is State.TLS:
-                await self._shake_hands()
-                continue
-            now = time.monotonic()
-            if deadline is None:
-                deadline = now + connection.timeout
-            await self._read(min(deadline, self._latest(now)), now)
-        if event.__class__ is ConnectionClosed:
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
             return None
-        if event.__class__ is Chunk:
-            self._content_octets += len(event.data)
+
+    async def _wait_for_event(self) -> Event:
+        """Send what there is to send, and read until there is an event."""
+        connection, stream = self.connection, self._stream
+        began = time.monotonic()
+        now = began
+        event: Event | None = None
+        while event is None:
+            if octets := connection.data_to_send():
+                await self._write(octets)
+            state = connection.state
+            if state is State.TLS:
+                await self._shake_hands()
+            elif state is not State.CLOSED:
+                # Between messages a server that stops may end a session, within one it waits for the end.
+                stream.idle = state is not State.CONTENT
+                deadline = min(began + connection.timeout, self._latest(state, now))
+                try:
+                    data = await stream.read(deadline - now)
+                except TimeoutError:
+                    connection.close(_TIMEOUT)
+                except OSError as error:
+                    self._lost(error)
+                else:
+                    self._received(data)
+            event = connection.next_event()
+            if event is None:
+                now = time.monotonic()
         return event
 
-    def _latest(self, now: float) -> float:
+    def _latest(self, state: State, now: float) -> float:
         """When the patience of the session as a whole ends: a client must not dawdle for ever."""
-        if self.connection.state is State.CONTENT:
+        if state is State.CONTENT:
             if self._content_began is None:
                 self._content_began, self._content_octets = now, 0
             allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
             return self._content_began + allowed
-        self._content_began = None
         return self._began + self._timeouts.session
 
-    async def _read(self, deadline: float, now: float) -> None:
-        connection, stream = self.connection, self._stream
-        # Between messages a server that stops may end a session, in the middle of one it waits for the end.
-        stream.idle = connection.state is not State.CONTENT
-        try:
-            data = await stream.read(max(0.0, deadline - now))
-        except TimeoutError:
-            connection.close(Reply(421, "4.4.2", "timeout, closing connection"))  # RFC 5321 3.8
-            return
-        except OSError as error:
-            self._note(f"the connection broke: {_words(error)}")
-            data = b""
-        finally:
-            stream.idle = False
+    def _received(self, data: bytes) -> None:
         if self.transcript is not None:
             self.transcript.client(data)
-        if not data and stream.stopping:
-            connection.close()
+        if not data and self._stream.stopping:
+            self.connection.close()
         else:
-            connection.receive_data(data)
+            self.connection.receive_data(data)
 
-    async def _flush(self) -> None:
-        data = self.connection.data_to_send()
-        if not data:
-            return
+    def _lost(self, error: OSError) -> None:
+        if self.transcript is not None:
+            self.transcript.note(f"the connection broke: {_words(error)}")
+        self.connection.receive_data(b"")
+
+    async def _write(self, data: bytes) -> None:
         if self.transcript is not None:
             self.transcript.server(data)
         try:
             await self._stream.write(data, self._timeouts.server)
         except OSError as error:  # a time-out is one
-            self._note(f"the connection broke: {_words(error)}")
-            self.connection.receive_data(b"")
+            self._lost(error)
 
     async def _shake_hands(self) -> None:
         try:
@@ -1061,22 +1131,20 @@ class ServerSession:
                 timeout=self._timeouts.connect,
             )
         except OSError as error:
-            self._note(f"the TLS handshake failed: {_words(error)}")
+            if self.transcript is not None:
+                self.transcript.note(f"the TLS handshake failed: {_words(error)}")
             self.connection.close()
         else:
             if self.transcript is not None:
                 self.transcript.tls(f"{info.version} {info.cipher}")
             self.connection.tls_started(info)
 
-    def _note(self, text: str) -> None:
-        if self.transcript is not None:
-            self.transcript.note(text)
-
     async def finish(self) -> None:
         """Say the farewell that is due, if any can still be said. For adapters."""
         self.connection.close()  # unless it is closed already
-        with contextlib.suppress(RuntimeError):
-            await self._flush()
+        if octets := self.connection.data_to_send():
+            with contextlib.suppress(RuntimeError):
+                await self._write(octets)
         if self.transcript is not None:
             self.transcript.end()
 

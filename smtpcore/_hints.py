@@ -8,6 +8,7 @@ languages, and two causes share them. Where the facts do not tell, there is no h
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Final
 
 from ._errors import (
@@ -79,7 +80,7 @@ def _by_kind(error: SMTPError, facts: SessionFacts) -> str | None:
         if not facts.tls and any(keyword.startswith("AUTH") for keyword in facts.offered):
             return "what is offered would show the password to everybody on the path: use TLS"
         return f"the server offers {_offered(facts)}; perhaps it lets you send without logging in"
-    if isinstance(error, TlsError):
+    if isinstance(error, TlsError) and isinstance(error.__cause__, ssl.SSLCertVerificationError):
         return (
             f"check that the certificate is for {facts.host!r}, in date, and from an authority you trust;"
             " for one of your own, give an ssl_context that trusts it"

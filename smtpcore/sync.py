@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import selectors
 import socket
-import sys
 import threading
 import time
 import weakref
@@ -173,8 +172,10 @@ def connect(host: str, port: int = 25, **options: Unpack[_flows.ConnectOptions])
     session = run(_flows.open_client(open_stream, host, port, options))
     try:
         yield Client(session)
-    finally:
-        run(session.__aexit__(sys.exc_info()[0]))
+    except BaseException as error:
+        run(session.__aexit__(type(error)))
+        raise
+    run(session.__aexit__(None))
 
 
 @contextmanager
