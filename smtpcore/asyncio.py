@@ -14,7 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Unpack, cast
 
-from ._flows import Client, ConnectOptions, ServeOptions, ServerOptions, ServerSession, open_client
+from ._flows import Client as Client
+from ._flows import ConnectOptions, ServeOptions, ServerOptions, open_client
+from ._flows import SendResult as SendResult
+from ._flows import ServerSession as ServerSession
 from ._handlers import session_runner
 from ._streams import GRACE, MAX_CONNECTIONS, READ_SIZE, BaseListener, BaseStream, Handler, Waiter, reach
 

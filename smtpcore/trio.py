@@ -15,7 +15,10 @@ from typing import Any, TypeVar, Unpack
 
 import trio
 
-from ._flows import Client, ConnectOptions, ServeOptions, ServerOptions, ServerSession, open_client
+from ._flows import Client as Client
+from ._flows import ConnectOptions, ServeOptions, ServerOptions, open_client
+from ._flows import SendResult as SendResult
+from ._flows import ServerSession as ServerSession
 from ._handlers import session_runner
 from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
 
