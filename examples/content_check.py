@@ -1,0 +1,129 @@
+"""A server that looks at content while it passes, and refuses with 550 at its end.
+
+    python examples/content_check.py --forbid "make money fast" --attachments 3 --port 8025
+
+Content comes in pieces, cut anywhere. Each goes through the checks and on to the disk in one go, so a message
+costs the memory of one piece. A verdict may stand early, but it can only be told at the end: a client does not
+listen before its final dot. What is refused has never been in the Maildir.
+"""
+
+from __future__ import annotations
+
+import argparse
+import mailbox
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import smtpcore.sync
+from smtpcore import Envelope, ForwardPath, Reply
+from smtpcore.message import return_path_field
+from smtpcore.sync import ServerSession
+
+
+class Limit:
+    """At most so many occurrences of some octets, in any case, in all the pieces together.
+
+    It sees content as it is on the wire. A real filter decodes quoted-printable and base64 first.
+    """
+
+    def __init__(self, octets: bytes, most: int, complaint: str) -> None:
+        self.octets = octets.lower()
+        self.most = most
+        self.complaint = complaint
+        self._seen = 0
+        self._tail = b""  # so much of what has come that an occurrence may begin in it
+
+    def feed(self, data: bytes) -> None:
+        text = self._tail + data.lower()
+        self._seen += text.count(self.octets)
+        # One octet short of an occurrence, so none is counted twice.
+        self._tail = text[max(0, len(text) - len(self.octets) + 1) :]
+
+    @property
+    def exceeded(self) -> bool:
+        return self._seen > self.most
+
+
+class CheckedMessage:
+    """A sink: takes one message, piece by piece, and makes up its mind at the end."""
+
+    def __init__(self, limits: Sequence[Limit], inbox: mailbox.Maildir, trace: bytes) -> None:
+        self._limits = limits
+        self._inbox = inbox
+        self._file = tempfile.TemporaryFile()
+        self._file.write(trace)
+
+    def write(self, data: bytes) -> None:
+        """The next piece. If this fails, say because the disk is full, the message is refused at its end."""
+        for limit in self._limits:
+            limit.feed(data)
+        self._file.write(data)
+
+    def finish(self) -> bool | Reply:
+        """The message is whole: refuse it, or make it safe and say so."""
+        with self._file:
+            for limit in self._limits:
+                if limit.exceeded:
+                    return Reply(550, "5.7.1", limit.complaint)
+            self._file.seek(0)
+            self._inbox.add(self._file)  # calls fsync(), and only then gives the file its name
+        return True
+
+    def abort(self) -> None:
+        """The message is void: the client is gone, the library has refused it, or something here failed."""
+        self._file.close()
+
+
+class MailServer:
+    """Takes mail for one domain, if there is nothing against it."""
+
+    def __init__(self, domain: str, inbox: mailbox.Maildir, forbidden: Sequence[str], attachments: int) -> None:
+        self.domain = domain.lower()
+        self.inbox = inbox
+        self.forbidden = forbidden
+        self.attachments = attachments
+
+    def accept_recipient(
+        self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
+    ) -> bool | Reply:
+        """RCPT: mail for others is not our business."""
+        if forward_path.is_postmaster or forward_path.domain.lower() == self.domain:
+            return True
+        return Reply(550, "5.7.1", "not for this domain")
+
+    def begin_message(self, session: ServerSession, envelope: Envelope) -> CheckedMessage:
+        """DATA: who is to take the content?"""
+        limits = [
+            Limit(word.encode(), 0, "the message has words that are not welcome") for word in self.forbidden
+        ]
+        limits.append(
+            Limit(
+                b"\r\nContent-Disposition: attachment",
+                self.attachments,
+                f"the message has more than {self.attachments} attachments",
+            )
+        )
+        return CheckedMessage(limits, self.inbox, return_path_field(envelope.reverse_path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An SMTP server that checks content.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8025, help="0 for a free one")
+    parser.add_argument("--domain", default="example.org", help="the domain to take mail for")
+    parser.add_argument("--maildir", default="maildir")
+    parser.add_argument("--forbid", action="append", default=[], help="a word or phrase; may be repeated")
+    parser.add_argument("--attachments", type=int, default=10, help="how many a message may have")
+    args = parser.parse_args()
+
+    stop = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # in all threads, so that one can wait for them
+    handler = MailServer(args.domain, mailbox.Maildir(args.maildir), args.forbid, args.attachments)
+    with smtpcore.sync.serve(handler, args.host, args.port) as server:
+        print("listening on port", server.addresses[0][1], flush=True)
+        signal.sigwait(stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A client made of the core and a blocking socket: sends a message from standard input.
+
+    python examples/core_client.py --from a@example.com --to b@example.org --port 8025 <message.eml
+
+``ClientConnection`` does all the SMTP. What is left is one loop: react to what the server has answered, send,
+and read. ``smtpcore.sync.connect()`` does this and more (HELO, AUTH, hints) in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+
+from smtpcore import (
+    Chunk,
+    ClientConnection,
+    Connect,
+    ConnectionClosed,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Mail,
+    NotSent,
+    Quit,
+    Rcpt,
+    Reply,
+    Response,
+    SMTPError,
+    StartTls,
+    State,
+    TlsInfo,
+    normalize_line_endings,
+)
+
+
+def send(
+    host: str,
+    port: int,
+    sender: str,
+    recipients: Sequence[str],
+    content: bytes,
+    context: ssl.SSLContext | None = None,
+) -> dict[str, Reply]:
+    """Send a message.
+
+    Args:
+        context: Send nothing but under TLS, of this kind; None: plaintext.
+
+    Returns:
+        The server's last word for each recipient. Who is not in there was never asked about.
+    """
+    connection = ClientConnection()
+    results: dict[str, Reply] = {}
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection((host, port), timeout=30))
+        while True:
+            # React to everything that has happened.
+            while (event := connection.next_event()) is not None:
+                match event:
+                    case Response(command=Connect(), reply=reply) if reply.is_success:
+                        connection.send(Ehlo(own_name(sock)))
+                    case Response(command=Ehlo(), reply=reply) if reply.is_success:
+                        if context is not None and connection.tls is None:
+                            connection.send(StartTls())  # fails if it is not offered, and so nothing is sent
+                        else:
+                            # All at once: the core waits for replies in between as far as it has to.
+                            connection.send(mail(connection, sender, content))
+                            for recipient in recipients:
+                                connection.send(Rcpt(recipient))
+                            connection.send(Data())
+                    case Response(command=StartTls(), reply=reply) if reply.is_success:
+                        pass  # the state is TLS now: see below
+                    case Response(command=Mail(), reply=reply):
+                        if not reply.is_success:  # and so nothing behind it has a chance
+                            results = dict.fromkeys(recipients, reply)
+                    case Response(command=Rcpt(forward_path=path), reply=reply):
+                        results.setdefault(str(path), reply)
+                    case Response(command=Data(), reply=reply) if reply.is_intermediate:
+                        if any(one.is_success for one in results.values()):
+                            sock.settimeout(connection.timeout)
+                            for start in range(0, len(content), 65536):
+                                connection.send(Chunk(content[start : start + 65536]))
+                                sock.sendall(connection.data_to_send())
+                        # Without a recipient there is nobody to send to; then a lone dot ends it.
+                        connection.send(EndOfMessage())
+                    case Response(command=EndOfMessage() | Data(), reply=reply):
+                        # It is about those whose RCPT was accepted. Only now, and with 2yz, they have it.
+                        results |= {path: reply for path, rcpt in results.items() if rcpt.is_success}
+                        quit_if_possible(connection)
+                    case NotSent(command=Data()):
+                        quit_if_possible(connection)  # no recipient was accepted, so it was held back
+                    case NotSent():
+                        pass
+                    case Response(reply=reply):
+                        # The connection, EHLO or STARTTLS was refused, or it is a 421 out of the blue.
+                        results = dict.fromkeys(recipients, reply)
+                        quit_if_possible(connection)
+                    case ConnectionClosed():
+                        return results
+
+            # Nothing more can happen before the server has answered. So send what is to be sent, and read.
+            sock.sendall(connection.data_to_send())
+            if connection.state is State.TLS and context is not None:
+                sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
+                connection.tls_started(TlsInfo(version=sock.version()))
+                connection.send(Ehlo(own_name(sock)))  # what was said in plaintext counts no more
+                continue
+            sock.settimeout(connection.timeout)
+            connection.receive_data(sock.recv(65536))
+
+
+def own_name(sock: socket.socket) -> str:
+    """What to say to EHLO: a client without a domain name of its own gives its address (RFC 5321 4.1.4)."""
+    address = sock.getsockname()[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def mail(connection: ClientConnection, sender: str, content: bytes) -> Mail:
+    """MAIL with the parameters that the server has offered to understand."""
+    parameters: dict[str, int | str] = {}
+    if "SIZE" in connection.capabilities:
+        parameters["SIZE"] = len(content)
+    if "8BITMIME" in connection.capabilities and not content.isascii():
+        parameters["BODY"] = "8BITMIME"
+    return Mail(sender, parameters)
+
+
+def quit_if_possible(connection: ClientConnection) -> None:
+    """Say QUIT, unless the server has closed with a 421."""
+    if connection.state is not State.CLOSED:
+        connection.send(Quit())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send a message from standard input.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8025)
+    parser.add_argument("--from", dest="sender", required=True)
+    parser.add_argument("--to", dest="recipients", action="append", required=True, help="may be repeated")
+    parser.add_argument("--starttls", action="store_true", help="nothing without TLS")
+    parser.add_argument("--cafile", help="a certificate authority to trust, in place of the system's")
+    args = parser.parse_args()
+
+    context = ssl.create_default_context(cafile=args.cafile) if args.starttls or args.cafile else None
+    content = b"".join(normalize_line_endings([sys.stdin.buffer.read()]))  # SMTP has CRLF, files have not
+    try:
+        results = send(args.host, args.port, args.sender, args.recipients, content, context)
+    except (OSError, SMTPError) as error:
+        print("failed:", error)
+        return 1
+    for recipient, reply in results.items():
+        print(f"{recipient}: {reply}")
+    return 0 if results and all(reply.is_success for reply in results.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

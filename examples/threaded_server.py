@@ -1,0 +1,113 @@
+"""A server with callbacks, a thread for each client: mail into a Maildir, passwords under TLS.
+
+    python examples/threaded_server.py --domain example.org --port 8025
+
+An object with some methods is all that ``serve()`` needs. What they return decides: True grants, False refuses,
+a ``Reply`` says exactly that, and None, or an exception, is answered 451.
+"""
+
+from __future__ import annotations
+
+import argparse
+import mailbox
+import signal
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import smtpcore.sync
+from smtpcore import Credentials, Ehlo, Envelope, ForwardPath, Reply, ReversePath, ServerConfig
+from smtpcore.message import received_field, return_path_field, with_keyword
+from smtpcore.sync import ServerSession
+
+
+class MailServer:
+    """Takes mail for one domain. Its methods are called in the threads of the sessions, several at a time."""
+
+    def __init__(self, domain: str, inbox: mailbox.Maildir, passwords: Mapping[str, str]) -> None:
+        self.domain = domain.lower()
+        self.inbox = inbox
+        self.passwords = passwords
+
+    def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
+        """AUTH. Only asked under TLS: in plaintext the library does not offer it."""
+        # None for a user that there is not: then something is compared all the same, in the same time.
+        return credentials.matches(self.passwords.get(credentials.username))
+
+    def accept_sender(
+        self, session: ServerSession, reverse_path: ReversePath, parameters: Mapping[str, object]
+    ) -> bool | Reply:
+        """MAIL: our own names are for those who have logged in."""
+        if self.is_ours(reverse_path.domain) and session.connection.authenticated is None:
+            return Reply(530, "5.7.0", "log in to send mail as one of us")
+        return True
+
+    def accept_recipient(
+        self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
+    ) -> bool | Reply:
+        """RCPT: mail for others is not our business, so nobody can relay by us."""
+        if forward_path.is_postmaster or self.is_ours(forward_path.domain):
+            return True
+        return Reply(550, "5.7.1", "not for this domain")
+
+    def store(self, session: ServerSession, envelope: Envelope, content: BinaryIO) -> bool:
+        """The message is here, whole. True is answered 250, and then it is ours to lose."""
+        trace = return_path_field(envelope.reverse_path) + received(session, envelope)
+        # Maildir writes, calls fsync(), and only then gives the file its name. If it fails: 451, or 452.
+        self.inbox.add((trace + content.read()).replace(b"\r\n", b"\n"))
+        return True
+
+    def is_ours(self, domain: str) -> bool:
+        return domain.lower() == self.domain
+
+
+def received(session: ServerSession, envelope: Envelope) -> bytes:
+    """The trace field that every server has to add (RFC 5321 4.4)."""
+    connection = session.connection
+    assert connection.hello is not None
+    return received_field(
+        from_domain=connection.hello.domain,
+        from_address=session.peername[0],
+        by=connection.hostname,
+        with_protocol=with_keyword(
+            esmtp=isinstance(connection.hello, Ehlo),
+            tls=connection.tls is not None,
+            auth=connection.authenticated is not None,
+        ),
+        for_path=envelope.forward_paths,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An SMTP server with threads.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8025, help="0 for a free one")
+    parser.add_argument("--domain", default="example.org", help="the domain to take mail for")
+    parser.add_argument("--maildir", default="maildir")
+    parser.add_argument("--certificate", help="PEM file with certificate and key, for STARTTLS and AUTH")
+    parser.add_argument("--passwords", type=Path, help="a file with a name:password on each line")
+    args = parser.parse_args()
+
+    context: ssl.SSLContext | None = None
+    if args.certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(args.certificate)
+    passwords: dict[str, str] = {}
+    if args.passwords:
+        for line in args.passwords.read_text().splitlines():
+            name, _, password = line.partition(":")
+            passwords[name] = password
+    handler = MailServer(args.domain, mailbox.Maildir(args.maildir), passwords)
+    config = ServerConfig(auth_mechanisms=("PLAIN", "LOGIN") if passwords else ())
+
+    stop = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # in all threads, so that one can wait for them
+    with smtpcore.sync.serve(handler, args.host, args.port, ssl_context=context, config=config) as server:
+        print("listening on port", server.addresses[0][1], flush=True)
+        signal.sigwait(stop)
+    # Behind the block, sessions have ended: messages under way had some seconds to come to their end.
+
+
+if __name__ == "__main__":
+    main()
