@@ -871,7 +871,9 @@ def test_a_command_is_announced_exactly_when_it_is_there(keyword: str, command: 
     assert peer.say(command)[0].startswith("502 5.5.1 ")
 
 
-def test_SIZE_without_a_limit_is_announced_as_0() -> None:
+@pytest.mark.req("SIZ-01")
+def test_SIZE_is_announced_with_the_limit_or_0_where_there_is_none() -> None:
+    assert "250-SIZE 70000" in greeted(limits=Limits(message_size=70000)).say("EHLO client.example")
     peer = greeted(limits=Limits(message_size=None))
     assert "250-SIZE 0" in peer.say("EHLO client.example")
     assert peer.say("MAIL FROM:<a@example.com> SIZE=99999999999999999999") == ["250 2.1.0 sender ok"]
