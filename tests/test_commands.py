@@ -25,7 +25,7 @@ from smtpcore._events import (
     StartTls,
     Vrfy,
 )
-from smtpcore._extensions import Capabilities
+from smtpcore._extensions import NO_CAPABILITIES, Capabilities
 from smtpcore._limits import Limits, ServerConfig
 from smtpcore._replies import Refused, Reply
 
@@ -534,6 +534,13 @@ def test_unknown_parameters_can_be_ignored() -> None:
     assert parse("MAIL FROM:<a@b> FOO=1 SIZE=5 BAR", config) == Mail("a@b", {"SIZE": 5})
     assert parse("RCPT TO:<a@b> FOO=1", config) == Rcpt("a@b")
     assert refused("MAIL FROM:<a@b> FOO=", config).code == 501
+
+
+def test_nothing_is_offered_at_first() -> None:
+    reader = CommandParser(STRICT)
+    assert reader.capabilities is NO_CAPABILITIES and reader.end == 0
+    reply = both_ways(reader, "MAIL FROM:<> SIZE=1")
+    assert isinstance(reply, Reply) and reply.code == 555
 
 
 def test_what_is_offered_can_change() -> None:

@@ -66,7 +66,7 @@ DIALOGUE = b"".join(
         b"y" * 511,
         LONG + b"\r",
         b"\r",
-        LONG * 2,
+        LONG + b"z" * 600,
         b"QUIT",
     )
 )
