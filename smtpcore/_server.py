@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from ._addresses import ReversePath, is_address_literal, is_domain
+from ._addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
 from ._commands import KNOWN_VERBS, SHORT, TOO_LONG, CommandParser, verb_of
 from ._content import ContentDecoder, Violation
 from ._errors import LocalProtocolError
@@ -165,6 +165,9 @@ _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
 _HANDSHAKE_RECORD = b"\x16"
+
+# "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
+_VERIFIED = re.compile(r".*<(.+)>|(.+)")
 
 _CLOSED = ConnectionClosed()
 _END_OF_MESSAGE = EndOfMessage()
@@ -612,7 +615,8 @@ class ServerConnection:
         """Answer the last event with a reply of your own.
 
         A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host name put
-        in front (RFC 5321 4.2).
+        in front (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox: ``user@example.org`` or
+        ``Name <user@example.org>`` (RFC 5321 3.5.1).
 
         Raises:
             LocalProtocolError: There is nothing to answer, or the event cannot be answered with this code.
@@ -625,6 +629,9 @@ class ServerConnection:
             if reply.code not in SUCCESS[kind]:
                 allowed = " or ".join(str(code) for code in sorted(SUCCESS[kind]))
                 raise LocalProtocolError(f"{event!r} succeeds with {allowed}, not with {reply.code}")
+            if isinstance(event, (Vrfy, Expn)) and reply.code != 252:
+                for line in reply.lines:
+                    _check_verified(line)
         elif kind is Quit and reply.code != 421:
             raise LocalProtocolError("QUIT must not be refused (RFC 5321 4.1.1.10)")
         elif kind is Connect:
@@ -873,6 +880,17 @@ def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) 
     if further is not None:  # in the reply to EHLO only its first line is not a keyword
         head, rest = " ".join(reply.lines), []
     return Reply(reply.code, reply.status, [f"{hostname} {head}".rstrip(), *rest, *(further or ())])
+
+
+def _check_verified(line: str) -> None:
+    """Raise if a line of a success of VRFY or EXPN does not name one mailbox (RFC 5321 3.5.1, 3.5.2)."""
+    match = _VERIFIED.fullmatch(line)
+    try:
+        parse_mailbox("" if match is None else match[1] or match[2])
+    except LocalProtocolError as error:
+        raise LocalProtocolError(
+            f"{line!r} is neither user@example.org nor Name <user@example.org> (RFC 5321 3.5.1): {error}"
+        ) from None
 
 
 def _without_secrets(line: bytes) -> bytes:

@@ -505,9 +505,45 @@ def test_only_codes_foreseen_for_a_command_are_its_success(verb: str) -> None:
     for code in codes:
         peer = enter(**OFFERING_ALL)
         peer.hear(line)
-        peer.connection.send(Reply(code, None, "x"))
+        peer.connection.send(Reply(code, None, "Fred <fred@example.com>"))
         assert peer.connection.data_to_send().startswith(str(code).encode())
         assert peer.connection.unanswered is None
+
+
+@pytest.mark.req("SES-14", "SES-16", "SES-22")
+@pytest.mark.parametrize(
+    "line, named",
+    [
+        ("Fred Smith <fred@example.com>", True),
+        ("fred@example.com", True),
+        ("<fred@example.com>", True),
+        ('"Fred <Freddy> Smith" <"fred smith"@example.com>', True),
+        ("User not local; will forward to <fred@[192.0.2.1]>", True),
+        ("Fred Smith", False),
+        ("", False),
+        ("fred", False),
+        ("Fred Smith <fred>", False),
+        ("Fred Smith <>", False),
+        ("Fred Smith fred@example.com", False),
+        ("Fred Smith <@relay.example:fred@example.com>", False),
+        ("@relay.example:fred@example.com", False),
+    ],
+)
+@pytest.mark.parametrize("verb", ["VRFY", "EXPN"])
+def test_what_VRFY_and_EXPN_find_is_a_mailbox_on_each_line(verb: str, line: str, named: bool) -> None:
+    peer = ready(expn=True)
+    event = peer.hear(COMMANDS[verb])
+    reply = Reply(250, "2.1.5", ["sam@example.com", line])
+    if named:
+        peer.connection.send(reply)
+        assert peer.go_on() == ["250-2.1.5 sam@example.com", f"250 2.1.5 {line}"]
+    else:
+        with pytest.raises(LocalProtocolError, match=r"RFC 5321 3\.5\.1"):
+            peer.connection.send(reply)
+        assert peer.connection.unanswered is event
+        assert peer.connection.data_to_send() == b""
+        peer.connection.send(Reply(252, "2.5.0", line))
+        assert peer.go_on() == [f"252 2.5.0 {line}"]
 
 
 @pytest.mark.req("MAI-10", "SEC-07")
@@ -644,7 +680,7 @@ def test_after_a_misuse_a_response_is_still_a_response() -> None:
 # --- Answers ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("ESC-13", "RPL-19", "SES-11", "SES-12")
+@pytest.mark.req("ESC-13", "RPL-19", "SES-11", "SES-12", "SES-13")
 @pytest.mark.parametrize(
     "verb, reply",
     [
@@ -757,6 +793,36 @@ def test_content_is_not_answered_before_the_application_has_taken_it() -> None:
         peer.connection.next_event()
     peer.connection.accept()
     assert peer.go_on() == ["250 2.0.0 message accepted", "250 2.0.0 ok"]
+
+
+@pytest.mark.req("DAT-35")
+def test_nothing_is_left_to_be_done_when_the_final_dot_arrives() -> None:
+    peer = in_content()
+    for _ in range(16):
+        peer.connection.receive_data(b"0123456789abcd\r\n" * 4096)
+        assert peer.go_on() == []
+    handed_out = len(peer.content())
+    assert handed_out >= 16 * 65536 - 4
+    assert peer.say(".") == ["250 2.0.0 message accepted"]
+    assert len(peer.content()) - handed_out <= 4
+
+
+@pytest.mark.req("DAT-21", "DAT-25")
+def test_there_is_one_answer_for_all_recipients() -> None:
+    peer = in_rcpt()
+    peer.say("RCPT TO:<c@example.org>", "DATA")
+    assert peer.hear(".") == EndOfMessage()
+    peer.connection.accept()
+    with pytest.raises(LocalProtocolError, match="nothing to answer"):
+        peer.connection.reject(550, "5.1.1", "not to the second one")
+    assert peer.go_on() == ["250 2.0.0 message accepted"]
+
+
+@pytest.mark.req("DAT-20")
+def test_eight_bit_content_passes_without_announcement() -> None:
+    peer = in_content()
+    assert peer.say("\xe9\xff", ".") == ["250 2.0.0 message accepted"]
+    assert peer.content() == b"\xe9\xff\r\n"
 
 
 @pytest.mark.req("DAT-22")
@@ -998,6 +1064,17 @@ def test_size_is_counted_without_stuffing_and_terminator() -> None:
         peer.say("MAIL FROM:<a@example.com> SIZE=9", "RCPT TO:<b@example.org>", "DATA")
         peer.connection.receive_data(content + b".\r\n")
         assert peer.go_on()[0].startswith(reply)
+
+
+@pytest.mark.req("SIZ-17")
+def test_a_size_is_for_the_application_to_judge_where_there_is_no_limit() -> None:
+    peer = ready(limits=Limits(message_size=None))
+    event = peer.hear("MAIL FROM:<a@example.com> SIZE=99999999999999999999")
+    assert isinstance(event, Mail)
+    assert event.size == 99999999999999999999
+    assert peer.connection.data_to_send() == b""
+    peer.connection.reject(452, "4.3.1", "no room")
+    assert peer.go_on() == ["452 4.3.1 no room"]
 
 
 @pytest.mark.req("LIM-21")
@@ -1294,6 +1371,27 @@ def test_PLAIN_over_TLS() -> None:
     assert peer.events[-1] == Credentials("PLAIN", "alice", None, "secret")
     assert peer.connection.authenticated == "alice"
     assert peer.say(COMMANDS["MAIL"]) == ["250 2.1.0 sender ok"]
+
+
+@pytest.mark.req("AUT-49")
+@pytest.mark.parametrize(
+    "message, reply",
+    [
+        (b"admin\0alice\0secret", "535 5.7.8 no"),
+        (b"\xff\0alice\0secret", "501 5.5.2 malformed response"),
+        (b"alice\0alice\0secret", "235 2.7.0 authenticated"),
+    ],
+)
+def test_an_authorization_identity_that_is_not_ones_own(message: bytes, reply: str) -> None:
+    def check(connection: ServerConnection, event: Event) -> None:
+        assert isinstance(event, Credentials)
+        if event.matches("secret"):
+            connection.accept()
+        else:
+            connection.reject(535, "5.7.8", "no")
+
+    peer = ready(**WITH_AUTH)
+    assert peer.say(f"AUTH PLAIN {base64.b64encode(message).decode()}", answer=check) == [reply]
 
 
 def test_a_session_may_act_for_somebody_else() -> None:
