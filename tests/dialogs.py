@@ -33,7 +33,6 @@ Then comes what happens, in order.
     ``S*100: 250 ...`` is the same line a hundred times.
 ``HELLO``
     At the beginning: greeting and EHLO take place, and are nobody's concern.
-
 ``S-``
     The server is silent.
 
@@ -53,9 +52,7 @@ from typing import Any
 
 from smtpcore import (
     Chunk,
-    Command,
     CommandRejected,
-    Connect,
     ConnectionClosed,
     Ehlo,
     EndOfMessage,
@@ -324,7 +321,7 @@ class Player:
                 self.events.append(event)
                 self.log.append(describe(event, self.connection.envelope))
             self.closed = isinstance(event, ConnectionClosed)
-            if isinstance(event, (Command, Connect, EndOfMessage, Question)):
+            if self.connection.unanswered is not None:
                 answer = self.answers.popleft() if self.answers else "accept"
                 self.given.append(answer)
                 self._answer(answer)
