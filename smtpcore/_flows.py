@@ -912,8 +912,8 @@ def _words(error: Exception) -> str:
     """What an error of the system says, without its number."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
+    if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
+        return str(reason).replace("_", " ").lower()
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
