@@ -194,11 +194,12 @@ class ClientConnection:
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         self._projected = _SUCCEEDS[command.__class__].get(state, state)
-        if self._waiting or not self._may_go():
-            self._waiting.append((command, octets))
-        else:
+        # If anything is waiting then because it may not go; so this one may not either.
+        if self._may_go():
             self._outstanding.append(command)
             self._output.append(octets)
+        else:
+            self._waiting.append((command, octets))
 
     def _may_go(self) -> bool:
         """Whether one more command may be sent now (RFC 2920 3.1)."""
@@ -351,7 +352,6 @@ class ClientConnection:
     def close(self) -> None:
         """Give the session up without a word, as after a broken connection. Without QUIT this is rude."""
         self._state = self._projected = _CLOSED
-        self._waiting.clear()
         self._parser.discard()
 
     # -- in --

@@ -45,7 +45,7 @@ from smtpcore._commands import format_command
 from smtpcore._state import SUCCESS
 from smtpcore.sasl import Login, PasswordMechanism, Plain
 
-from ..joined import Joined
+from ..joined import TLS, Joined
 from .test_addresses import mailboxes
 
 # --- What is sent, and what is answered -------------------------------------------------------------------
@@ -265,7 +265,7 @@ def check(session: Session) -> None:
     assert [*answers] == []
 
 
-@pytest.mark.req("SEC-06", "FRM-08", "DAT-10", "DAT-14", "AUT-29", "RCP-22")
+@pytest.mark.req("SEC-06", "FRM-08", "DAT-10", "DAT-14")
 @given(plans, verdicts, st.booleans(), st.sampled_from([1, 2, 3, 100]), cuttings)
 def test_nothing_is_lost_between_the_two(
     plan: Sequence[Any], verdicts: Sequence[Reply | None], pipelining: bool, window: int, sizes: Sequence[int]
@@ -282,3 +282,19 @@ def test_the_cutting_makes_no_difference(
     other = Session(plan, verdicts, sizes=other_sizes).joined
     assert one.client_events == other.client_events
     assert one.server_events == other.server_events
+
+
+@pytest.mark.req("TLS-14", "TLS-29", "AUT-29")
+def test_a_session_with_everything() -> None:
+    message = Message(
+        Mail("a@example.org", {"SIZE": 9}), [Rcpt("b@example.com"), Rcpt("c@example.com")], b".x\r\n\r\n..", [3]
+    )
+    early, late = Login("u", "early"), Plain("user", "p4ss")
+    plan = [message, early, StartTls(), message, late, message]
+    for sizes in ((), (1,), (2, 5)):
+        session = Session(plan, [None], sizes=sizes)
+        check(session)
+        assert session.client.tls is session.joined.server.tls is TLS
+        assert session.mechanisms == [early, late]
+        assert session.client.authenticated
+        assert session.contents == [b".x\r\n\r\n..\r\n"] * 3
