@@ -10,36 +10,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import mailbox
 import signal
-import tempfile
-from typing import IO
 
 import smtpcore.asyncio
 from smtpcore import (
     Chunk,
     CommandRejected,
     Data,
-    Ehlo,
     EndOfMessage,
-    Envelope,
     MessageAborted,
     Rcpt,
 )
 from smtpcore.asyncio import ServerSession
-from smtpcore.message import received_field, return_path_field, with_keyword
+from smtpcore.maildir import Maildir, MaildirSink
 
 
 class MailServer:
     """Takes mail for one domain. ``serve()`` calls it for each client."""
 
-    def __init__(self, domain: str, inbox: mailbox.Maildir) -> None:
+    def __init__(self, domain: str, inbox: Maildir) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
 
     async def __call__(self, session: ServerSession) -> None:
-        # If this fails, the client is told 421, and has been promised nothing.
-        with tempfile.TemporaryFile() as file:
+        message: MaildirSink | None = None
+        try:
             async for event in session:
                 match event:
                     case Rcpt(forward_path=path) if not (
@@ -47,45 +42,28 @@ class MailServer:
                     ):
                         session.reject(550, "5.7.1", "not for this domain")
                     case Data():
-                        file.seek(0)
-                        file.truncate()
                         assert session.connection.envelope is not None
-                        file.write(trace(session, session.connection.envelope))
+                        message = self.inbox.begin_message(session, session.connection.envelope)
                         session.accept()
-                    case Chunk(data=data):
-                        file.write(data)  # 64 KiB at most, into memory of the system: no need for a thread
-                    case EndOfMessage():
-                        try:
-                            # This waits for the disk, so others must not wait for it.
-                            await asyncio.to_thread(self.store, file)
-                        except OSError:
-                            session.reject(451, "4.3.0", "cannot store the message now")
-                        else:
-                            session.accept()  # 250: from here on it is ours to lose
-                    case MessageAborted(reply=reply):
+                    case Chunk(data=data) if message is not None:
+                        message.write(data)  # 64 KiB at most, into memory of the system: no need for a thread
+                    case EndOfMessage() if message is not None:
+                        # This waits for the disk, and others must not wait for it.
+                        await asyncio.to_thread(message.finish)
+                        message = None
+                        session.accept()  # 250: from here on it is ours to lose
+                    case MessageAborted(reply=reply) if message is not None:
+                        message.abort()
+                        message = None
                         print("a message was broken off:", reply or "the connection is gone", flush=True)
                     case CommandRejected(line=line, reply=reply):
                         print(f"{line!r} was answered {reply}", flush=True)
                     case _ if session.wants_answer:
                         session.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
-
-    def store(self, file: IO[bytes]) -> None:
-        """Make the message safe: Maildir writes, calls fsync(), and only then gives the file its name."""
-        file.seek(0)
-        self.inbox.add(file)
-
-
-def trace(session: ServerSession, envelope: Envelope) -> bytes:
-    """The fields that the last server has to put in front (RFC 5321 4.4)."""
-    connection = session.connection
-    assert connection.hello is not None
-    return return_path_field(envelope.reverse_path) + received_field(
-        from_domain=connection.hello.domain,
-        from_address=session.peername[0],
-        by=connection.hostname,
-        with_protocol=with_keyword(esmtp=isinstance(connection.hello, Ehlo), tls=connection.tls is not None),
-        for_path=envelope.forward_paths,
-    )
+        finally:
+            # Something failed, the disk perhaps. The library then says 421: nothing has been promised.
+            if message is not None:
+                message.abort()
 
 
 async def serve(host: str, port: int, server: MailServer) -> None:
@@ -105,7 +83,7 @@ def main() -> None:
     parser.add_argument("--domain", default="example.org", help="the domain to take mail for")
     parser.add_argument("--maildir", default="maildir")
     args = parser.parse_args()
-    asyncio.run(serve(args.host, args.port, MailServer(args.domain, mailbox.Maildir(args.maildir))))
+    asyncio.run(serve(args.host, args.port, MailServer(args.domain, Maildir(args.maildir))))
 
 
 if __name__ == "__main__":

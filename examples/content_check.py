@@ -10,14 +10,12 @@ listen before its final dot. What is refused has never been in the Maildir.
 from __future__ import annotations
 
 import argparse
-import mailbox
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import smtpcore.sync
 from smtpcore import Envelope, ForwardPath, Reply
-from smtpcore.message import return_path_field
+from smtpcore.maildir import Maildir, MaildirSink
 from smtpcore.sync import ServerSession
 
 
@@ -48,37 +46,33 @@ class Limit:
 class CheckedMessage:
     """A sink: takes one message, piece by piece, and makes up its mind at the end."""
 
-    def __init__(self, limits: Sequence[Limit], inbox: mailbox.Maildir, trace: bytes) -> None:
-        self._limits = limits
-        self._inbox = inbox
-        self._file = tempfile.TemporaryFile()
-        self._file.write(trace)
+    def __init__(self, limits: Sequence[Limit], file: MaildirSink) -> None:
+        self.limits = limits
+        self.file = file
 
     def write(self, data: bytes) -> None:
         """The next piece. If this fails, say because the disk is full, the message is refused at its end."""
-        for limit in self._limits:
+        for limit in self.limits:
             limit.feed(data)
-        self._file.write(data)
+        self.file.write(data)
 
     def finish(self) -> bool | Reply:
         """The message is whole: refuse it, or make it safe and say so."""
-        with self._file:
-            for limit in self._limits:
-                if limit.exceeded:
-                    return Reply(550, "5.7.1", limit.complaint)
-            self._file.seek(0)
-            self._inbox.add(self._file)  # calls fsync(), and only then gives the file its name
-        return True
+        for limit in self.limits:
+            if limit.exceeded:
+                self.file.abort()
+                return Reply(550, "5.7.1", limit.complaint)
+        return self.file.finish()
 
     def abort(self) -> None:
         """The message is void: the client is gone, the library has refused it, or something here failed."""
-        self._file.close()
+        self.file.abort()
 
 
 class MailServer:
     """Takes mail for one domain, if there is nothing against it."""
 
-    def __init__(self, domain: str, inbox: mailbox.Maildir, forbidden: Sequence[str], attachments: int) -> None:
+    def __init__(self, domain: str, inbox: Maildir, forbidden: Sequence[str], attachments: int) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
         self.forbidden = forbidden
@@ -104,7 +98,7 @@ class MailServer:
                 f"the message has more than {self.attachments} attachments",
             )
         )
-        return CheckedMessage(limits, self.inbox, return_path_field(envelope.reverse_path))
+        return CheckedMessage(limits, self.inbox.begin_message(session, envelope))
 
 
 def main() -> None:
@@ -119,7 +113,7 @@ def main() -> None:
 
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # in all threads, so that one can wait for them
-    handler = MailServer(args.domain, mailbox.Maildir(args.maildir), args.forbid, args.attachments)
+    handler = MailServer(args.domain, Maildir(args.maildir), args.forbid, args.attachments)
     with smtpcore.sync.serve(handler, args.host, args.port) as server:
         print("listening on port", server.addresses[0][1], flush=True)
         signal.sigwait(stop)

@@ -93,7 +93,7 @@ def send(
                         quit_if_possible(connection)
                     case NotSent(command=Data()):
                         quit_if_possible(connection)  # no recipient was accepted, so it was held back
-                    case NotSent():
+                    case NotSent() | Response(command=Quit()):
                         pass
                     case Response(reply=reply):
                         # The connection, EHLO or STARTTLS was refused, or it is a 421 out of the blue.

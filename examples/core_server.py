@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import mailbox
 import socket
 import ssl
 
@@ -29,74 +28,87 @@ from smtpcore import (
     State,
     TlsInfo,
 )
+from smtpcore.maildir import Maildir, MaildirSink
 from smtpcore.message import received_field, return_path_field, with_keyword
 
 
-def converse(
-    sock: socket.socket,
-    connection: ServerConnection,
-    domain: str,
-    inbox: mailbox.Maildir,
-    context: ssl.SSLContext | None,
-) -> None:
-    """Serve one client, until the session is over."""
-    content = bytearray()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(sock)
-        sock.settimeout(connection.timeout)
-        while True:
-            # Answer everything that has happened. The core has answered all that is not valid already.
-            while (event := connection.next_event()) is not None:
-                match event:
-                    case Rcpt(forward_path=path) if not (path.is_postmaster or path.domain.lower() == domain):
-                        # Without such a rule a server that passes mail on would do so for everybody.
-                        connection.reject(550, "5.7.1", "not for this domain")
-                    case Data():
-                        content.clear()
-                        connection.accept()
-                    case Chunk(data=data):
-                        content += data  # the core keeps none of it; Limits.message_size bounds it
-                    case MessageAborted():
-                        content.clear()  # it was refused, or the client is gone: what came is void
-                    case EndOfMessage():
-                        assert connection.envelope is not None
-                        try:
-                            store(inbox, connection, connection.envelope, content)
-                        except OSError:
-                            connection.reject(451, "4.3.0", "cannot store the message now")
-                        else:
-                            connection.accept()  # 250: from here on it is ours to lose
-                    case ConnectionClosed():
-                        sock.sendall(connection.data_to_send())
+class Session:
+    """One client's session: what the application answers."""
+
+    def __init__(self, connection: ServerConnection, domain: str, inbox: Maildir) -> None:
+        self.connection = connection
+        self.domain = domain.lower()
+        self.inbox = inbox
+        self.message: MaildirSink | None = None
+
+    def converse(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        """The loop around the core: answer, send, read, until the session is over."""
+        connection = self.connection
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(sock)
+            stack.callback(self.drop)  # whatever happens, no half a message stays behind
+            sock.settimeout(connection.timeout)
+            while True:
+                while (event := connection.next_event()) is not None:
+                    if isinstance(event, ConnectionClosed):
+                        sock.sendall(connection.data_to_send())  # the farewell
                         return
-                    case _ if connection.unanswered is not None:
-                        connection.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
+                    self.answer(event)
 
-            # Nothing more can happen before the client has got its replies. So send them, and read.
-            sock.sendall(connection.data_to_send())
-            if connection.state is State.TLS and context is not None:
-                sock = stack.enter_context(context.wrap_socket(sock, server_side=True))
-                connection.tls_started(TlsInfo(version=sock.version()))
-                continue
-            try:
-                octets = sock.recv(65536)
-            except TimeoutError:
-                connection.close(Reply(421, "4.4.2", "timeout"))
-            else:
-                connection.receive_data(octets)  # b"" is the end, and the core wants to know
+                # Nothing more can happen before the client has got its replies. So send them, and read.
+                sock.sendall(connection.data_to_send())
+                if connection.state is State.TLS and context is not None:
+                    sock = stack.enter_context(context.wrap_socket(sock, server_side=True))
+                    connection.tls_started(TlsInfo(version=sock.version()))
+                    continue
+                try:
+                    octets = sock.recv(65536)
+                except TimeoutError:
+                    connection.close(Reply(421, "4.4.2", "timeout"))
+                else:
+                    connection.receive_data(octets)  # b"" is the end, and the core wants to know
+
+    def answer(self, event: object) -> None:
+        """What is not valid has been answered by the core already. The rest is for us to say."""
+        connection = self.connection
+        match event:
+            case Rcpt(forward_path=path) if not (path.is_postmaster or path.domain.lower() == self.domain):
+                # Without such a rule a server that passes mail on would do so for everybody.
+                connection.reject(550, "5.7.1", "not for this domain")
+            case Data():
+                assert connection.envelope is not None
+                self.message = MaildirSink(self.inbox.path)
+                self.message.write(trace_fields(connection, connection.envelope))
+                connection.accept()
+            case Chunk(data=data) if self.message is not None:
+                self.message.write(data)  # the core keeps nothing of it
+            case EndOfMessage() if self.message is not None:
+                self.message.finish()  # written, on the disk, and under its name; or an exception
+                self.message = None
+                connection.accept()  # 250: from here on it is ours to lose
+            case MessageAborted():
+                self.drop()  # it was refused, or the client is gone: what came is void
+            case _ if connection.unanswered is not None:
+                connection.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
+
+    def drop(self) -> None:
+        """Remove what there is of a message."""
+        if self.message is not None:
+            self.message.abort()
+            self.message = None
 
 
-def store(inbox: mailbox.Maildir, connection: ServerConnection, envelope: Envelope, content: bytearray) -> None:
-    """Make the message safe: Maildir writes, calls fsync(), and only then gives the file its name."""
-    assert connection.hello is not None
-    trace = return_path_field(envelope.reverse_path) + received_field(
-        from_domain=connection.hello.domain,
+def trace_fields(connection: ServerConnection, envelope: Envelope) -> bytes:
+    """The fields that the last server has to put in front of a message (RFC 5321 4.4)."""
+    hello = connection.hello
+    assert hello is not None
+    return return_path_field(envelope.reverse_path) + received_field(
+        from_domain=hello.domain,
         from_address=str(connection.peer),
         by=connection.hostname,
-        with_protocol=with_keyword(esmtp=isinstance(connection.hello, Ehlo), tls=connection.tls is not None),
+        with_protocol=with_keyword(esmtp=isinstance(hello, Ehlo), tls=connection.tls is not None),
         for_path=envelope.forward_paths,
     )
-    inbox.add((trace + content).replace(b"\r\n", b"\n"))
 
 
 def main() -> None:
@@ -114,16 +126,16 @@ def main() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(args.certificate)
     config = ServerConfig(starttls=context is not None)
-    inbox = mailbox.Maildir(args.maildir)
+    inbox = Maildir(args.maildir)
     with socket.create_server((args.host, args.port)) as listener, contextlib.suppress(KeyboardInterrupt):
         print("listening on port", listener.getsockname()[1], flush=True)
         while True:
             sock, address = listener.accept()
             connection = ServerConnection(args.hostname, config=config, peer=address[0])
             try:
-                converse(sock, connection, args.domain.lower(), inbox, context)
-            except OSError as error:
-                print(f"lost {address[0]}: {error}")
+                Session(connection, args.domain, inbox).converse(sock, context)
+            except OSError as error:  # of the network or the disk: without a 250 the client keeps its message
+                print(f"lost {address[0]}: {error}", flush=True)
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ def as_ours(command: Command | EndOfMessage, reply: Reply) -> Reply:
     try:
         return Reply.sanitized(reply.code, reply.status, reply.text)
     except LocalProtocolError:  # it may say what we may not: a code that RFC 5321 does not allow
-        return Reply.sanitized(451 if reply.is_transient else 554, None, reply.text)
+        return Reply.sanitized(451 if reply.is_transient else 554, reply.status, reply.text)
 
 
 def main() -> None:

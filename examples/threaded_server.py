@@ -9,25 +9,26 @@ a ``Reply`` says exactly that, and None, or an exception, is answered 451.
 from __future__ import annotations
 
 import argparse
-import mailbox
 import signal
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import smtpcore.sync
-from smtpcore import Credentials, Ehlo, Envelope, ForwardPath, Reply, ReversePath, ServerConfig
-from smtpcore.message import received_field, return_path_field, with_keyword
+from smtpcore import Credentials, ForwardPath, Reply, ReversePath, ServerConfig
+from smtpcore.maildir import Maildir
 from smtpcore.sync import ServerSession
 
 
-class MailServer:
-    """Takes mail for one domain. Its methods are called in the threads of the sessions, several at a time."""
+class MailServer(Maildir):
+    """Takes mail for one domain. Its methods are called in the threads of the sessions, several at a time.
 
-    def __init__(self, domain: str, inbox: mailbox.Maildir, passwords: Mapping[str, str]) -> None:
+    From ``Maildir`` it has the method that takes messages, and that says True when they are safe on the disk.
+    """
+
+    def __init__(self, path: str, domain: str, passwords: Mapping[str, str]) -> None:
+        super().__init__(path)
         self.domain = domain.lower()
-        self.inbox = inbox
         self.passwords = passwords
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
@@ -51,32 +52,8 @@ class MailServer:
             return True
         return Reply(550, "5.7.1", "not for this domain")
 
-    def store(self, session: ServerSession, envelope: Envelope, content: BinaryIO) -> bool:
-        """The message is here, whole. True is answered 250, and then it is ours to lose."""
-        trace = return_path_field(envelope.reverse_path) + received(session, envelope)
-        # Maildir writes, calls fsync(), and only then gives the file its name. If it fails: 451, or 452.
-        self.inbox.add((trace + content.read()).replace(b"\r\n", b"\n"))
-        return True
-
     def is_ours(self, domain: str) -> bool:
         return domain.lower() == self.domain
-
-
-def received(session: ServerSession, envelope: Envelope) -> bytes:
-    """The trace field that every server has to add (RFC 5321 4.4)."""
-    connection = session.connection
-    assert connection.hello is not None
-    return received_field(
-        from_domain=connection.hello.domain,
-        from_address=session.peername[0],
-        by=connection.hostname,
-        with_protocol=with_keyword(
-            esmtp=isinstance(connection.hello, Ehlo),
-            tls=connection.tls is not None,
-            auth=connection.authenticated is not None,
-        ),
-        for_path=envelope.forward_paths,
-    )
 
 
 def main() -> None:
@@ -98,7 +75,7 @@ def main() -> None:
         for line in args.passwords.read_text().splitlines():
             name, _, password = line.partition(":")
             passwords[name] = password
-    handler = MailServer(args.domain, mailbox.Maildir(args.maildir), passwords)
+    handler = MailServer(args.maildir, args.domain, passwords)
     config = ServerConfig(auth_mechanisms=("PLAIN", "LOGIN") if passwords else ())
 
     stop = {signal.SIGINT, signal.SIGTERM}

@@ -10,26 +10,43 @@ stored, and what was not is still the client's.
 from __future__ import annotations
 
 import argparse
-import mailbox
 import signal
 from collections.abc import Mapping
-from typing import BinaryIO
 
 import trio
 
 import smtpcore.trio
-from smtpcore import Ehlo, Envelope, ForwardPath, Reply
-from smtpcore.message import received_field, return_path_field, with_keyword
+from smtpcore import Envelope, ForwardPath, Reply
+from smtpcore.maildir import Maildir, MaildirSink
 from smtpcore.trio import ServerSession
+
+
+class Message:
+    """A sink: takes the content of one message, piece by piece."""
+
+    def __init__(self, file: MaildirSink, limiter: trio.CapacityLimiter) -> None:
+        self.file = file
+        self.limiter = limiter
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)  # 64 KiB at most, into memory of the system: no need for a thread
+
+    async def finish(self) -> bool:
+        """The message is whole. True is answered 250, and then it is ours to lose."""
+        # A thread waits for the disk, so that nobody else has to.
+        return await trio.to_thread.run_sync(self.file.finish, limiter=self.limiter)
+
+    def abort(self) -> None:
+        self.file.abort()
 
 
 class MailServer:
     """Takes mail for one domain."""
 
-    def __init__(self, domain: str, inbox: mailbox.Maildir) -> None:
+    def __init__(self, domain: str, inbox: Maildir) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
-        self.disk = trio.CapacityLimiter(4)  # messages that are written at the same time
+        self.disk = trio.CapacityLimiter(4)  # messages that are written to the disk at the same time
 
     async def accept_recipient(
         self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
@@ -39,25 +56,9 @@ class MailServer:
             return True
         return Reply(550, "5.7.1", "not for this domain")
 
-    async def store(self, session: ServerSession, envelope: Envelope, content: BinaryIO) -> bool:
-        """The message is here, whole. True is answered 250, and then it is ours to lose."""
-        octets = (trace(session, envelope) + content.read()).replace(b"\r\n", b"\n")
-        # A thread waits for the disk, so that nobody else has to.
-        await trio.to_thread.run_sync(self.inbox.add, octets, limiter=self.disk)
-        return True
-
-
-def trace(session: ServerSession, envelope: Envelope) -> bytes:
-    """The fields that the last server has to put in front (RFC 5321 4.4)."""
-    connection = session.connection
-    assert connection.hello is not None
-    return return_path_field(envelope.reverse_path) + received_field(
-        from_domain=connection.hello.domain,
-        from_address=session.peername[0],
-        by=connection.hostname,
-        with_protocol=with_keyword(esmtp=isinstance(connection.hello, Ehlo), tls=connection.tls is not None),
-        for_path=envelope.forward_paths,
-    )
+    def begin_message(self, session: ServerSession, envelope: Envelope) -> Message:
+        """DATA."""
+        return Message(self.inbox.begin_message(session, envelope), self.disk)
 
 
 async def serve(host: str, port: int, grace: float, server: MailServer) -> None:
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--maildir", default="maildir")
     parser.add_argument("--grace", type=float, default=30.0, help="seconds for messages under way at the end")
     args = parser.parse_args()
-    trio.run(serve, args.host, args.port, args.grace, MailServer(args.domain, mailbox.Maildir(args.maildir)))
+    trio.run(serve, args.host, args.port, args.grace, MailServer(args.domain, Maildir(args.maildir)))
 
 
 if __name__ == "__main__":
