@@ -95,7 +95,7 @@ def test_the_rest_of_a_line_that_is_too_long_is_never_the_beginning_of_one() -> 
     buffer = ReceiveBuffer(FLOOR)
     buffer.feed(LONG)
     assert buffer.find_line(LIMIT) == -1
-    for piece in (b"QUIT", b"x\r", b"QUIT", b"QUIT\r"):
+    for piece in (b"QUIT", b"x\r", b"y" * 600, b"QUIT", b"QUIT\r"):
         buffer.feed(piece)
         # The short way looks here, and must not find anything.
         assert buffer.decode()[buffer.start :] == ""

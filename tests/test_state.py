@@ -231,6 +231,12 @@ def test_rset_ends_a_transaction_and_introduces_nobody() -> None:
     assert after(Rset, 250, GREETED) is GREETED
 
 
+def test_quit_ends_a_session_however_it_is_answered() -> None:
+    for state in (REFUSED, *IN_SESSION):
+        for code in (221, 250, 450, 500, 502, 554):
+            assert after(Quit, code, state) is CLOSED
+
+
 def test_data_needs_354() -> None:
     assert after(Data, 354, RCPT) is CONTENT
     for code in (250, 450, 503, 554):
