@@ -1,7 +1,7 @@
 """One side of a session in a process of its own, which tells how much memory a message has cost it.
 
-``python -m tests.interop.measured server ADAPTER CHAIN KEY`` serves until its input ends. It tells its port, and
-answers a message with the SHA-256 of its content and the octets by which its memory has grown at most.
+``python -m tests.interop.measured server ADAPTER CHAIN KEY`` serves until its input ends. It tells its port,
+and answers a message with the SHA-256 of its content and the octets by which its memory has grown at most.
 ``... client ADAPTER AUTHORITY PORT SIZE`` sends so much content to it, and tells its own growth.
 """
 

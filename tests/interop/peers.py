@@ -11,8 +11,10 @@ import contextlib
 import importlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,7 +30,8 @@ _PACKAGES = {
     "smtp-sink": "postfix",
     "smtp-source": "postfix",
     "node": "nodejs",
-    "exim4": "exim4-daemon-light",
+    "exim4": "exim4-daemon-light (or, beside Postfix, unpack it and let PATH lead there)",
+    "postconf": "postfix",
 }
 SECONDS = 60  # for anything here to happen; nothing comes near it on a machine that works
 
@@ -93,18 +96,20 @@ def free_port() -> int:
 def running(*command: str, port: int) -> Iterator[None]:
     """A server while the block lasts, from when it takes connections on."""
     with tempfile.TemporaryFile() as log:
-        # The leader of a group of its own: Postfix ends those it has started by their group.
+        # The leader of a group of its own: what it has started itself has to end as well.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            if not _takes_connections(process, port):
-                log.seek(0)
-                told = log.read().decode(errors="replace")
-                pytest.fail(f"{command[0]} does not serve:\n{told}", pytrace=False)
+            assert _takes_connections(process, port), f"{command[0]} does not serve"
             yield
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(f"{command[0]} said:\n{log.read().decode(errors='replace')}")
+            raise
         finally:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(SECONDS)
             except subprocess.TimeoutExpired:
