@@ -442,23 +442,20 @@ class Client:
         send(Data())
         while True:
             event = await self._event()
-            if isinstance(event, NotSent):
-                if isinstance(event.command, Data):
-                    return
-            elif isinstance(event, Response):
-                command, reply = event.command, event.reply
+            assert isinstance(event, (Response, NotSent)), "what was sent is answered, lost, or was not sent"
+            command = event.command
+            if isinstance(event, Response):
+                reply = event.reply
                 if isinstance(command, Rcpt):
                     transaction.replies.append(reply)
-                    failed = reply.code == 421
-                else:
-                    failed = reply.code >= 400
-                if failed:
+                if reply.code == 421 or (reply.code >= 400 and not isinstance(command, Rcpt)):
                     transaction.refusal = transaction.refusal or event
-                if isinstance(command, Data):
-                    transaction.data = reply if reply.is_intermediate else None
-                    return
                 if reply.code == 421:
                     return
+                if isinstance(command, Data) and reply.is_intermediate:
+                    transaction.data = reply
+            if isinstance(command, Data):
+                return
 
     async def _give_up(self, transaction: _Transaction) -> None:
         """Leave a transaction that has come to nothing, and say so."""

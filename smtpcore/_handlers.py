@@ -61,6 +61,7 @@ IN_MEMORY: Final = 1024 * 1024
 """Octets of content that are kept in memory for ``store()``; more goes to a temporary file."""
 
 _UNDECIDED: Final = Reply(451, "4.3.0", "local error in processing")
+_NOT_NOW: Final = Reply(421, "4.3.0", "local error in processing")  # the same for a connection
 _NO_ROOM: Final = Reply(452, "4.3.1", "not enough storage")
 _REFUSALS: Final[dict[type[Event], Reply]] = {
     Connect: Reply(554, "5.7.1", "you are not welcome here"),
@@ -137,15 +138,16 @@ class Handler(Protocol):
 class _Spool:
     """The sink behind ``store()``."""
 
-    def __init__(self, store: Callable[[BinaryIO], Any]) -> None:
-        self._store = store
+    def __init__(self, store: Callable[..., Any], session: ServerSession, envelope: Envelope) -> None:
+        self.store = store
+        self._arguments = session, envelope
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
         self.write = self._file.write
 
     async def finish(self) -> Decision:
         self._file.seek(0)
         try:
-            return cast(Decision, await _result_of(self._store(cast(BinaryIO, self._file))))
+            return cast(Decision, await _result_of(self.store(*self._arguments, cast(BinaryIO, self._file))))
         finally:
             self._file.close()
 
@@ -218,6 +220,8 @@ class Callbacks:
     def _answer(self, event: Event, decision: Decision) -> None:
         if decision is True:
             self._session.accept()
+        elif event.__class__ is Connect and decision in (None, _UNDECIDED, _NO_ROOM):
+            self._session.send(_NOT_NOW)
         elif isinstance(decision, Reply):
             self._session.send(decision)
         else:
@@ -231,11 +235,16 @@ class Callbacks:
             return self._told(error, method)
 
     async def _decide(self, method: Callable[..., Any], *arguments: object) -> Any:
-        """The same for one that has to make up its mind."""
+        """The same for one that has to make up its mind; None if it has not."""
         decision = await self._call(method, *arguments)
-        if decision is None:
-            logger.error("%s has not decided: it has to return True, False or a Reply", _name(method))
+        if not isinstance(decision, (bool, Reply)):
+            self._complain(method, decision)
+            return None
         return decision
+
+    def _complain(self, method: Callable[..., Any], decision: object) -> None:
+        kind = type(decision).__name__  # the object itself may be a secret
+        logger.error("%s has to return True, False or a Reply, and has returned %s", _name(method), kind)
 
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
         logger.error("%s failed in a session with %s", _name(method), self._session.peername, exc_info=error)
@@ -266,14 +275,16 @@ class Callbacks:
         assert envelope is not None
         self._failure = None
         if self._begin_message is not None:
-            decision = await self._decide(self._begin_message, session, envelope)
+            decision = await self._call(self._begin_message, session, envelope)
+            if decision is None or decision is True:  # that is no sink
+                self._complain(self._begin_message, decision)
+                decision = None
             if decision is None or isinstance(decision, (bool, Reply)):
-                self._answer(Data(), False if decision is True else decision)
+                self._answer(Data(), decision)
                 return
             self._sink = decision
         elif self._store is not None:
-            store = self._store
-            self._sink = _Spool(lambda content: store(session, envelope, content))
+            self._sink = _Spool(self._store, session, envelope)
         else:
             session.send(_NO_STORE)
             return
@@ -300,6 +311,9 @@ class Callbacks:
 
 
 def _name(method: Callable[..., Any]) -> str:
+    spool = getattr(method, "__self__", None)
+    if isinstance(spool, _Spool):  # nobody knows that it is there
+        method = spool.store
     return getattr(method, "__qualname__", repr(method))
 
 

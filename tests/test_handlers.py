@@ -1,0 +1,507 @@
+"""Handlers with callbacks, against scripted clients: what they decide, and what becomes of it on the wire."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smtpcore import (
+    CommandRejected,
+    Credentials,
+    LocalProtocolError,
+    Reply,
+    SecretRequest,
+    ServerConfig,
+    _handlers,
+)
+from smtpcore._flows import ServerSession
+from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
+
+from .scripted import EOF, Stream, serve
+
+BEGIN = [
+    ("220", "EHLO client.example"),
+    ("250", "MAIL FROM:<a@client.example>"),
+    ("250", "RCPT TO:<one@mx.example>"),
+]
+CONTENT = "Subject: x\n\nbody"
+TO_DATA = [*BEGIN, ("250", "DATA")]
+TO_CONTENT = [*TO_DATA, ("354", f"{CONTENT}\n.")]
+OCTETS = b"Subject: x\r\n\r\nbody\r\n"
+SECRET = "the cellar key is under the mat"
+
+
+def object_with(**methods: Any) -> Any:
+    """A handler."""
+    return type("SomeHandler", (), {name: staticmethod(method) for name, method in methods.items()})()
+
+
+def deciding(decision: Any) -> Callable[..., Any]:
+    """A plain method that returns this, or raises it."""
+
+    def decide(*arguments: Any) -> Any:
+        if isinstance(decision, BaseException):
+            raise decision
+        return decision
+
+    return decide
+
+
+def deciding_later(decision: Any) -> Callable[..., Any]:
+    """The same, but ``async``."""
+
+    async def decide(*arguments: Any) -> Any:
+        return deciding(decision)()
+
+    return decide
+
+
+@pytest.fixture(params=[deciding, deciding_later], ids=["plain", "async"])
+def ways(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+DECISIONS: list[tuple[Any, str]] = [
+    (None, "451"),
+    (1, "451"),
+    ("yes", "451"),
+    (Reply(450, "4.2.0", "come again"), "450"),
+    (Reply(421, None, "bye"), "421"),
+    (RuntimeError(SECRET), "451"),
+    (OSError(errno.ENOSPC, "No space left on device"), "452"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), "452"),
+    (OSError(errno.EIO, "Input/output error"), "451"),
+]
+
+
+def decided(steps: Any, reply: str, handler: Any, **options: Any) -> Stream:
+    """See that the last step is answered so."""
+    if reply == "421":
+        return serve(handler, steps, last="421", **options)
+    return serve(handler, [*steps, (reply, "QUIT")], last="221", **options)
+
+
+# --- Each decision at each place --------------------------------------------------------------------------
+
+
+def test_what_a_handler_leaves_out_is_granted_but_for_the_mail_itself() -> None:
+    stream = serve(object(), [*TO_DATA, ("451", "QUIT")], last="221")
+    assert b"451 4.3.5 this server is not set up to store mail\r\n" in stream.written
+
+
+@pytest.mark.parametrize(
+    "decision, reply",
+    [
+        (True, "220"),
+        (False, "554"),
+        (Reply(554, None, "not you"), "554"),
+        (Reply(421, None, "busy"), "421"),
+        (None, "421"),
+        (1, "421"),
+        (RuntimeError(SECRET), "421"),
+        (OSError(errno.ENOSPC, "No space left on device"), "421"),
+    ],
+)
+def test_connect(decision: Any, reply: str, ways: Any) -> None:
+    handler = object_with(connect=ways(decision))
+    stream = serve(handler, [], last="421") if reply == "421" else serve(handler, [(reply, "QUIT")], last="221")
+    assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "550"), *DECISIONS])
+def test_accept_sender(decision: Any, reply: str, ways: Any) -> None:
+    stream = decided(BEGIN[:2], reply, object_with(accept_sender=ways(decision)))
+    assert SECRET.encode() not in stream.written, "what an exception says is for the log"
+
+
+@pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "550"), *DECISIONS])
+def test_accept_recipient(decision: Any, reply: str, ways: Any) -> None:
+    stream = decided(BEGIN, reply, object_with(accept_recipient=ways(decision)))
+    assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "554"), *DECISIONS])
+def test_store(decision: Any, reply: str, ways: Any) -> None:
+    stream = decided(TO_CONTENT, reply, object_with(store=ways(decision)))
+    assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize(
+    "decision, reply", [(False, "451"), (True, "451"), *[row for row in DECISIONS if row[0] not in (1, "yes")]]
+)
+def test_begin_message_that_gives_no_sink(decision: Any, reply: str, ways: Any) -> None:
+    stream = decided(TO_DATA, reply, object_with(begin_message=ways(decision)))
+    assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize("name, verb, config", [("verify", "VRFY", {}), ("expand", "EXPN", {"expn": True})])
+@pytest.mark.parametrize(
+    "decision, reply",
+    [(True, "252"), (False, "550"), (Reply(250, None, "<joe@mx.example>"), "250"), *DECISIONS],
+)
+def test_verify_and_expand(name: str, verb: str, config: Any, decision: Any, reply: str, ways: Any) -> None:
+    steps = [BEGIN[0], ("250", f"{verb} joe")]
+    decided(steps, reply, object_with(**{name: ways(decision)}), config=ServerConfig(**config))
+
+
+@pytest.mark.parametrize("verb, config", [("VRFY", {}), ("EXPN", {"expn": True})])
+def test_who_does_not_verify_promises_nothing(verb: str, config: Any) -> None:
+    decided([BEGIN[0], ("250", f"{verb} joe")], "252", object(), config=ServerConfig(**config))
+
+
+def test_methods_are_told_what_it_is_about() -> None:
+    told: dict[str, Any] = {}
+
+    class SomeHandler:
+        def connect(self, session: ServerSession) -> bool:
+            told["connect"] = session.peername
+            return True
+
+        def accept_sender(self, session: ServerSession, reverse_path: Any, parameters: Any) -> bool:
+            told["sender"] = str(reverse_path), dict(parameters)
+            return True
+
+        def accept_recipient(self, session: ServerSession, forward_path: Any, parameters: Any) -> bool:
+            told["recipient"] = str(forward_path), dict(parameters)
+            return True
+
+        def verify(self, session: ServerSession, argument: str) -> bool:
+            told["verify"] = argument
+            return True
+
+        def store(self, session: ServerSession, envelope: Any, content: Any) -> bool:
+            told["store"] = (
+                str(envelope.mail.reverse_path),
+                [str(one.forward_path) for one in envelope.recipients],
+            )
+            told["content"] = content.read()
+            return True
+
+        def disconnected(self, session: ServerSession) -> None:
+            told["disconnected"] = session.connection.state.value
+
+    steps = [
+        BEGIN[0],
+        ("250", "VRFY joe"),
+        ("252", "MAIL FROM:<a@client.example> BODY=8BITMIME"),
+        *TO_CONTENT[2:],
+        ("250", "QUIT"),
+    ]
+    serve(SomeHandler(), steps, last="221")
+    assert told == {
+        "connect": ("192.0.2.2", 25),
+        "verify": "joe",
+        "sender": ("a@client.example", {"BODY": "8BITMIME"}),
+        "recipient": ("one@mx.example", {}),
+        "store": ("a@client.example", ["one@mx.example"]),
+        "content": OCTETS,
+        "disconnected": "closed",
+    }
+
+
+def test_the_log_names_the_method_that_has_not_decided(caplog: pytest.LogCaptureFixture) -> None:
+    """Forgetting ``return True`` is the mistake that everybody makes once."""
+
+    class SomeHandler:
+        def accept_recipient(self, *arguments: Any) -> bool:
+            return True
+
+        def store(self, *arguments: Any) -> None:
+            pass
+
+        def check_credentials(self, *arguments: Any) -> str:
+            return SECRET
+
+    decided(TO_CONTENT, "451", SomeHandler())
+    (record,) = caplog.records
+    assert record.name == "smtpcore"
+    assert "SomeHandler.store has to return True, False or a Reply, and has returned NoneType" in record.message
+
+
+def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    decided(TO_CONTENT, "451", object_with(store=deciding(RuntimeError(SECRET))))
+    (record,) = caplog.records
+    assert "decide failed in a session with ('192.0.2.2', 25)" in record.message
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == SECRET
+
+
+def test_a_reply_that_cannot_be_is_an_error_of_the_handler() -> None:
+    """It is never sent, and what it answers is not granted."""
+    with pytest.raises(LocalProtocolError):
+        serve(object_with(store=deciding(Reply(354, None, "go on"))), TO_CONTENT, last="421")
+
+
+# --- Content ----------------------------------------------------------------------------------------------
+
+
+class Sink:
+    """Notes what is done to it; fails where it is told to."""
+
+    def __init__(
+        self, *, failing: dict[str, BaseException] | None = None, decision: Any = True, later: bool = False
+    ) -> None:
+        self.calls: list[str] = []
+        self.data = b""
+        self._failing = failing or {}
+        self._decision = decision
+        self._later = later
+
+    def _do(self, name: str, result: Any = None) -> Any:
+        self.calls.append(name)
+
+        async def later() -> Any:
+            return now()
+
+        def now() -> Any:
+            if name in self._failing:
+                raise self._failing[name]
+            return result
+
+        return later() if self._later else now()
+
+    def write(self, data: bytes) -> Any:
+        self.data += data
+        return self._do("write")
+
+    def finish(self) -> Any:
+        return self._do("finish", self._decision)
+
+    def abort(self) -> Any:
+        return self._do("abort")
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "async"])
+def later(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "554"), (Reply(450, None, "no"), "450")])
+def test_a_sink_gets_the_pieces_and_decides_at_the_end(decision: Any, reply: str, later: bool) -> None:
+    sink = Sink(decision=decision, later=later)
+    steps = [*TO_DATA, ("354", ["Subject: x", "\nbody\n."]), (reply, "QUIT")]
+    serve(object_with(begin_message=deciding(sink)), steps, last="221")
+    assert sink.data == OCTETS
+    assert sink.calls == ["write", "write", "finish"], "whatever it decides, it has had its end"
+
+
+@pytest.mark.parametrize("decision", [None, "yes", RuntimeError(SECRET)])
+def test_a_sink_that_does_not_decide_is_aborted(decision: Any, later: bool) -> None:
+    failing = {"finish": decision} if isinstance(decision, BaseException) else {}
+    sink = Sink(failing=failing, decision=decision, later=later)
+    stream = decided(TO_CONTENT, "451", object_with(begin_message=deciding(sink)))
+    assert sink.calls == ["write", "finish", "abort"]
+    assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize("number, reply", [(errno.ENOSPC, "452"), (errno.EDQUOT, "452"), (errno.EIO, "451")])
+def test_a_sink_that_cannot_write_gets_no_more_and_is_aborted(number: int, reply: str, later: bool) -> None:
+    """The reply comes at the true end of the content."""
+    sink = Sink(failing={"write": OSError(number, "no")}, later=later)
+    steps = [*TO_DATA, ("354", ["Subject: x", "\nbody\n."])]
+    decided(steps, reply, object_with(begin_message=deciding(sink)))
+    assert sink.calls == ["write", "abort"]
+
+
+def test_the_next_message_has_a_new_chance(later: bool) -> None:
+    sinks = [Sink(failing={"write": OSError(errno.ENOSPC, "no")}, later=later), Sink(later=later)]
+    given = iter(sinks)
+    steps = [*TO_CONTENT, ("452", BEGIN[1][1]), *TO_CONTENT[2:], ("250", "QUIT")]
+    serve(object_with(begin_message=lambda *arguments: next(given)), steps, last="221")
+    assert [sink.calls[-1] for sink in sinks] == ["abort", "finish"]
+
+
+@pytest.mark.req("SES-38")
+@pytest.mark.parametrize("end", [EOF, OSError(104, "Connection reset by peer")])
+def test_a_sink_is_aborted_when_the_client_vanishes(end: Any, later: bool) -> None:
+    sink = Sink(later=later)
+    gone: list[bool] = []
+    handler = object_with(begin_message=deciding(sink), disconnected=lambda session: gone.append(True))
+    serve(handler, [*TO_DATA, ("354", ["Subject: x\n", end])])
+    assert sink.calls == ["write", "abort"]
+    assert gone == [True]
+
+
+@pytest.mark.req("SES-38")
+def test_what_was_stored_before_the_client_vanished_stays() -> None:
+    """Once, and what came behind it not at all."""
+    stored: list[bytes] = []
+
+    def store(session: Any, envelope: Any, content: Any) -> bool:
+        stored.append(content.read())
+        return True
+
+    steps = [*TO_CONTENT, ("250", BEGIN[1][1]), *TO_DATA[2:], ("354", ["half", EOF])]
+    serve(object_with(store=store), steps)
+    assert stored == [OCTETS]
+
+
+def test_a_sink_is_aborted_when_the_content_is_refused(later: bool) -> None:
+    sink = Sink(later=later)
+    steps = [*TO_DATA, ("354", b"a\nb\r\n.\r\n")]
+    decided(steps, "550", object_with(begin_message=deciding(sink)))
+    assert sink.calls[-1] == "abort"
+    assert "finish" not in sink.calls
+
+
+def test_a_sink_is_aborted_when_the_session_is_cancelled(later: bool) -> None:
+    sink = Sink(later=later)
+    with pytest.raises(KeyboardInterrupt):
+        serve(
+            object_with(begin_message=deciding(sink)),
+            [*TO_DATA, ("354", ["Subject: x\n", KeyboardInterrupt()])],
+            last="421",
+        )
+    assert sink.calls == ["write", "abort"]
+
+
+def test_a_sink_that_fails_to_abort_harms_nobody(later: bool, caplog: pytest.LogCaptureFixture) -> None:
+    sink = Sink(failing={"finish": OSError(), "abort": RuntimeError("again")}, later=later)
+    decided(TO_CONTENT, "451", object_with(begin_message=deciding(sink)))
+    assert ["Sink.finish" in caplog.messages[0], "Sink.abort" in caplog.messages[1]] == [True, True]
+
+
+@pytest.mark.parametrize("size", [10, 2000])
+def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed afterwards."""
+    monkeypatch.setattr(_handlers, "IN_MEMORY", 1000)
+    kept: list[Any] = []
+
+    async def store(session: Any, envelope: Any, content: Any) -> bool:
+        kept.append(content)
+        return bool(content.read() == b"x" * size + b"\r\n")
+
+    decided([*TO_DATA, ("354", ["x" * size, "."])], "250", object_with(store=store))
+    assert kept[0].closed
+
+
+def test_the_file_of_a_message_that_is_not_finished_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    original = _handlers._Spool
+
+    class Spool(original):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(_handlers, "_Spool", Spool)
+    monkeypatch.setattr(_handlers, "IN_MEMORY", 1)
+    serve(object_with(store=deciding(True)), [*TO_DATA, ("354", ["x", EOF])])
+    assert made[0]._file.closed
+
+
+# --- AUTH -------------------------------------------------------------------------------------------------
+
+AUTH = ServerConfig(auth_mechanisms=("PLAIN",), allow_cleartext_auth=True)
+LOGIN = [BEGIN[0], ("250", "AUTH PLAIN AGpvZQBzZWNyZXQ=")]
+
+
+@pytest.mark.req("AUT-51")
+@pytest.mark.parametrize(
+    "decision, reply",
+    [
+        (True, "235"),
+        (False, "535"),
+        (None, "454"),
+        ("yes", "454"),
+        (RuntimeError(SECRET), "454"),
+        (OSError(errno.ENOSPC, "No space left on device"), "454"),
+        (Reply(534, "5.7.9", "too weak"), "534"),
+        (Reply(235, "2.7.0", "welcome"), "235"),
+        (Reply(421, None, "bye"), "421"),
+    ],
+)
+def test_check_credentials(decision: Any, reply: str, ways: Any) -> None:
+    stream = decided(LOGIN, reply, object_with(check_credentials=ways(decision)), config=AUTH)
+    assert SECRET.encode() not in stream.written
+
+
+def test_credentials_are_checked_with_what_was_given() -> None:
+    told: list[Credentials] = []
+
+    def check(session: ServerSession, credentials: Credentials) -> bool:
+        told.append(credentials)
+        return credentials.matches("secret")
+
+    sessions: list[ServerSession] = []
+    handler = object_with(check_credentials=check, disconnected=sessions.append)
+    decided(LOGIN, "235", handler, config=AUTH)
+    assert told[0].username == "joe"
+    assert sessions[0].connection.authenticated == "joe"
+
+
+def test_who_does_not_check_lets_nobody_in() -> None:
+    decided(LOGIN, "535", object(), config=AUTH)
+
+
+class Secret(ServerMechanism):
+    """Asks for what is on record; right if that is what the client says."""
+
+    name = "X-SECRET"
+
+    def step(self, response: bytes) -> Any:
+        self.response = response.decode()
+        return self.ask(SecretRequest(self.name, "joe", None))
+
+    def supply(self, secret: Any) -> Any:
+        self.answer()
+        return Succeeded("joe") if secret == self.response else Failed("wrong")
+
+
+@pytest.mark.req("AUT-51")
+@pytest.mark.parametrize(
+    "secret, reply",
+    [
+        ("secret", "235"),
+        ("other", "535"),
+        (None, "535"),
+        (RuntimeError(SECRET), "454"),
+        (OSError(errno.ENOSPC, "No space left on device"), "454"),
+    ],
+)
+def test_stored_secret(secret: Any, reply: str, ways: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Secret)
+    config = ServerConfig(auth_mechanisms=("X-SECRET",))
+    steps = [BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")]
+    stream = decided(steps, reply, object_with(stored_secret=ways(secret)), config=config)
+    assert SECRET.encode() not in stream.written
+
+
+def test_who_keeps_no_secrets_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Secret)
+    config = ServerConfig(auth_mechanisms=("X-SECRET",))
+    decided([BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")], "535", object(), config=config)
+
+
+# --- The rest ---------------------------------------------------------------------------------------------
+
+
+def test_what_the_core_refuses_by_itself_can_be_heard_of(ways: Any) -> None:
+    heard: list[CommandRejected] = []
+
+    def rejected(session: ServerSession, event: CommandRejected) -> Any:
+        heard.append(event)
+        return ways(RuntimeError("no matter"))()
+
+    steps = [BEGIN[0], ("250", "XYZZY"), ("500", "DATA")]
+    decided(steps, "503", object_with(command_rejected=rejected))
+    assert [(event.line, event.reply.code) for event in heard] == [(b"XYZZY", 500), (b"DATA", 503)]
+
+
+def test_a_failing_farewell_harms_nobody(ways: Any, caplog: pytest.LogCaptureFixture) -> None:
+    decided([BEGIN[0]], "250", object_with(disconnected=ways(RuntimeError(SECRET))))
+    assert len(caplog.records) == 1
+
+
+def test_what_wants_no_decision_of_the_application_is_answered() -> None:
+    steps = [BEGIN[0], ("250", "NOOP"), ("250", "RSET"), ("250", "HELP")]
+    decided(steps, "214", object())
+
+
+def test_nothing_is_said_without_a_handler_having_been_asked() -> None:
+    """A handler that never comes back gives no 250."""
+    with pytest.raises(KeyboardInterrupt):
+        serve(object_with(store=deciding(KeyboardInterrupt())), TO_CONTENT, last="421")
