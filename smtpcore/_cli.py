@@ -1,16 +1,31 @@
-"""The command line: ``python3 -m smtpcore demo``. It needs nothing but Python's standard library.
+"""The command line: ``python3 -m smtpcore demo``, ``serve`` and ``send``. Python's standard library is enough.
 
-Whatever fails is told in one line on the standard error, and by an exit code of sysexits.h; a traceback is a
-defect of ours.
+Whatever fails is told in one line on the standard error, ``smtpcore: what (hint: what to try)``, and by an exit
+code of sysexits.h. A traceback is a defect of ours.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from . import __version__
+from . import Limits, SMTPError, __version__
+from ._cli_common import EX_OK, EX_USAGE, Failure
+from ._replies import printable
+
+_EXIT_CODES = """\
+exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
+nobody there, 73 cannot make a folder, 75 failed for now, 76 not SMTP, 77 login or permission, 78 certificate or
+password file"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"smtpcore: {message} (hint: {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,14 +37,133 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="smtpcore")
-    parser.add_argument("--version", action="version", version=f"smtpcore {__version__}")
-    commands = parser.add_subparsers(dest="command")
-    commands.add_parser("demo")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+    parser = _parser()
     options = parser.parse_args(argv)
-    if options.command == "demo":
-        from ._demo import run
+    try:
+        return _run(parser, options)
+    except Failure as failure:
+        return _failed(failure.code, failure)
+    except SMTPError as error:
+        from ._cli_send import exit_code
 
-        return run(sys.stdout)
+        return _failed(exit_code(error), error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    # Each command loads what it needs: --help should not wait for ssl.
+    if options.command == "demo":
+        from . import _demo
+
+        return _demo.run(sys.stdout)
+    if options.command == "serve":
+        from . import _cli_serve
+
+        return _cli_serve.run(options)
+    if options.command == "send":
+        from . import _cli_send
+
+        return _cli_send.run(options)
     parser.print_help()
-    return 0
+    return EX_OK
+
+
+def _failed(code: int, error: Exception) -> int:
+    print(f"smtpcore: {printable(str(error))}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="smtpcore", description="SMTP as a state machine, at work.", epilog=_EXIT_CODES, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"smtpcore {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    text = "one real mail session on loopback, explained line by line"
+    commands.add_parser("demo", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    _add_serve(commands)
+    _add_send(commands)
+    return parser
+
+
+def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "receive mail, for everybody, into a Maildir or onto the screen"
+    serve = commands.add_parser("serve", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    add = serve.add_argument
+    limits = Limits()
+    add("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    add(
+        "--port",
+        type=_port,
+        default=1025,
+        help="0: a free one, which the first line tells (default: %(default)s)",
+    )
+    add("--maildir", metavar="DIR", help="store the messages there; it is made if need be")
+    add("--print", action="store_true", help="print the messages; without --maildir they are not stored")
+    add("--tls-cert", metavar="FILE", help="certificate, PEM; STARTTLS is offered with it")
+    add("--tls-key", metavar="FILE", help="its private key, PEM, if it is not in the same file")
+    add("--implicit-tls", action="store_true", help="TLS from the first octet, no STARTTLS")
+    add("--require-tls", action="store_true", help="take no mail in plaintext")
+    add("--auth-file", metavar="FILE", help="lines of user:password; mail then needs a login, and TLS")
+    add(
+        "--max-size",
+        type=_number,
+        metavar="OCTETS",
+        default=limits.message_size,
+        help="of a message, 0: any (default: %(default)s)",
+    )
+    add(
+        "--max-recipients",
+        type=_number,
+        metavar="N",
+        default=limits.recipients,
+        help="of a message (default: %(default)s)",
+    )
+    add("--adapter", choices=("sync", "asyncio", "trio"), default="sync", help="(default: %(default)s)")
+    add("--trace", action="store_true", help="print the dialogues, without secrets, to the standard error")
+
+
+def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "send a message, from a file or made up of options"
+    send = commands.add_parser("send", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    add = send.add_argument
+    add("--host", default="127.0.0.1", help="the server (default: %(default)s)")
+    add("--port", type=_port, help="(default: 465 for tls, 587 for starttls, else 25)")
+    add(
+        "--security",
+        choices=("none", "starttls", "tls", "opportunistic"),
+        help="(default: tls on port 465, starttls on 587 and with --user, else opportunistic)",
+    )
+    trust = send.add_mutually_exclusive_group()
+    trust.add_argument("--ca-file", metavar="FILE", help="trust these certificates, PEM, and no others")
+    trust.add_argument("--insecure", action="store_true", help="trust any certificate: for tests only")
+    add("--user", help="log in")
+    add("--password-file", metavar="FILE", help="its first line; else SMTPCORE_PASSWORD, else you are asked")
+    add("--from", dest="sender", metavar="ADDRESS", help="who sends it; with a file, the reverse-path")
+    add(
+        "--to",
+        action="append",
+        metavar="ADDRESS",
+        help="who gets it, once for each; with a file, in place of its own",
+    )
+    add("--subject", metavar="TEXT")
+    add("--body", metavar="TEXT", help="- for the standard input")
+    add("--attach", action="append", default=[], metavar="FILE", help="once for each")
+    add("--trace", action="store_true", help="print the dialogue, without secrets, to the standard error")
+    add("file", nargs="?", metavar="FILE.eml", help="the message; - for the standard input")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    port = _number(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return port

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Final, Literal, TextIO
 
 # sysexits.h; os has these names on POSIX only.
+EX_OK: Final = 0
 EX_USAGE: Final = 64  # the command line is wrong
 EX_DATAERR: Final = 65  # the message, or another input, is wrong
 EX_NOINPUT: Final = 66  # a file is missing or cannot be read
 EX_NOHOST: Final = 68  # the host name means nothing
 EX_UNAVAILABLE: Final = 69  # refused for good, or nobody there
-EX_OSERR: Final = 71  # the system does not allow it
 EX_CANTCREAT: Final = 73  # a file or folder cannot be made
 EX_IOERR: Final = 74  # reading or writing failed
 EX_TEMPFAIL: Final = 75  # the same may work later
@@ -41,6 +42,11 @@ def unreadable(path: str, error: OSError) -> Failure:
     return Failure(EX_NOINPUT, f"cannot read {path}: {error.strerror or error}")
 
 
+def is_unresolvable(error: BaseException | None) -> bool:
+    """Whether an error means that a host name has no address."""
+    return isinstance(error, socket.gaierror)
+
+
 class Printer:
     """Prints, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
 
@@ -56,4 +62,9 @@ class Printer:
         """Print a line."""
         if self._coloured and colour is not None:
             text = f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
-        print(text, file=self._out, flush=True)
+        try:
+            print(text, file=self._out, flush=True)
+        except BrokenPipeError:
+            # Python flushes again when it exits, which has to go somewhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            raise Failure(EX_IOERR, "nobody reads the output any more") from None

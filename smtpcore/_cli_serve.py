@@ -1,0 +1,336 @@
+"""``python3 -m smtpcore serve``: a receiving server, into a Maildir or onto the screen.
+
+It takes mail for everybody. So it listens on loopback unless it is told otherwise, and it is no relay: what it
+gets stays in one Maildir.
+
+The main thread, or the event loop, runs until SIGINT or SIGTERM; then the adapter ends the sessions in an
+orderly way: no new ones, a moment for what is under way, 421 for the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import queue
+import signal
+import ssl
+import stat
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from . import CommandRejected, Credentials, Envelope, Limits, LocalProtocolError, ServerConfig, State
+from ._cli_common import (
+    EX_CANTCREAT,
+    EX_CONFIG,
+    EX_NOHOST,
+    EX_NOPERM,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    Failure,
+    is_unresolvable,
+    unreadable,
+)
+from ._flows import ServeOptions, ServerSession
+from ._handlers import IN_MEMORY
+from ._replies import printable
+from ._streams import BaseListener
+from .maildir import Maildir, MaildirSink
+from .transcript import Entry, Transcript, format_entry
+
+logger = logging.getLogger("smtpcore.serve")
+
+Listener = BaseListener[Any]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the server until a signal ends it.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        0
+
+    Raises:
+        Failure: It cannot be started.
+    """
+    if options.maildir is None and not options.print:
+        raise Failure(EX_USAGE, "where should the mail go? (hint: --maildir DIR, or --print)")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    accounts = None if options.auth_file is None else _accounts(options.auth_file)
+    context = _context(options)
+    config = _config(options, with_auth=accounts is not None)
+    receiver = Receiver(_maildir(options.maildir), accounts or {}, show=options.print)
+    serve_options = ServeOptions(config=config, ssl_context=context, implicit_tls=options.implicit_tls)
+    if options.trace:
+        numbers = itertools.count(1)
+        serve_options["transcript"] = lambda: _tracer(next(numbers))
+    with _signals() as wait:
+        try:
+            _serve(options, receiver, serve_options, wait)
+        except* OSError as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):  # trio wraps them
+                error = error.exceptions[0]
+            raise _cannot_listen(error) from None
+    return 0
+
+
+def _serve(
+    options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions, wait: Callable[[], None]
+) -> None:
+    where = receiver, options.host, options.port
+    if options.adapter == "sync":
+        from . import sync
+
+        with sync.serve(*where, **serve_options) as listener:
+            _announce(listener)
+            wait()
+    elif options.adapter == "asyncio":
+        import asyncio
+
+        from . import asyncio as adapter
+
+        asyncio.run(_serve_until(adapter.serve(*where, **serve_options), lambda: asyncio.to_thread(wait)))
+    else:
+        try:
+            import trio
+
+            from . import trio as trio_adapter
+        except ImportError:
+            raise Failure(EX_UNAVAILABLE, "trio is not installed (hint: pip install trio)") from None
+        trio.run(
+            _serve_until, trio_adapter.serve(*where, **serve_options), lambda: trio.to_thread.run_sync(wait)
+        )
+
+
+async def _serve_until(
+    serving: AbstractAsyncContextManager[Listener], wait: Callable[[], Awaitable[None]]
+) -> None:
+    async with serving as listener:
+        _announce(listener)
+        await wait()
+
+
+def _announce(listener: Listener) -> None:
+    for host, port in listener.addresses:
+        print(f"listening on {host} port {port}", flush=True)
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], None]]:
+    """Gives a function that waits for SIGINT or SIGTERM, in any thread."""
+    # put() of this queue is the one that may be called in the middle of anything.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    former = {
+        number: signal.signal(number, lambda number, frame: signals.put(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+
+    def wait() -> None:
+        signals.get()
+
+    try:
+        yield wait
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+# --- What the command line says ---------------------------------------------------------------------------
+
+
+def _config(options: argparse.Namespace, *, with_auth: bool) -> ServerConfig:
+    try:
+        return ServerConfig(
+            smtputf8=True,
+            require_tls=options.require_tls,
+            require_auth=with_auth,
+            auth_mechanisms=("PLAIN", "LOGIN") if with_auth else (),
+            limits=Limits(message_size=options.max_size or None, recipients=options.max_recipients),
+        )
+    except LocalProtocolError as error:
+        raise Failure(EX_USAGE, str(error)) from None
+
+
+def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.tls_cert is None:
+        for name in ("tls_key", "implicit_tls", "require_tls", "auth_file"):
+            if getattr(options, name):
+                option = "--" + name.replace("_", "-")
+                raise Failure(EX_USAGE, f"{option} needs a certificate (hint: --tls-cert FILE --tls-key FILE)")
+        return None
+    for path in filter(None, (options.tls_cert, options.tls_key)):
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise unreadable(path, error) from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    except ssl.SSLError as error:
+        what = (error.reason or str(error)).replace("_", " ").lower()
+        hint = "--tls-cert takes a certificate and --tls-key its private key, both as PEM"
+        raise Failure(EX_CONFIG, f"{options.tls_cert} cannot be used: {what} (hint: {hint})") from None
+    return context
+
+
+def _accounts(path: str) -> dict[str, str]:
+    """Read lines of ``user:password``; the password is all behind the first colon."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+            mode = Path(path).stat().st_mode
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except UnicodeDecodeError:
+        raise Failure(EX_CONFIG, f"{path} is not UTF-8") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        logger.warning("other users can read the passwords in %s (hint: chmod 600 %s)", path, path)
+    accounts = {}
+    for number, line in enumerate(lines, 1):
+        user, colon, password = line.partition(":")
+        if line.strip():
+            if not (user and colon and password):
+                raise Failure(EX_CONFIG, f"line {number} of {path} is not of the form user:password")
+            accounts[user] = password
+    return accounts
+
+
+def _maildir(path: str | None) -> Maildir | None:
+    try:
+        return None if path is None else Maildir(path)
+    except OSError as error:
+        raise Failure(EX_CANTCREAT, f"cannot make the Maildir {path}: {error.strerror}") from None
+
+
+def _cannot_listen(error: BaseException) -> Failure:
+    code = EX_NOPERM if isinstance(error, PermissionError) else EX_UNAVAILABLE
+    assert isinstance(error, OSError)
+    return Failure(EX_NOHOST if is_unresolvable(error) else code, error.strerror or str(error))
+
+
+def _tracer(number: int) -> Transcript:
+    """A transcript that shows the dialogue of one session, among others, and keeps nothing."""
+
+    def show(entry: Entry) -> None:
+        print(f"[{number}] {format_entry(entry)}", file=sys.stderr)
+
+    return Transcript(sink=show, max_entries=1)
+
+
+# --- The handler ------------------------------------------------------------------------------------------
+
+
+class Receiver:
+    """The handler.
+
+    Args:
+        maildir: Where messages are stored; None: nowhere.
+        accounts: The passwords of those who may log in.
+        show: Print the messages.
+    """
+
+    def __init__(self, maildir: Maildir | None, accounts: dict[str, str], *, show: bool) -> None:
+        self._maildir = maildir
+        self._accounts = accounts
+        self._show = show
+        self._printing = threading.Lock()
+
+    def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
+        """See ``Handler``."""
+        good = credentials.matches(self._accounts.get(credentials.username))
+        if not good:
+            logger.info("%s: wrong password for %r", _peer(session), credentials.username)
+        return good
+
+    def command_rejected(self, session: ServerSession, event: CommandRejected) -> None:
+        """See ``Handler``; when the session ends with it, there is something to know."""
+        if session.connection.state is State.CLOSED:
+            logger.info("%s: the session ends: %s", _peer(session), event.reply)
+
+    def begin_message(self, session: ServerSession, envelope: Envelope) -> Delivery:
+        """See ``Handler``."""
+        stored = None if self._maildir is None else self._maildir.begin_message(session, envelope)
+        return Delivery(stored, self.print_message if self._show else None, _peer(session), envelope)
+
+    def print_message(self, content: BinaryIO, peer: str) -> None:
+        """Print a message in the manner of ``smtpd.DebuggingServer``, but none that commands the terminal."""
+        lines = [
+            "\t".join(printable(text) for text in line.decode("utf-8", "backslashreplace").split("\t"))
+            for line in content.read().split(b"\r\n")
+        ]
+        del lines[-1:]  # the content ends in CRLF
+        if "" in lines:
+            lines.insert(lines.index(""), f"X-Peer: {peer}")
+        text = "\n".join(
+            ["---------- MESSAGE FOLLOWS ----------", *lines, "------------ END MESSAGE ------------", ""]
+        )
+        with self._printing:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+class Delivery:
+    """The sink of one message.
+
+    Args:
+        stored: The one that stores it, if it is stored.
+        show: Prints it, if it is printed.
+        peer: From where it comes.
+        envelope: For the log.
+    """
+
+    def __init__(
+        self,
+        stored: MaildirSink | None,
+        show: Callable[[BinaryIO, str], None] | None,
+        peer: str,
+        envelope: Envelope,
+    ) -> None:
+        self._stored = stored
+        self._show = show
+        self._peer = peer
+        self._who = f"from <{envelope.reverse_path}> for {', '.join(map(str, envelope.forward_paths))}"
+        self._octets = 0
+        # Nobody else may know when a message is complete, and its printing must not be mixed with another's.
+        self._copy = None if show is None else tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
+
+    def write(self, data: bytes) -> None:
+        """See ``MessageSink``."""
+        self._octets += len(data)
+        if self._stored is not None:
+            self._stored.write(data)
+        if self._copy is not None:
+            self._copy.write(data)
+
+    def finish(self) -> bool:
+        """See ``MessageSink``."""
+        where = ""
+        if self._stored is not None:
+            self._stored.finish()
+            where = f", stored as {self._stored.path.name}"
+        if self._copy is not None and self._show is not None:
+            self._copy.seek(0)
+            self._show(cast(BinaryIO, self._copy), self._peer)
+            self._copy.close()
+        logger.info("%s: message %s: %d octets%s", self._peer, printable(self._who), self._octets, where)
+        return True
+
+    def abort(self) -> None:
+        """See ``MessageSink``."""
+        if self._stored is not None:
+            self._stored.abort()
+        if self._copy is not None:
+            self._copy.close()
+
+
+def _peer(session: ServerSession) -> str:
+    name = session.peername
+    return str(name[0]) if isinstance(name, tuple) else "a local client"
