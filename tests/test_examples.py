@@ -245,9 +245,11 @@ def test_a_server_stores_what_is_for_its_domain_and_nothing_else(name: str, tmp_
     with running(name, tmp_path) as server:
         with smtpcore.sync.connect("127.0.0.1", server.port) as client:
             result = client.send(SENDER, ["bob@example.org", "eve@elsewhere.example", "postmaster"], MESSAGE)
-        assert result.accepted == ("bob@example.org", "postmaster")
-        assert str(result.refused["eve@elsewhere.example"]) == "550 5.7.1 not for this domain"
-        (stored,) = server.stored()
+            assert result.accepted == ("bob@example.org", "postmaster")
+            assert str(result.refused["eve@elsewhere.example"]) == "550 5.7.1 not for this domain"
+            (stored,) = server.stored()
+            client.send("", ["bob@example.org"], MESSAGE)  # a notification, which nobody shall answer
+        assert any(one.startswith(b"Return-Path: <>\r\n") for one in server.stored())
     assert stored.startswith(b"Return-Path: <alice@elsewhere.example>\r\nReceived: ")
     assert stored.endswith(MESSAGE)
 
@@ -384,6 +386,13 @@ def relayed(folder: Path, handler: object, config: ServerConfig | None = None) -
         yield relay
 
 
+@pytest.fixture(scope="module")
+def relay_and_next_hop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Recorder]]:
+    next_hop = Recorder()
+    with relayed(tmp_path_factory.mktemp("relay"), next_hop) as relay:
+        yield relay, next_hop
+
+
 def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp_path: Path) -> None:
     handler = Recorder(full=Reply(452, "4.2.2", "mailbox full"), nobody=False)
     recipients = [f"{name}@example.org" for name in ("bob", "full", "nobody", "carol")]
@@ -425,12 +434,11 @@ def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp
     ],
 )
 def test_relay_accepts_nothing_that_the_next_hop_has_not(
-    replies: dict[str, Any], answer: str, tmp_path: Path
+    replies: dict[str, Any], answer: str, relay_and_next_hop: tuple[Running, Recorder]
 ) -> None:
-    with (
-        relayed(tmp_path, Recorder(**replies)) as relay,
-        smtpcore.sync.connect("127.0.0.1", relay.port) as client,
-    ):
+    relay, next_hop = relay_and_next_hop
+    next_hop.replies = replies
+    with smtpcore.sync.connect("127.0.0.1", relay.port) as client:
         with pytest.raises(ReplyError) as caught:
             client.send(SENDER, ["bob@example.org"], MESSAGE)
         assert str(caught.value.reply) == answer

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from smtpcore import AFTER, LEGAL, Limits, State
 
 from . import draw_states, list_limits
+from .test_layout import FLOORS, PACKAGE
+
+ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
 
 def test_the_states_are_drawn_from_the_tables_as_they_are() -> None:
@@ -54,3 +59,14 @@ def test_a_limit_stands_with_its_default_and_the_whole_of_its_reason() -> None:
         "| `command_line` | 512 | A command line with its CRLF (RFC 5321 4.5.3.1.4). MAIL and RCPT lines may be"
         " longer by what each offered extension adds. |"
     ) in list_limits.section(Limits)
+
+
+def test_the_architecture_names_the_floors_as_they_are_held() -> None:
+    told = re.findall(r"^\d\. (.+)$", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(told) == len(FLOORS)
+    for line, floor in zip(told, FLOORS, strict=True):
+        named = {name.replace("smtpcore", "__init__") for name in re.findall(r"`(\w+)`", line)}
+        there = {name for name in floor if list(PACKAGE.glob(f"{name}*"))}
+        assert named <= floor
+        # Of the programs only the entry is named.
+        assert named == there or "programs" in line
