@@ -10,10 +10,12 @@ What must have been written is
 * text of reply codes only, such as ``"250 250 354"``: replies with these codes;
 * bytes: exactly these octets;
 * ``ANY``: anything or nothing;
-* ``TLS``: nothing, but ``start_tls()`` was called; what follows is the result, a ``TlsInfo`` or an exception.
+* ``TLS``: nothing, but ``start_tls()`` was called; what follows is the result, a ``TlsInfo`` or an exception;
+* ``TLS_BEHIND_220``: the same, after this reply.
 
 What the other side does is text (lines, as above), bytes, ``EOF``, an exception that the read then raises, a
-``Pause`` on the clock, or a list of these. The clock is the test's own: nothing here waits.
+``Pause`` on the clock, a function to call with the stream, or a list of these. The clock is the test's own:
+nothing here waits.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ T = TypeVar("T")
 ANY = None
 EOF = b""
 TLS = object()
+TLS_BEHIND_220 = object()
 
 Steps = Iterable[tuple[Any, Any]]
 
@@ -120,7 +123,7 @@ class Stream:
             action = self._actions.popleft()
             if isinstance(action, Pause):
                 if timeout is not None and timeout < action.seconds:
-                    self._clock.now += timeout
+                    self._clock.now += max(0.0, timeout)
                     self._actions.appendleft(Pause(action.seconds - timeout))
                     raise TimeoutError("the peer took too long")
                 self._clock.now += action.seconds
@@ -172,8 +175,8 @@ class Stream:
     def _next_step(self, *, handshake: bool = False) -> None:
         assert self._steps, f"the script is over, but we go on, having written {self.written[self._seen :]!r}"
         expected, actions = self._steps.popleft()
-        assert (expected is TLS) == handshake, f"{expected!r} was expected"
-        self._compare(b"" if handshake else expected)
+        assert (expected in (TLS, TLS_BEHIND_220)) == handshake, f"{expected!r} was expected"
+        self._compare(b"" if expected is TLS else "220" if expected is TLS_BEHIND_220 else expected)
         self._actions.extend(actions if isinstance(actions, list) else [actions])
 
     def _compare(self, expected: Any) -> None:
