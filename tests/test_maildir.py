@@ -1,0 +1,339 @@
+"""The Maildir: what was answered 250 is there, whole and safe; of everything else nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import errno
+import mailbox
+import os
+import re
+import socket
+import stat
+from collections.abc import Callable
+from email.policy import default
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+
+import smtpcore.asyncio
+import smtpcore.sync
+import smtpcore.trio
+from smtpcore import ConnectionClosed, Reply, ReplyError, ServerConfig, ServerConnection, TlsInfo
+from smtpcore._flows import SendResult, ServerSession
+from smtpcore.maildir import Maildir, trace_fields
+
+CONTENT = b"Received: from elsewhere\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
+SENDER, RECIPIENTS = "a@client.example", ["x@server.example", "y@server.example"]
+
+
+def deliver(maildir: Maildir, content: bytes = CONTENT, recipients: list[str] = RECIPIENTS) -> SendResult:
+    with (
+        smtpcore.sync.serve(maildir, hostname="server.example") as server,
+        smtpcore.sync.connect(*server.addresses[0], security="none", local_hostname="client.example") as client,
+    ):
+        return client.send(SENDER, recipients, content)
+
+
+def refusal(maildir: Maildir, content: bytes = CONTENT) -> Reply:
+    with pytest.raises(ReplyError) as caught:
+        deliver(maildir, content)
+    return caught.value.reply
+
+
+def files(maildir: Maildir) -> list[Path]:
+    return [path for path in maildir.path.rglob("*") if not path.is_dir()]
+
+
+def the_message(maildir: Maildir) -> bytes:
+    (path,) = files(maildir)
+    assert path.parent == maildir.path / "new"
+    return path.read_bytes()
+
+
+# -- what is stored --
+
+
+def test_the_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
+    Maildir(tmp_path / "some" / "where")
+    for name in ("", "tmp", "new", "cur"):
+        mode = (tmp_path / "some" / "where" / name).stat().st_mode
+        assert stat.S_ISDIR(mode) and stat.S_IMODE(mode) == 0o700
+
+
+def test_a_maildir_that_is_there_already_keeps_its_mail(tmp_path: Path) -> None:
+    deliver(Maildir(tmp_path, trace=False))
+    assert the_message(Maildir(tmp_path)) == CONTENT
+
+
+def test_a_message_is_stored_once_and_octet_by_octet(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+    assert deliver(maildir).accepted == tuple(RECIPIENTS)
+    assert the_message(maildir) == CONTENT
+
+
+def test_only_its_owner_can_read_a_message(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path)
+    deliver(maildir)
+    assert stat.S_IMODE(files(maildir)[0].stat().st_mode) == 0o600
+
+
+@pytest.mark.req("TRC-01", "TRC-05")
+def test_trace_fields_stand_on_top_and_the_rest_stays_as_it_is(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path)
+    deliver(maildir)
+    stored = the_message(maildir)
+    assert stored.endswith(CONTENT)
+    trace = email.message_from_bytes(stored[: -len(CONTENT)], policy=default)
+    assert trace.keys() == ["Return-Path", "Received"]
+
+
+@pytest.mark.req("TRC-10")
+def test_the_return_path_is_the_reverse_path(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path)
+    deliver(maildir)
+    fields = [line for line in the_message(maildir).splitlines() if line.lower().startswith(b"return-path")]
+    assert fields == [b"Return-Path: <a@client.example>"]
+
+
+@pytest.mark.req("TRC-02")
+def test_received_tells_who_sent_it(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path)
+    deliver(maildir, recipients=RECIPIENTS[:1])
+    received = email.message_from_bytes(the_message(maildir), policy=default).get_all("Received")
+    assert received is not None
+    assert re.match(
+        r"from client\.example \(\[127\.0\.0\.1\]\) by server\.example with ESMTP for <x@server\.example>; ",
+        str(received[0]),
+    )
+
+
+def test_the_python_library_reads_it(tmp_path: Path) -> None:
+    deliver(Maildir(tmp_path))
+    deliver(Maildir(tmp_path))
+    reader = mailbox.Maildir(tmp_path, create=False)
+    assert [message["Return-Path"] for message in reader] == ["<a@client.example>"] * 2
+
+
+def test_names_follow_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "a/b:c")
+    maildir = Maildir(tmp_path, trace=False)
+    session = cast(ServerSession, None)
+    sinks = [maildir.begin_message(session, cast(Any, None)) for _ in range(100)]
+    for sink in sinks:
+        sink.finish()
+    names = {path.name for path in files(maildir)}
+    assert len(names) == 100
+    pattern = rf"\d{{10}}\.M\d{{1,6}}P{os.getpid()}Q\d+\.a\\057b\\072c"
+    assert all(re.fullmatch(pattern, name) for name in names)
+
+
+def test_it_serves_asyncio_as_well(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+
+    async def main() -> None:
+        async with (
+            smtpcore.asyncio.serve(maildir) as server,
+            smtpcore.asyncio.connect(*server.addresses[0], security="none") as client,
+        ):
+            await client.send(SENDER, RECIPIENTS, CONTENT)
+
+    asyncio.run(main())
+    assert the_message(maildir) == CONTENT
+
+
+def test_it_serves_trio_as_well(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+
+    async def main() -> None:
+        async with (
+            smtpcore.trio.serve(maildir) as server,
+            smtpcore.trio.connect(*server.addresses[0], security="none") as client,
+        ):
+            await client.send(SENDER, RECIPIENTS, CONTENT)
+
+    trio.run(main)
+    assert the_message(maildir) == CONTENT
+
+
+# -- trace fields --
+
+
+def traced(*lines: str, tls: TlsInfo | None = None, peer: object = ("192.0.2.1", 4321)) -> str:
+    """The trace fields of a transaction that a client began with these lines."""
+    connection = ServerConnection("server.example", config=ServerConfig(smtputf8=True), tls=tls)
+    connection.receive_data("".join(f"{line}\r\n" for line in lines).encode())
+    while (event := connection.next_event()) is not None:
+        assert not isinstance(event, ConnectionClosed)
+        connection.accept()
+    assert connection.envelope is not None
+    session = cast(ServerSession, SimpleNamespace(connection=connection, peername=peer))
+    return trace_fields(session, connection.envelope).decode()
+
+
+def test_after_helo_the_protocol_is_smtp() -> None:
+    fields = traced("HELO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>")
+    assert fields.startswith("Return-Path: <>\r\nReceived: from client.example ([192.0.2.1])")
+    assert " with SMTP\r\n" in fields or " with SMTP " in fields
+
+
+def test_tls_is_told_with_its_cipher() -> None:
+    info = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+    fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", tls=info)
+    assert "with ESMTPS" in fields and "tls TLS_AES_256_GCM_SHA384" in fields
+
+
+def test_a_cipher_without_a_registered_name_does_not_cost_the_message() -> None:
+    info = TlsInfo("TLSv1.2", "A CIPHER OF ONE'S OWN")
+    fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", tls=info)
+    assert "with ESMTPS" in fields and "CIPHER" not in fields
+
+
+def test_addresses_of_smtputf8_stay_as_they_are() -> None:
+    fields = traced("EHLO client.example", "MAIL FROM:<ä@client.example> SMTPUTF8", "RCPT TO:<ö@y.example>")
+    assert "<ä@client.example>" in fields and "for <ö@y.example>" in fields and "UTF8SMTP" in fields
+
+
+def test_a_client_without_an_ip_address() -> None:
+    fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", peer="")
+    assert "from client.example by server.example" in fields
+
+
+# -- the order in which it becomes safe --
+
+
+def test_file_and_folder_are_on_the_disk_before_the_reply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+    steps: list[tuple[str, str, bytes]] = []
+    fsync = os.fsync
+
+    def look(descriptor: int) -> None:
+        (file,) = files(maildir)
+        synced = os.fstat(descriptor)
+        what = "file" if os.path.samestat(synced, file.stat()) else "folder"
+        assert what == "file" or os.path.samestat(synced, file.parent.stat())
+        steps.append((what, file.parent.name, file.read_bytes()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    deliver(maildir)
+    assert steps == [("file", "tmp", CONTENT), ("folder", "new", CONTENT)]
+
+
+@pytest.mark.req("DAT-23")
+@pytest.mark.parametrize("failing", ["file", "folder"])
+def test_what_is_not_safe_is_not_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    maildir = Maildir(tmp_path)
+    fsync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (failing == "folder"):
+            raise OSError(errno.EIO, "the disk is broken")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        assert refusal(maildir).code == 451
+    assert files(maildir) == []
+    deliver(maildir)  # the client comes again, and has lost nothing
+    assert len(files(maildir)) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("lines", [1, 20_000])
+def test_a_full_disk_is_452_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    maildir = Maildir(tmp_path)
+    os_open = os.open
+
+    def open_full(path: Any, flags: int, *mode: int) -> int:
+        if not flags & os.O_CREAT:
+            return os_open(path, flags)
+        os.close(os_open(path, flags, *mode))
+        return os_open("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(os, "open", open_full)
+    assert refusal(maildir, (b"x" * 70 + b"\r\n") * lines).code == 452
+    assert files(maildir) == []
+
+
+def test_no_room_for_the_first_octets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(session: object, envelope: object) -> bytes:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("smtpcore.maildir.trace_fields", fail)
+    maildir = Maildir(tmp_path)
+    assert refusal(maildir).code == 452
+    assert files(maildir) == []
+
+
+def test_a_maildir_that_cannot_be_written_is_451(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path)
+    (tmp_path / "tmp").rmdir()
+    (tmp_path / "tmp").touch()
+    assert refusal(maildir).code == 451
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="exists"):
+        Maildir(tmp_path / "file")
+
+
+# -- clients that vanish --
+
+STEPS = [
+    b"EHLO client.example\r\n",
+    b"MAIL FROM:<a@client.example>\r\n",
+    b"RCPT TO:<x@server.example>\r\n",
+    b"DATA\r\n",
+]
+BEGINNINGS = [b"Subj", b"Subject: x\r\n", b"Subject: x\r\n\r\nbody\r\n.", b"Subject: x\r\n\r\nbody\r\n.\r"]
+
+
+def vanish(maildir: Maildir, act: Callable[[socket.socket], None]) -> None:
+    """Do something as a client, and go without a word. All is over when this returns."""
+    with smtpcore.sync.serve(maildir) as server, socket.create_connection(server.addresses[0]) as sock:
+        sock.settimeout(30)
+        act(sock)
+
+
+@pytest.mark.parametrize("steps", range(len(STEPS) + 1))
+def test_a_client_that_vanishes_between_commands_leaves_nothing(tmp_path: Path, steps: int) -> None:
+    maildir = Maildir(tmp_path)
+
+    def act(sock: socket.socket) -> None:
+        reader = sock.makefile("rb")
+        for step in [b"", *STEPS[:steps]]:
+            sock.sendall(step)
+            while reader.readline()[3:4] == b"-":
+                pass
+
+    vanish(maildir, act)
+    assert files(maildir) == []
+
+
+@pytest.mark.req("DAT-28")
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_client_that_vanishes_within_the_content_leaves_nothing(tmp_path: Path, beginning: bytes) -> None:
+    maildir = Maildir(tmp_path)
+
+    def act(sock: socket.socket) -> None:
+        sock.sendall(b"".join(STEPS))
+        reader = sock.makefile("rb")
+        while not reader.readline().startswith(b"354"):
+            pass
+        assert len(files(maildir)) == 1
+        sock.sendall(beginning)
+
+    vanish(maildir, act)
+    assert files(maildir) == []
