@@ -57,7 +57,7 @@ def _by_first_octets(error: SMTPError, facts: SessionFacts) -> str | None:
             f"the server on port {facts.port} speaks plain SMTP first, so TLS from the start is wrong there:"
             " use security='starttls' (usually port 587)"
         )
-    if not facts.tls and _TLS.match(first):
+    if facts.security != "tls" and _TLS.match(first):
         return (
             f"the server on port {facts.port} expects TLS from the start: use security='tls' (usually port 465)"
         )

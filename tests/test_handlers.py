@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,13 @@ from smtpcore import (
     Reply,
     SecretRequest,
     ServerConfig,
+    TlsInfo,
     _handlers,
 )
 from smtpcore._flows import ServerSession
 from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
 
-from .scripted import EOF, Stream, serve
+from .scripted import EOF, TLS_BEHIND_220, Stream, serve
 
 BEGIN = [
     ("220", "EHLO client.example"),
@@ -489,6 +491,17 @@ def test_what_the_core_refuses_by_itself_can_be_heard_of(ways: Any) -> None:
     steps = [BEGIN[0], ("250", "XYZZY"), ("500", "DATA")]
     decided(steps, "503", object_with(command_rejected=rejected))
     assert [(event.line, event.reply.code) for event in heard] == [(b"XYZZY", 500), (b"DATA", 503)]
+
+
+def test_what_the_core_refuses_by_itself_need_not_be_heard_of() -> None:
+    decided([BEGIN[0], ("250", "XYZZY")], "500", object())
+
+
+def test_what_is_only_told_is_not_answered() -> None:
+    """Here that something came in plaintext behind STARTTLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    steps = [BEGIN[0], ("250", "STARTTLS\nNOOP"), (TLS_BEHIND_220, TlsInfo()), (b"", "QUIT")]
+    serve(object(), steps, last="221", ssl_context=context)
 
 
 def test_a_failing_farewell_harms_nobody(ways: Any, caplog: pytest.LogCaptureFixture) -> None:

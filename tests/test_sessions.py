@@ -178,6 +178,21 @@ def test_credentials_can_be_answered_by_the_way() -> None:
     serve(handle, steps, config=config, last="221")
 
 
+def test_a_session_can_be_closed_from_beside_it(recorder: Recorder) -> None:
+    """It is not in the middle of a read then, but of a write."""
+    stream = Stream([HELLO])
+    original = stream.write
+
+    async def write(data: bytes, timeout: float | None) -> None:
+        await original(data, timeout)
+        if data.startswith(b"250"):
+            assert recorder.session is not None
+            recorder.session.connection.close()
+
+    vars(stream)["write"] = write
+    serve(recorder, [], stream=stream, last="250 421")
+
+
 # --- Time -------------------------------------------------------------------------------------------------
 
 
@@ -358,10 +373,7 @@ def test_the_context_may_be_made_for_each_connection(recorder: Recorder, context
 def test_a_handshake_that_fails_ends_the_session_without_a_word(
     failure: Any, recorder: Recorder, context: ssl.SSLContext
 ) -> None:
-    transcript = Transcript()
-    steps = [*STARTTLS, (TLS_BEHIND_220, failure)]
-    serve(recorder, steps, ssl_context=context, transcript=lambda: transcript)
-    assert "the TLS handshake failed" in str(transcript)
+    serve(recorder, [*STARTTLS, (TLS_BEHIND_220, failure)], ssl_context=context)
 
 
 def test_a_context_that_cannot_be_made_is_a_failure_of_the_handshake(recorder: Recorder) -> None:
@@ -430,6 +442,22 @@ def test_the_name_of_the_server_is_that_of_the_machine(
     assert serve(recorder, [HELLO, ("250", EOF)], hostname=none).written.startswith(b"220 host.mx.example ")
     monkeypatch.setattr("socket.gethostname", lambda: "laptop")
     assert serve(recorder, [HELLO, ("250", EOF)], hostname=none).written.startswith(b"220 [192.0.2.1] ")
+
+
+@pytest.mark.parametrize(
+    "outcome, words",
+    [
+        (INFO, "TLSv1.3 A_CIPHER"),
+        (ssl.SSLError(1, "no shared cipher"), "the TLS handshake failed: no shared cipher"),
+    ],
+)
+def test_a_transcript_tells_of_tls(
+    outcome: Any, words: str, recorder: Recorder, context: ssl.SSLContext
+) -> None:
+    transcript = Transcript()
+    steps = [*STARTTLS, (TLS_BEHIND_220, outcome), *([(b"", EOF)] if outcome is INFO else [])]
+    serve(recorder, steps, ssl_context=context, transcript=lambda: transcript)
+    assert words in str(transcript)
 
 
 def test_each_session_has_its_own_transcript(recorder: Recorder) -> None:
