@@ -1603,6 +1603,17 @@ def test_each_message_begins_anew() -> None:
     assert send(client, Chunk(b"." * 998), END) == b"." * 999 + b"\r\n.\r\n"
 
 
+@pytest.mark.parametrize("keywords", [(), ("PIPELINING",)])
+def test_behind_the_final_dot_there_is_no_content(keywords: tuple[str, ...]) -> None:
+    client = in_content(*keywords)
+    assert send(client, Chunk(b"x"), END) == b"x\r\n.\r\n"
+    refuses(client.send, Chunk(b"y"))
+    refuses(client.send, END)
+    assert replies(read(client, "250 ok")) == [250]
+    refuses(client.send, Chunk(b"y"))
+    refuses(client.send, END)
+
+
 @pytest.mark.req("DAT-37")
 def test_content_is_not_collected() -> None:
     client = in_content()
