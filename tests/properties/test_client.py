@@ -159,6 +159,15 @@ phrases: st.SearchStrategy[list[Any]] = st.sampled_from(
         [AUTHENTICATING[2], b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"],
         [*map(sending, CONTENT), FINE],
         [FINE],
+        [sending(Rset())] * 7,
+        [sending(Ehlo("again.example")), Answer(6, [True], ["8BITMIME"]), sending(Rset()), sending(Rset())],
+        [
+            sending(Ehlo("again.example")),
+            Answer(6, [True], ["8BITMIME"]),
+            sending(Mail("")),
+            sending(Rcpt("b@example.com")),
+            Answer(1, [False], []),
+        ],
     ]
 )
 
