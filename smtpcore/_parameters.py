@@ -87,14 +87,13 @@ def _format_size(value: ParameterValue) -> str:
 
 
 def _parse_body(value: str | None) -> ParameterValue:
-    body = (value or "").upper()
-    if body not in ("7BIT", "8BITMIME"):
-        raise LocalProtocolError("the value is 7BIT or 8BITMIME (RFC 6152 2)")
-    return body
+    return _format_body((value or "").upper())
 
 
 def _format_body(value: ParameterValue) -> str:
-    return str(_parse_body(value if isinstance(value, str) else None))
+    if value not in ("7BIT", "8BITMIME"):
+        raise LocalProtocolError("the value is 7BIT or 8BITMIME (RFC 6152 2)")
+    return str(value)
 
 
 def _parse_flag(value: str | None) -> ParameterValue:

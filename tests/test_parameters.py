@@ -255,7 +255,7 @@ def test_xtext_is_read_back_if_it_is_printable() -> None:
         ({}, ""),
         ({"SIZE": 1}, " SIZE=1"),
         ({"SIZE": 0, "BODY": "8BITMIME"}, " SIZE=0 BODY=8BITMIME"),
-        ({"BODY": "7bit"}, " BODY=7BIT"),
+        ({"BODY": "7BIT"}, " BODY=7BIT"),
         ({"SMTPUTF8": True, "SIZE": 10**20 - 1}, f" SMTPUTF8 SIZE={10**20 - 1}"),
         ({"AUTH": ReversePath("")}, " AUTH=<>"),
         ({"AUTH": ReversePath('"a b"@c.example')}, ' AUTH="a+20b"@c.example'),
@@ -271,7 +271,7 @@ def test_parameters_are_written_with_a_space_in_front_of_each(parameters: Parame
     "keyword, value",
     [
         *(("SIZE", value) for value in (-1, 10**20, True, "1", "1\r\nDATA", ReversePath(""))),
-        *(("BODY", value) for value in ("", "8BIT", "7BIT SIZE=1", "7BIT\r\nDATA", True, 7)),
+        *(("BODY", value) for value in ("", "8BIT", "8bitmime", "7BIT SIZE=1", "7BIT\r\nDATA", True, 7)),
         *(("SMTPUTF8", value) for value in ("", "1", 1, False)),
         *(("AUTH", value) for value in ("<>", "a@b.example", True, ReversePath("j\xf6rg@b.example"))),
         *(("AUTH", ReversePath(value)) for value in ("\u65e5@b.example", "a@b\xfccher.example")),
