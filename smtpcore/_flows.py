@@ -882,8 +882,8 @@ def _pieces(content: Content) -> Iterator[bytes]:
         view = memoryview(content)
         for start in range(0, len(view), PIECE):
             yield bytes(view[start : start + PIECE])
-    elif hasattr(content, "read"):
-        while piece := content.read(PIECE):
+    elif read := getattr(content, "read", None):
+        while piece := read(PIECE):
             yield piece
     else:
         for piece in content:
@@ -1043,7 +1043,7 @@ class ServerSession:
         event = self.connection.next_event() or await self._wait_for_event()
         if event.__class__ is ConnectionClosed:
             raise StopAsyncIteration
-        if event.__class__ is Chunk:
+        if type(event) is Chunk:
             self._content_octets += len(event.data)
         elif event.__class__ is Data:
             self._content_began = None

@@ -1,8 +1,8 @@
 """Servers over loopback: ours on asyncio, aiosmtpd, nodemailer's smtp-server, each in a process of its own.
 
-``smtp-source`` of Postfix sends; what is measured is the CPU time of the server process, from /proc. All servers
-read the message and throw it away. A good part of it is the system's: what it costs to send a reply depends on
-whether the other side has to be woken for it, so these figures are rougher than those in memory.
+``smtp-source`` of Postfix sends; what is measured is the CPU time of the server process, from /proc. All
+servers read the message and throw it away. A good part of it is the system's: what it costs to send a reply
+depends on whether the other side has to be woken for it, so these figures are rougher than those in memory.
 """
 
 from __future__ import annotations
