@@ -492,7 +492,7 @@ class ServerConnection:
         self._bad_commands += 1
         if self._bad_commands > self._limits.bad_commands:
             reply = _TOO_MANY_ERRORS
-        elif verb == "" or verb not in KNOWN_VERBS:
+        elif verb not in KNOWN_VERBS:
             # Content that was sent without waiting for 354, which did not come. None of it must be run.
             if self._data_refused:
                 reply = _CONTENT_WITHOUT_354

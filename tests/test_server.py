@@ -1096,6 +1096,23 @@ def test_limits_can_be_changed(limits: Limits, enter: Callable[..., Peer], line:
     assert first.events[-1].reply != getattr(changed.events[-1], "reply", None)
 
 
+@pytest.mark.req("LIM-21")
+def test_what_is_counted_need_not_have_a_limit() -> None:
+    peer = in_mail(limits=Limits(idle_commands=None, refused_recipients=None))
+    assert peer.say(*["NOOP"] * 2000) == ["250 2.0.0 ok"] * 2000
+    said = peer.say(
+        *["RCPT TO:<b@example.org>"] * 2000,
+        answer=lambda connection, event: connection.reject(550, "5.1.1", "no"),
+    )
+    assert said == ["550 5.1.1 no"] * 2000
+
+
+def test_of_a_line_that_is_too_long_its_beginning_is_shown() -> None:
+    peer = ready()
+    peer.say("NOOP " + "x" * 20000)
+    assert peer.events[-1] == CommandRejected(b"NOOP " + b"x" * 195, Reply(500, "5.5.2", "line too long"))
+
+
 @pytest.mark.req("FRM-16")
 @pytest.mark.parametrize("state", [State.READY, State.AUTHENTICATING], ids=str)
 def test_a_line_without_end_is_not_kept(state: State) -> None:
@@ -1265,6 +1282,18 @@ def test_before_authentication_that_is_required(state: State, verb: str) -> None
     else:
         assert code == "530"
         assert snapshot(peer.connection) == before
+
+
+def test_what_has_to_come_first_is_named() -> None:
+    peer = ready(require_tls=True, require_auth=True, starttls=True, auth_mechanisms=("PLAIN",))
+    assert peer.say(COMMANDS["MAIL"]) == ["530 5.7.0 say STARTTLS first"]
+    peer.say("STARTTLS")
+    peer.connection.tls_started(TlsInfo())
+    peer.say("EHLO client.example")
+    assert peer.say(COMMANDS["MAIL"]) == ["530 5.7.0 authentication is required"]
+    assert ready(require_auth=True).say(COMMANDS["MAIL"]) == ["530 5.7.0 authentication is required"]
+    peer = ready(tls=TlsInfo(), require_auth=True, require_tls=True)
+    assert peer.say(COMMANDS["MAIL"]) == ["530 5.7.0 authentication is required"]
 
 
 @pytest.mark.req("TLS-21")
