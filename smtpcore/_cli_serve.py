@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
-import queue
 import signal
+import socket
 import ssl
 import stat
 import sys
@@ -46,6 +46,7 @@ from .transcript import Entry, Transcript, format_entry
 logger = logging.getLogger("smtpcore.serve")
 
 Listener = BaseListener[Any]
+_STOP = signal.SIGINT, signal.SIGTERM
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,25 +72,22 @@ def run(options: argparse.Namespace) -> int:
     if options.trace:
         numbers = itertools.count(1)
         serve_options["transcript"] = lambda: _tracer(next(numbers))
-    with _signals() as wait:
-        try:
-            _serve(options, receiver, serve_options, wait)
-        except* OSError as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):  # trio wraps them
-                error = error.exceptions[0]
-            raise _cannot_listen(error) from None
+    try:
+        _serve(options, receiver, serve_options)
+    except* OSError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):  # trio wraps them
+            error = error.exceptions[0]
+        raise _cannot_listen(error) from None
     return 0
 
 
-def _serve(
-    options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions, wait: Callable[[], None]
-) -> None:
+def _serve(options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions) -> None:
     where = receiver, options.host, options.port
     if options.adapter == "sync":
         from . import sync
 
-        with sync.serve(*where, **serve_options) as listener:
+        with _signals() as wait, sync.serve(*where, **serve_options) as listener:
             _announce(listener)
             wait()
     elif options.adapter == "asyncio":
@@ -97,7 +95,9 @@ def _serve(
 
         from . import asyncio as adapter
 
-        asyncio.run(_serve_until(adapter.serve(*where, **serve_options), lambda: asyncio.to_thread(wait)))
+        with _signals() as wait:
+            serving = adapter.serve(*where, **serve_options)
+            asyncio.run(_serve_until(serving, lambda: asyncio.to_thread(wait)))
     else:
         try:
             import trio
@@ -105,13 +105,16 @@ def _serve(
             from . import trio as trio_adapter
         except ImportError:
             raise Failure(EX_UNAVAILABLE, "trio is not installed (hint: pip install trio)") from None
-        trio.run(
-            _serve_until, trio_adapter.serve(*where, **serve_options), lambda: trio.to_thread.run_sync(wait)
-        )
+
+        async def main() -> None:
+            with trio.open_signal_receiver(*_STOP) as signals:
+                await _serve_until(trio_adapter.serve(*where, **serve_options), signals.__anext__)
+
+        trio.run(main)
 
 
 async def _serve_until(
-    serving: AbstractAsyncContextManager[Listener], wait: Callable[[], Awaitable[None]]
+    serving: AbstractAsyncContextManager[Listener], wait: Callable[[], Awaitable[object]]
 ) -> None:
     async with serving as listener:
         _announce(listener)
@@ -124,23 +127,21 @@ def _announce(listener: Listener) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[Callable[[], None]]:
+def _signals() -> Iterator[Callable[[], object]]:
     """Gives a function that waits for SIGINT or SIGTERM, in any thread."""
-    # put() of this queue is the one that may be called in the middle of anything.
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    former = {
-        number: signal.signal(number, lambda number, frame: signals.put(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-
-    def wait() -> None:
-        signals.get()
-
-    try:
-        yield wait
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    # A handler runs between two steps of the main thread, so one that comes right before a wait would not end
+    # it. The octet is written at once.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    with reader, writer:
+        former = [(number, signal.signal(number, lambda number, frame: None)) for number in _STOP]
+        former_writer = signal.set_wakeup_fd(writer.fileno())
+        try:
+            yield lambda: reader.recv(1)
+        finally:
+            signal.set_wakeup_fd(former_writer)
+            for number, handler in former:
+                signal.signal(number, handler)
 
 
 # --- What the command line says ---------------------------------------------------------------------------

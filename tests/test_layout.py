@@ -48,7 +48,7 @@ NOT_IN_THE_CORE = frozenset(
 # Dates are values to these two, and the header of a message has one.
 ALLOWED_ALL_THE_SAME = {"_parameters": frozenset({"datetime"}), "message": frozenset({"datetime"})}
 # The only modules that may import what Python does not come with.
-THIRD_PARTY = {"trio": {"trio"}, "testing": {"hypothesis", "pytest", "trio"}}
+THIRD_PARTY = {"trio": {"trio"}, "_cli_serve": {"trio"}, "testing": {"hypothesis", "pytest", "trio"}}
 
 VERBS = "AUTH BDAT DATA EHLO EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY".split()
 CODES = (
