@@ -157,10 +157,16 @@ async def serve(
 ) -> AsyncIterator[Listener]:
     """Run a server while the ``async with`` block lasts; see ServeOptions."""
     run = session_runner(handler, ServerOptions(**options), ServerSession)
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        listener = await listen(host, port, run, nursery=nursery, max_connections=max_connections)
         try:
-            yield listener
-        finally:
-            with trio.CancelScope(shield=True):
-                await listener.close(grace)
+            listener = await listen(host, port, run, nursery=nursery, max_connections=max_connections)
+            try:
+                yield listener
+            finally:
+                with trio.CancelScope(shield=True):
+                    await listener.close(grace)
+        except Exception as error:
+            failure = error
+    if failure is not None:  # here, since a nursery would wrap it into a group
+        raise failure
