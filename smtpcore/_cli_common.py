@@ -66,5 +66,6 @@ class Printer:
             print(text, file=self._out, flush=True)
         except BrokenPipeError:
             # Python flushes again when it exits, which has to go somewhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._out.fileno())
             raise Failure(EX_IOERR, "nobody reads the output any more") from None

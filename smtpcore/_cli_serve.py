@@ -33,6 +33,7 @@ from ._cli_common import (
     EX_UNAVAILABLE,
     EX_USAGE,
     Failure,
+    Printer,
     is_unresolvable,
     unreadable,
 )
@@ -123,7 +124,7 @@ async def _serve_until(
 
 def _announce(listener: Listener) -> None:
     for host, port in listener.addresses:
-        print(f"listening on {host} port {port}", flush=True)
+        Printer(sys.stdout).say(f"listening on {host} port {port}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import re
+import runpy
 import signal
 import socket
 import ssl
@@ -28,6 +29,7 @@ import trustme
 import smtpcore.sync
 from smtpcore import Reply, ServerConfig, SMTPError, TlsUnavailable, _cli_send
 from smtpcore._cli import main
+from smtpcore._cli_common import Failure, Printer
 from smtpcore.maildir import Maildir
 
 T = TypeVar("T")
@@ -57,6 +59,11 @@ class Authority:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -97,10 +104,18 @@ def test_the_version() -> None:
     assert run("--version").stdout == f"smtpcore {smtpcore.__version__}\n"
 
 
-def test_the_console_script_is_the_same() -> None:
+def test_the_module_and_the_console_script_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from smtpcore import __main__
 
     assert __main__.main is main
+    monkeypatch.delitem(sys.modules, "smtpcore.__main__")
+    monkeypatch.setattr(sys, "argv", ["smtpcore"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("smtpcore", run_name="__main__")
+    assert caught.value.code == 0
+    assert "commands:" in capsys.readouterr().out
 
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +135,38 @@ def test_output_that_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -
 def test_an_output_that_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert main([]) == 0
+
+
+@pytest.mark.parametrize(
+    "environment, coloured",
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_a_terminal_gets_colour_unless_it_does_not_want_any(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    printer = Printer(terminal)
+    printer.say("good", "green")
+    printer.say("plain")
+    assert terminal.getvalue() == ("\x1b[32mgood\x1b[0m\nplain\n" if coloured else "good\nplain\n")
+
+
+def test_an_output_that_nobody_reads_any_more() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as out:
+        with pytest.raises(Failure) as caught:
+            Printer(out).say("hello")
+        assert caught.value.code == 74
+    # and closing it, as Python does when it exits, has not failed again
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -848,11 +895,6 @@ def test_a_login_that_fails_for_now_is_75() -> None:
 
 
 # -- progress --
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def big(tmp_path: Path) -> list[str]:

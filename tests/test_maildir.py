@@ -26,7 +26,7 @@ from smtpcore import ConnectionClosed, Reply, ReplyError, ServerConfig, ServerCo
 from smtpcore._flows import SendResult, ServerSession
 from smtpcore.maildir import Maildir, trace_fields
 
-CONTENT = b"Received: from elsewhere\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
+CONTENT = b"Received: from b\r\nReceived: from a\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
 SENDER, RECIPIENTS = "a@client.example", ["x@server.example", "y@server.example"]
 
 
