@@ -82,16 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"smtpcore {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    text = "one real mail session on loopback, explained line by line"
-    commands.add_parser("demo", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    _add_command(commands, "demo", "one real mail session on loopback, explained line by line")
     _add_serve(commands)
     _add_send(commands)
     return parser
 
 
+def _add_command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> _Parser:
+    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+
 def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
-    text = "receive mail, for everybody, into a Maildir or onto the screen"
-    serve = commands.add_parser("serve", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    serve = _add_command(commands, "serve", "receive mail, for everybody, into a Maildir or onto the screen")
     add = serve.add_argument
     limits = Limits()
     add("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
@@ -127,8 +129,7 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
-    text = "send a message, from a file or made up of options"
-    send = commands.add_parser("send", help=text, description=text.capitalize() + ".", allow_abbrev=False)
+    send = _add_command(commands, "send", "send a message, from a file or made up of options")
     add = send.add_argument
     add("--host", default="127.0.0.1", help="the server (default: %(default)s)")
     add("--port", type=_port, help="(default: 465 for tls, 587 for starttls, else 25)")
