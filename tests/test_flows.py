@@ -623,14 +623,16 @@ def test_content_that_cannot_be_sent_is_refused_before_anything_is(content: byte
 @pytest.mark.req("DAT-29")
 @pytest.mark.parametrize("bad", [b"b\nc", b"x" * 2000])
 def test_what_turns_out_unfit_on_the_way_is_given_up_without_the_final_dot(bad: bytes) -> None:
+    async def conversation(client: Client) -> LocalProtocolError:
+        with pytest.raises(LocalProtocolError) as caught:
+            await client.send(SENDER, [ONE], iter([b"a\r\n", bad]))
+        with pytest.raises(ConnectionLost, match=r"the session is over: .*\(phase: content\)"):
+            await client.noop()
+        return caught.value
+
     steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
-    error = failure(
-        steps,
-        sending(content=iter([b"a\r\n", bad])),
-        LocalProtocolError,
-        keywords=["8BITMIME"],
-        last=b"a\r\n",
-    )
+    error = talk(steps, conversation, keywords=["8BITMIME"], last=b"a\r\n")
+    assert error.facts is not None
     assert error.facts.phase == "content"
     assert not result_of(error).maybe_delivered
     assert result_of(error).retryable == (ONE,)
@@ -1434,6 +1436,25 @@ def test_a_session_ends_with_quit_and_its_answer_is_waited_for() -> None:
     stream.finish()
     assert closed_at[0].endswith(b"QUIT\r\n")
     assert len(stream.timeouts) == 3, "greeting, EHLO, QUIT"
+
+
+@pytest.mark.req("SES-32")
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [("NOOP", "500 what")],
+        [(MAIL, "250 ok"), (RCPT, "550 no"), ("RSET", "451 not now")],
+        [*UNPIPELINED[:2], ("DATA", "451 no"), ("RSET", "451 not now")],
+    ],
+)
+def test_quit_is_said_wherever_a_command_can_be(steps: Any) -> None:
+    async def conversation(client: Client) -> None:
+        if steps:
+            with pytest.raises(ReplyError):
+                await (client.noop() if len(steps) == 1 else client.send(SENDER, [ONE], CONTENT))
+
+    talk([*steps, QUIT], conversation)
 
 
 @pytest.mark.req("SES-33")
