@@ -59,6 +59,8 @@ from ._limits import TlsInfo as TlsInfo
 from ._replies import EnhancedStatus as EnhancedStatus
 from ._replies import Reply as Reply
 from ._replies import describe as describe
+from ._results import RecipientResult as RecipientResult
+from ._results import SendResult as SendResult
 from ._server import ServerConnection as ServerConnection
 from ._state import AFTER as AFTER
 from ._state import LEGAL as LEGAL

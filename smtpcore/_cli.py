@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -141,6 +142,12 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
     trust = send.add_mutually_exclusive_group()
     trust.add_argument("--ca-file", metavar="FILE", help="trust these certificates, PEM, and no others")
     trust.add_argument("--insecure", action="store_true", help="trust any certificate: for tests only")
+    add(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to wait for each answer (default: minutes)",
+    )
     add("--user", help="log in")
     add("--password-file", metavar="FILE", help="its first line; else SMTPCORE_PASSWORD, else you are asked")
     add("--from", dest="sender", metavar="ADDRESS", help="who sends it; with a file, the reverse-path")
@@ -161,6 +168,16 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def _port(text: str) -> int:

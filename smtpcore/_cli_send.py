@@ -27,6 +27,7 @@ from . import (
     LocalProtocolError,
     RemoteProtocolError,
     ReplyError,
+    SendResult,
     SMTPError,
     TlsError,
     sync,
@@ -46,7 +47,7 @@ from ._cli_common import (
     is_unresolvable,
     unreadable,
 )
-from ._flows import ConnectOptions, SendResult, default_context
+from ._flows import ConnectOptions, default_context
 from ._replies import printable
 from .message import prepare
 from .transcript import Entry, Transcript, format_entry
@@ -74,7 +75,9 @@ def run(options: argparse.Namespace) -> int:
     sender, recipients = (options.sender, options.to) if options.file else (None, None)
     size = len(prepare(message, sender=sender, recipients=recipients).content)  # an error is told at once
     port = options.port or PORTS.get(options.security, 25)
-    connect_options = ConnectOptions(security=options.security, ssl_context=_context(options))
+    connect_options = ConnectOptions(
+        security=options.security, ssl_context=_context(options), timeout=options.timeout
+    )
     if options.user is not None:
         connect_options["auth"] = options.user, _password(options)
     meter = None
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         with sync.connect(options.host, port, **connect_options) as client:
             result = client.send_message(message, sender, recipients)
     except ReplyError as error:
-        if isinstance(error.result, SendResult):
+        if error.result is not None:
             _report(error.result)
         raise
     finally:
@@ -103,7 +106,7 @@ def exit_code(error: SMTPError) -> int:
         return EX_NOPERM
     if isinstance(error, ReplyError):
         result = error.result
-        if error.reply.is_transient or (isinstance(result, SendResult) and _code(result) == EX_TEMPFAIL):
+        if error.reply.is_transient or (result is not None and _code(result) == EX_TEMPFAIL):
             return EX_TEMPFAIL
         refused_login = isinstance(error, AuthenticationFailed) or error.reply.code == 530
         return EX_NOPERM if refused_login else EX_UNAVAILABLE

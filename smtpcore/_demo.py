@@ -32,8 +32,8 @@ from .message import Message, prepare
 from .transcript import Entry, Transcript, format_entry
 
 if TYPE_CHECKING:
-    from ._flows import ServerSession
     from ._parameters import Parameters
+    from ._sessions import ServerSession
 
 Say = Callable[..., None]
 USER, PASSWORD = "alice", "correct horse battery staple"

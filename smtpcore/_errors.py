@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ._events import Event, Response
     from ._replies import Reply
+    from ._results import SendResult
+    from .transcript import Transcript
 
 
 @dataclass(slots=True)
@@ -66,13 +68,13 @@ class SMTPError(Exception):
         facts: Where the conversation stood; set by the flows, None in the core.
         hint: One sentence on what to try, or None.
         transcript: The recorded dialogue, if a :class:`~smtpcore.transcript.Transcript` was on.
-        result: The :class:`~smtpcore._flows.SendResult` so far, when a message was being sent.
+        result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
     """
 
     facts: SessionFacts | None = None
     hint: str | None = None
-    transcript: object = None
-    result: object = None
+    transcript: Transcript | None = None
+    result: SendResult | None = None
 
     def __str__(self) -> str:
         text = super().__str__()

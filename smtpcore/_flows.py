@@ -1,4 +1,4 @@
-"""The conversations, written once: a client's and a server's, as coroutines over a stream.
+"""The client's conversations, written once, as coroutines over a stream; the server's are in ``_sessions``.
 
 A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``. The
 asyncio and trio adapters await what is here; the blocking one drives the very same coroutines over a stream
@@ -10,19 +10,14 @@ exceptions of sockets and TLS become ours, and each that leaves bears the facts,
 breaks the stream, a time-out or a cancellation included, ends the session for good: two sides that are out of
 step do not find together again.
 
-**The server** (:class:`ServerSession`) is a loop that an application runs itself, event by event, or that
-``_handlers`` runs for an object with callbacks. It sees to what is not the application's business: flushing,
-reading, deadlines, the TLS handshake, the farewell.
-
 **Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
-a read: octets that drip in do not prolong it. Content has a minimum rate besides.
+a read: octets that drip in do not prolong it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import logging
 import math
@@ -30,7 +25,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypedDict, cast, get_args
 
@@ -64,8 +59,6 @@ from . import (
     ReplyError,
     Response,
     Rset,
-    ServerConfig,
-    ServerConnection,
     SessionFacts,
     SMTPError,
     StartTls,
@@ -81,6 +74,7 @@ from . import (
 )
 from ._content import check_content
 from ._hints import hint_for
+from ._results import RecipientResult, SendResult
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -158,59 +152,6 @@ class ConnectOptions(TypedDict, total=False):
     deadline: float | None
     transcript: Transcript | None
     limits: Limits | None
-
-
-# --- What became of a message -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientResult:
-    """What became of one recipient.
-
-    Attributes:
-        recipient: As it was given.
-        reply: What the server answered, to RCPT or, if that was accepted, at the end; None if it never did.
-        accepted: The server has taken the message for this recipient.
-        retryable: Not accepted, and worth another try later.
-    """
-
-    recipient: str
-    reply: Reply | None
-    accepted: bool
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SendResult:
-    """What became of a message, recipient by recipient.
-
-    Attributes:
-        sender: The reverse-path.
-        recipients: One result for each, in order.
-        reply: The last word on the message as a whole: to the final dot, or to what was refused before.
-        maybe_delivered: The connection broke between the final dot and its reply: the server may have taken
-            the message for those whose RCPT it had accepted, or not (RFC 5321 4.5.4.1, 6.1).
-    """
-
-    sender: str
-    recipients: tuple[RecipientResult, ...]
-    reply: Reply | None = None
-    maybe_delivered: bool = False
-
-    @property
-    def accepted(self) -> tuple[str, ...]:
-        """Those for whom the server has taken the message."""
-        return tuple(one.recipient for one in self.recipients if one.accepted)
-
-    @property
-    def refused(self) -> dict[str, Reply | None]:
-        """Those for whom it has not, with the reply."""
-        return {one.recipient: one.reply for one in self.recipients if not one.accepted}
-
-    @property
-    def retryable(self) -> tuple[str, ...]:
-        """Those worth another try."""
-        return tuple(one.recipient for one in self.recipients if one.retryable)
 
 
 @dataclass(slots=True)
@@ -549,7 +490,7 @@ class Client:
                     limits=options.get("limits") or Limits(), timeouts=self._timeouts, tls=self._stream.tls
                 )
             _raise_refusal(await self._response())
-            self._domain = _hello_name(options.get("local_hostname"), self._stream.sockname)
+            self._domain = hello_name(options.get("local_hostname"), self._stream.sockname)
             await self._hello(fall_back=security != "starttls")
             if security == "starttls" or (security == "opportunistic" and "STARTTLS" in self.capabilities):
                 verify = security == "starttls" or auth is not None
@@ -597,7 +538,7 @@ class Client:
             raise
         except OSError as error:
             self._note_arrival(self._stream.first_octets)
-            raise TlsError(f"the TLS handshake failed: {_words(error)}") from error
+            raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
         self.facts.tls = True
         if self.transcript is not None:
             self.transcript.tls(f"{info.version} {info.cipher}")
@@ -665,7 +606,7 @@ class Client:
         except OSError as error:
             raise self._explained(
                 ConnectionLost(
-                    f"the connection broke: {_words(error)}",
+                    f"the connection broke: {words_of(error)}",
                     outstanding=self._unanswered(),
                     maybe_delivered=self._maybe_delivered(),
                 )
@@ -799,7 +740,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     try:
         stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
     except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
-        what = "no answer in the time allowed" if isinstance(error, TimeoutError) else _words(error)
+        what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
         failed = ConnectFailed(f"cannot connect to {host} port {port}: {what}")
         failed.facts, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)
@@ -847,7 +788,7 @@ def default_context(*, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _hello_name(given: str | None, sockname: object) -> str:
+def hello_name(given: str | None, sockname: object) -> str:
     """The argument of EHLO: a fully-qualified domain, else an address literal (RFC 5321 4.1.4); without DNS."""
     if given is not None:
         if not given.isprintable() or " " in given:
@@ -905,281 +846,10 @@ def _fit(content: Content, *, eight_bit: bool) -> Iterator[Content]:
         yield cast(BinaryIO, spool)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """What an error of the system says, without its number."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
         return str(reason).replace("_", " ").lower()
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-
-
-# --- The server -------------------------------------------------------------------------------------------
-
-ServeOne = Callable[["ServerSession"], Any]
-
-_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")  # RFC 5321 3.8
-
-
-class ServeOptions(TypedDict, total=False):
-    """What ``serve(handler, host, port, ...)`` of every adapter takes.
-
-    ``handler`` is a function that is called with each :class:`ServerSession`, or an object with callbacks of
-    :class:`~smtpcore._handlers.Handler`. ``host`` None stands for every interface; ``port`` 0 for a free one,
-    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time, the next
-    ones wait; ``grace`` is how many seconds running ones get at the end.
-
-    Attributes:
-        hostname: The server's name; by default this machine's, or its address.
-        config: What it offers, and its limits.
-        ssl_context: The certificate. With it STARTTLS is offered, or TLS is there from the start. A callable
-            is asked for each connection, so that a renewed certificate needs no restart.
-        implicit_tls: TLS from the start (RFC 8314 3).
-        transcript: Called for each session; gives what is to record it, or None.
-    """
-
-    hostname: str | None
-    config: ServerConfig
-    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
-    implicit_tls: bool
-    transcript: Callable[[], Transcript | None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """The same, completed and checked."""
-
-    hostname: str | None = None
-    config: ServerConfig = field(default_factory=ServerConfig)
-    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
-    implicit_tls: bool = False
-    transcript: Callable[[], Transcript | None] | None = None
-
-    def __post_init__(self) -> None:
-        if self.implicit_tls and self.ssl_context is None:
-            raise LocalProtocolError("TLS from the start needs an ssl_context")
-        if self.ssl_context is None and (self.config.starttls or self.config.require_tls):
-            raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
-        ServerConnection(self.hostname or "[127.0.0.1]", config=self.config)  # what it refuses is refused here
-
-    def context(self) -> ssl.SSLContext:
-        """The context for a new connection."""
-        context = self.ssl_context
-        assert context is not None
-        return context if isinstance(context, ssl.SSLContext) else context()
-
-
-class ServerSession:
-    """One client's session with a server: what an event-level handler is given.
-
-    ::
-
-        async for event in session:           # plain ``for`` on blocking sockets
-            match event:
-                case Rcpt(forward_path=path) if not known(path):
-                    session.reject(550, "5.1.1", "no such mailbox")
-                case Chunk(data=data):
-                    ...
-                case EndOfMessage():
-                    save()
-                    session.accept()
-                case _ if session.wants_answer:
-                    session.accept()
-
-    Attributes:
-        connection: The core.
-        peername: The client's address, as the socket gives it.
-        transcript: The recorder, if there is one.
-    """
-
-    def __init__(self, stream: Stream, options: ServerOptions) -> None:
-        config = options.config
-        if options.ssl_context is not None and not options.implicit_tls and not config.starttls:
-            config = _with_starttls(config)
-        self.connection = ServerConnection(
-            options.hostname or _hello_name(None, stream.sockname),
-            config=config,
-            tls=stream.tls,
-            peer=stream.peername,
-        )
-        self.peername = stream.peername
-        self.transcript = options.transcript() if options.transcript is not None else None
-        self._options = options
-        self._timeouts = config.timeouts
-        self._stream = stream
-        self._began = time.monotonic()
-        self._content_began: float | None = None
-        self._content_octets = 0
-        if self.transcript is not None and stream.tls is not None:
-            self.transcript.tls(f"{stream.tls.version} {stream.tls.cipher}")
-
-    # -- for handlers --
-
-    def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
-        """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""
-        self.connection.accept(text, identity=identity)
-
-    def reject(self, code: int, status: str | None, text: str) -> None:
-        """Refuse it; see :meth:`smtpcore.ServerConnection.reject`."""
-        self.connection.reject(code, status, text)
-
-    def send(self, reply: Reply) -> None:
-        """Answer it; see :meth:`smtpcore.ServerConnection.send`."""
-        self.connection.send(reply)
-
-    def supply(self, secret: str | sasl.StoredSecret | None) -> None:
-        """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply`."""
-        self.connection.supply(secret)
-
-    @property
-    def wants_answer(self) -> bool:
-        """Whether the last event has to be answered, and has not been."""
-        return self.connection.unanswered is not None
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        event = self.connection.next_event() or await self._wait_for_event()
-        if event.__class__ is ConnectionClosed:
-            raise StopAsyncIteration
-        if type(event) is Chunk:
-            self._content_octets += len(event.data)
-        elif event.__class__ is Data:
-            self._content_began = None
-        return event
-
-    async def next_event(self) -> Event | None:
-        """The next event; None when the session is over.
-
-        Raises:
-            LocalProtocolError: The last event has not been answered.
-        """
-        try:
-            return await self.__anext__()
-        except StopAsyncIteration:
-            return None
-
-    async def _wait_for_event(self) -> Event:
-        """Send what there is to send, and read until there is an event."""
-        connection, stream = self.connection, self._stream
-        began = time.monotonic()
-        now = began
-        event: Event | None = None
-        while event is None:
-            if octets := connection.data_to_send():
-                await self._write(octets)
-            state = connection.state
-            if state is State.TLS:
-                await self._shake_hands()
-            elif state is not State.CLOSED:
-                # Between messages a server that stops may end a session, within one it waits for the end.
-                stream.idle = state is not State.CONTENT
-                deadline = min(began + connection.timeout, self._latest(state, now))
-                try:
-                    data = await stream.read(deadline - now)
-                except TimeoutError:
-                    connection.close(_TIMEOUT)
-                except OSError as error:
-                    self._lost(error)
-                else:
-                    self._received(data)
-            event = connection.next_event()
-            if event is None:
-                now = time.monotonic()
-        return event
-
-    def _latest(self, state: State, now: float) -> float:
-        """When the patience of the session as a whole ends: a client must not dawdle for ever."""
-        if state is State.CONTENT:
-            if self._content_began is None:
-                self._content_began, self._content_octets = now, 0
-            allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
-            return self._content_began + allowed
-        return self._began + self._timeouts.session
-
-    def _received(self, data: bytes) -> None:
-        if self.transcript is not None:
-            self.transcript.client(data)
-        if not data and self._stream.stopping:
-            self.connection.close()
-        else:
-            self.connection.receive_data(data)
-
-    def _lost(self, error: OSError) -> None:
-        if self.transcript is not None:
-            self.transcript.note(f"the connection broke: {_words(error)}")
-        self.connection.receive_data(b"")
-
-    async def _write(self, data: bytes) -> None:
-        if self.transcript is not None:
-            self.transcript.server(data)
-        try:
-            await self._stream.write(data, self._timeouts.server)
-        except OSError as error:  # a time-out is one
-            self._lost(error)
-
-    async def _shake_hands(self) -> None:
-        try:
-            info = await self._stream.start_tls(
-                self._options.context(),
-                server_side=True,
-                server_hostname=None,
-                timeout=self._timeouts.connect,
-            )
-        except OSError as error:
-            if self.transcript is not None:
-                self.transcript.note(f"the TLS handshake failed: {_words(error)}")
-            self.connection.close()
-        else:
-            if self.transcript is not None:
-                self.transcript.tls(f"{info.version} {info.cipher}")
-            self.connection.tls_started(info)
-
-    async def finish(self) -> None:
-        """Say the farewell that is due, if any can still be said. For adapters."""
-        self.connection.close()  # unless it is closed already
-        if octets := self.connection.data_to_send():
-            with contextlib.suppress(RuntimeError):
-                await self._write(octets)
-        if self.transcript is not None:
-            self.transcript.end()
-
-
-@functools.lru_cache(maxsize=16)
-def _with_starttls(config: ServerConfig) -> ServerConfig:
-    return dataclasses.replace(config, starttls=True)
-
-
-async def serve_one(
-    stream: Stream,
-    make_session: Callable[[Stream, ServerOptions], ServerSession],
-    handler: ServeOne,
-    options: ServerOptions,
-) -> None:
-    """Run one session on a connection that was accepted. For adapters.
-
-    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client is told 421.
-    """
-    if options.implicit_tls:
-        try:
-            await stream.start_tls(
-                options.context(),
-                server_side=True,
-                server_hostname=None,
-                timeout=options.config.timeouts.connect,
-            )
-        except OSError as error:
-            hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
-            logger.info("no TLS handshake with %s: %s%s", stream.peername, _words(error), hint)
-            return
-    session = make_session(stream, options)
-    try:
-        result = handler(session)
-        if isinstance(result, Awaitable):
-            await result
-    except Exception:
-        session.connection.close(Reply(421, "4.3.0", "internal error"))
-        raise
-    finally:
-        await session.finish()

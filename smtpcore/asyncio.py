@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Unpack, cast
 
 from ._flows import Client as Client
-from ._flows import ConnectOptions, ServeOptions, ServerOptions, open_client
-from ._flows import SendResult as SendResult
-from ._flows import ServerSession as ServerSession
-from ._handlers import session_runner
+from ._flows import ConnectOptions, open_client
+from ._sessions import ServeOptions, ServerOptions
+from ._sessions import ServerSession as ServerSession
 from ._streams import GRACE, MAX_CONNECTIONS, READ_SIZE, BaseListener, BaseStream, Handler, Waiter, reach
+from .handlers import session_runner
 
 
 class Stream(BaseStream, asyncio.BufferedProtocol):

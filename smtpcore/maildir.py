@@ -32,7 +32,7 @@ from . import Ehlo, Envelope, LocalProtocolError
 from .message import received_field, return_path_field, with_keyword
 
 if TYPE_CHECKING:
-    from ._flows import ServerSession
+    from ._sessions import ServerSession
 
 _counter = itertools.count(1)
 
@@ -63,7 +63,7 @@ class Maildir:
         _sync(self.path)
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:
-        """A message begins; see :class:`~smtpcore._handlers.Handler`.
+        """A message begins; see :class:`~smtpcore.handlers.Handler`.
 
         Raises:
             OSError: It cannot be stored; DATA is answered 451, or 452 if there is no room.

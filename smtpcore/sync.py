@@ -18,9 +18,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from . import Event, _flows
-from ._handlers import session_runner
+from . import Event, _flows, _sessions
 from ._streams import GRACE, MAX_CONNECTIONS, BaseListener, Handler, SocketStream, reach, run, wait_ready
+from .handlers import session_runner
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -158,7 +158,7 @@ class Client:
         return getattr(self.session, name)
 
 
-class ServerSession(_flows.ServerSession):
+class ServerSession(_sessions.ServerSession):
     """One client's session, for a plain ``for`` loop."""
 
     def __iter__(self) -> Iterator[Event]:
@@ -186,10 +186,10 @@ def serve(
     *,
     max_connections: int = MAX_CONNECTIONS,
     grace: float = GRACE,
-    **options: Unpack[_flows.ServeOptions],
+    **options: Unpack[_sessions.ServeOptions],
 ) -> Iterator[Listener]:
     """Run a server, with a thread for each session, while the ``with`` block lasts; see ServeOptions."""
-    runner = session_runner(handler, _flows.ServerOptions(**options), ServerSession)
+    runner = session_runner(handler, _sessions.ServerOptions(**options), ServerSession)
     listener = listen(host, port, runner, max_connections=max_connections)
     try:
         yield listener

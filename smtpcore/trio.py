@@ -16,11 +16,11 @@ from typing import Any, TypeVar, Unpack
 import trio
 
 from ._flows import Client as Client
-from ._flows import ConnectOptions, ServeOptions, ServerOptions, open_client
-from ._flows import SendResult as SendResult
-from ._flows import ServerSession as ServerSession
-from ._handlers import session_runner
+from ._flows import ConnectOptions, open_client
+from ._sessions import ServeOptions, ServerOptions
+from ._sessions import ServerSession as ServerSession
 from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
+from .handlers import session_runner
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from smtpcore import TlsInfo, _flows
+from smtpcore import TlsInfo, _flows, _sessions
 from smtpcore._streams import run
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only a Pause moves."""
     instance = Clock()
     monkeypatch.setattr(_flows, "time", instance)
+    monkeypatch.setattr(_sessions, "time", instance)
     return instance
 
 
@@ -245,14 +246,14 @@ def serve(
     **options: Any,
 ) -> Stream:
     """Run a session of a server whose client follows a script."""
-    from smtpcore._handlers import session_runner
+    from smtpcore.handlers import session_runner
 
     stream = stream or Stream(steps, clock=clock)
-    given = _flows.ServerOptions(**{"hostname": "mx.example", **options})
+    given = _sessions.ServerOptions(**{"hostname": "mx.example", **options})
 
     async def session() -> None:
         try:
-            await session_runner(handler, given, _flows.ServerSession)(stream)
+            await session_runner(handler, given, _sessions.ServerSession)(stream)
         finally:
             await stream.close()
 

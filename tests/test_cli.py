@@ -198,6 +198,9 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ["send", "--body", "x", "--to", "x@y.example"],
         ["send", "--body", "x", "--from", "x@y.example"],
         ["send", "--subject", "x", "message.eml"],
+        ["send", "--timeout", "0", *HELLO],
+        ["send", "--timeout", "soon", *HELLO],
+        ["send", "--timeout", "inf", *HELLO],
         ["send", "--attach", "x", "message.eml"],
     ],
 )
@@ -759,6 +762,13 @@ def test_a_server_that_is_silent_when_connecting_is_75(
 
     monkeypatch.setattr("smtpcore.sync.open_stream", silent)
     fails(capsys, 75, "send", *HELLO)
+
+
+def test_a_server_that_says_nothing_is_75_in_the_time_that_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # connects, but nobody is there
+        port = str(listener.getsockname()[1])
+        said = fails(capsys, 75, "send", "--port", port, "--timeout", "0.05", *HELLO)
+    assert "phase: greeting" in said
 
 
 def test_a_connection_that_breaks_is_75(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from smtpcore import (
     RemoteProtocolError,
     Reply,
     ReplyError,
+    SendResult,
     SMTPError,
     TimedOut,
     Timeouts,
@@ -33,7 +34,7 @@ from smtpcore import (
     _flows,
     sasl,
 )
-from smtpcore._flows import Client, SendResult
+from smtpcore._flows import Client
 from smtpcore._streams import run
 from smtpcore.transcript import Transcript
 

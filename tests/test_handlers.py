@@ -17,9 +17,9 @@ from smtpcore import (
     SecretRequest,
     ServerConfig,
     TlsInfo,
-    _handlers,
+    handlers,
 )
-from smtpcore._flows import ServerSession
+from smtpcore._sessions import ServerSession
 from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
 
 from .scripted import EOF, TLS_BEHIND_220, Stream, serve
@@ -369,7 +369,7 @@ def test_a_sink_that_fails_to_abort_harms_nobody(later: bool, caplog: pytest.Log
 @pytest.mark.parametrize("size", [10, 2000])
 def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed afterwards."""
-    monkeypatch.setattr(_handlers, "IN_MEMORY", 1000)
+    monkeypatch.setattr(handlers, "IN_MEMORY", 1000)
     kept: list[Any] = []
 
     async def store(session: Any, envelope: Any, content: Any) -> bool:
@@ -382,15 +382,15 @@ def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.Monk
 
 def test_the_file_of_a_message_that_is_not_finished_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    original = _handlers._Spool
+    original = handlers._Spool
 
     class Spool(original):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(_handlers, "_Spool", Spool)
-    monkeypatch.setattr(_handlers, "IN_MEMORY", 1)
+    monkeypatch.setattr(handlers, "_Spool", Spool)
+    monkeypatch.setattr(handlers, "IN_MEMORY", 1)
     serve(object_with(store=deciding(True)), [*TO_DATA, ("354", ["x", EOF])])
     assert made[0]._file.closed
 

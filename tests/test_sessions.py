@@ -23,9 +23,9 @@ from smtpcore import (
     TlsInfo,
 )
 from smtpcore import sync as sync_adapter
-from smtpcore._flows import ServerOptions, ServerSession
-from smtpcore._handlers import session_runner
+from smtpcore._sessions import ServerOptions, ServerSession
 from smtpcore._streams import run
+from smtpcore.handlers import session_runner
 from smtpcore.transcript import Transcript
 
 from .scripted import ANY, EOF, TLS, TLS_BEHIND_220, Clock, Pause, Stream, clock, serve

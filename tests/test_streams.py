@@ -61,8 +61,8 @@ class Sync:
                 self._waiting.set()
             original(*args)
 
-        original = sync_adapter._wait
-        monkeypatch.setattr(sync_adapter, "_wait", wait)
+        original = sync_adapter.wait_ready
+        monkeypatch.setattr(sync_adapter, "wait_ready", wait)
 
     def run(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         sync_adapter.run(function())

@@ -15,8 +15,14 @@ from typing import Any, cast
 
 import pytest
 
-from smtpcore import AuthenticationFailed, ConnectionLost, RecipientsRefused, ReplyError, TlsUnavailable
-from smtpcore._flows import SendResult
+from smtpcore import (
+    AuthenticationFailed,
+    ConnectionLost,
+    RecipientsRefused,
+    ReplyError,
+    SendResult,
+    TlsUnavailable,
+)
 
 from . import ours, peers
 from .ours import (

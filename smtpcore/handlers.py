@@ -48,8 +48,9 @@ from . import (
     SecretRequest,
     Vrfy,
 )
-from ._flows import ServerOptions, ServerSession, Stream, serve_one
+from ._flows import Stream
 from ._parameters import Parameters
+from ._sessions import ServerOptions, ServerSession, serve_one
 from .sasl import StoredSecret
 
 logger = logging.getLogger("smtpcore")
