@@ -576,7 +576,12 @@ class ServerConnection:
             self._unanswered = None
             self._output.append(octets)
             old = self._state
-            self._enter(leads_to.get(old, old), event)
+            new = leads_to.get(old, old)
+            if new is old and isinstance(event, Rcpt) and self.envelope is not None:
+                self.envelope.recipients.append(event)  # one more, as _enter() does it, and nothing else changes
+                self._room -= 1
+            else:
+                self._enter(new, event)
         elif isinstance(event, Question):
             step = self._running().accepted(identity)
             self._unanswered = None
