@@ -578,7 +578,8 @@ class ServerConnection:
             old = self._state
             new = leads_to.get(old, old)
             if new is old and isinstance(event, Rcpt) and self.envelope is not None:
-                self.envelope.recipients.append(event)  # one more, as _enter() does it, and nothing else changes
+                # One more, as _enter() does it, and nothing else changes.
+                self.envelope.recipients.append(event)
                 self._room -= 1
             else:
                 self._enter(new, event)
