@@ -33,6 +33,7 @@ from . import (
     Auth,
     AuthenticationFailed,
     AuthenticationUnavailable,
+    Capabilities,
     Chunk,
     ClientConnection,
     Command,
@@ -239,8 +240,8 @@ class Client:
         self._domain = ""
 
     @property
-    def capabilities(self) -> Any:
-        """What the server offers: see :class:`smtpcore.Capabilities`."""
+    def capabilities(self) -> Capabilities:
+        """What the server offers."""
         return self._connection.capabilities
 
     @property
