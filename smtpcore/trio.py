@@ -90,14 +90,16 @@ class Listener(BaseListener[Stream]):
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         self._accepting, self._ended = trio.CancelScope(), trio.Event()
-        async with trio.open_nursery() as self._sessions:
-            task_status.started()
-            with self._accepting:
-                async with trio.open_nursery() as nursery:
-                    for sock in self._sockets:
-                        nursery.start_soon(self._accept_all, sock)
-            self._stop_sessions()
-        self._ended.set()
+        try:
+            async with trio.open_nursery() as self._sessions:
+                task_status.started()
+                with self._accepting:
+                    async with trio.open_nursery() as nursery:
+                        for sock in self._sockets:
+                            nursery.start_soon(self._accept_all, sock)
+                self._stop_sessions()
+        finally:
+            self._ended.set()  # however it has ended: close() waits for it
 
     async def close(self, grace: float = GRACE) -> None:
         """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""

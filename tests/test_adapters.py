@@ -774,6 +774,44 @@ def noting(said: list[bytes]) -> Callable[[Any], None]:
     return session
 
 
+def test_a_server_whose_block_is_cancelled_ends_on_asyncio() -> None:
+    async def cancelling() -> None:
+        async with asyncio.timeout(LATE) as patience, asyncio_adapter.serve(Store()):
+            patience.reschedule(0)
+            await asyncio.sleep(LATE)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cancelling())
+
+
+def test_a_server_whose_block_is_cancelled_ends_on_trio() -> None:
+    async def cancelling() -> None:
+        with trio.CancelScope() as scope:
+            async with trio_adapter.serve(Store()):
+                scope.cancel()
+                await trio.sleep(LATE)
+
+        assert scope.cancelled_caught
+
+    trio.run(cancelling)
+
+
+def test_a_server_in_which_a_session_leaves_the_program_ends_on_trio() -> None:
+    async def leave(session: trio_adapter.ServerSession) -> None:
+        raise SystemExit(3)
+
+    async def leaving() -> None:
+        async with (
+            trio_adapter.serve(leave) as listener,
+            await trio.open_tcp_stream(*listener.addresses[0]),
+        ):
+            await trio.sleep(LATE)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        trio.run(leaving)
+    assert caught.value.split(SystemExit)[1] is None
+
+
 def test_a_connection_attempt_can_be_cancelled_on_asyncio() -> None:
     async def test(port: int) -> None:
         with pytest.raises(TimeoutError):
