@@ -133,8 +133,8 @@ class ConnectOptions(TypedDict, total=False):
         ssl_context: In place of the default, which verifies the server's certificate.
         auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`.
         allow_cleartext_auth: Show the password to everybody on the path, if there is no TLS.
-        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified,
-            else its address. No DNS is asked.
+        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
+            In place of a name that EHLO does not take stands the address. No DNS is asked.
         local_address: The address to connect from.
         timeout: Seconds that each wait may last; in place of a number, ``Timeouts``. By default those of RFC
             5321 4.5.3.2.
@@ -792,8 +792,8 @@ def default_context(*, verify: bool) -> ssl.SSLContext:
 def hello_name(given: str | None, sockname: object) -> str:
     """The argument of EHLO: a fully-qualified domain, else an address literal (RFC 5321 4.1.4); without DNS."""
     if given is not None:
-        if not given.isprintable() or " " in given:
-            raise LocalProtocolError(f"local_hostname {given!r} is neither a domain nor an address literal")
+        if not given.isprintable():
+            raise LocalProtocolError(f"local_hostname {given!r} has control characters in it")
         if is_hello_argument(given):
             return given
     else:
@@ -835,6 +835,13 @@ def _pieces(content: Content) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _fit(content: Content, *, eight_bit: bool) -> Iterator[Content]:
     """Content that can be begun: without 8BITMIME it is seen whole before, as no octet above 127 may follow."""
+    if any(hasattr(content, name) for name in ("encode", "encoding", "as_bytes")):
+        # A str, a text file, an EmailMessage: each can be iterated over, so this would come out late, in the
+        # middle of the content.
+        raise LocalProtocolError(
+            f"content is octets, which a {type(content).__name__} is not: encode() a str, open a file as"
+            " binary, and give an EmailMessage to send_message()"
+        )
     if eight_bit or isinstance(content, (bytes, bytearray, memoryview)):
         yield content
         return
