@@ -42,6 +42,10 @@ _BY_CODE: Final = {
     552: "make the message smaller: compress or split attachments",
     554: "the server refuses by policy; its text says why, if anything does",
 }
+# The enhanced status code tells apart what 452 and 552 are both said for; by subject and detail (RFC 3463 3).
+_BY_STATUS: Final = {
+    (2, 2): "the recipient's mailbox is full: only its owner can change that, so try again later or tell them",
+}
 
 
 def hint_for(error: SMTPError, facts: SessionFacts) -> str | None:
@@ -131,6 +135,9 @@ def _by_reply(reply: Reply, facts: SessionFacts, *, recipients: bool) -> str | N
         return f"the server is busy, throttling or restarting: open a new connection later{seen}"
     if recipients or facts.phase == "rcpt":
         return f"look at each recipient's reply; what is 4yz is worth another try{seen}"
+    status = reply.status
+    if status is not None and (known := _BY_STATUS.get((status.subject, status.detail))):
+        return known + seen
     if code in _BY_CODE:
         return _BY_CODE[code] + seen
     if reply.is_transient:

@@ -15,6 +15,7 @@ from smtpcore import (
     ConnectionLost,
     Data,
     Ehlo,
+    EndOfMessage,
     LocalProtocolError,
     Mail,
     MessageTooBig,
@@ -230,6 +231,23 @@ def test_a_hint_follows_from_the_code(
     reply = Reply(code, None, text)
     found = hint_for(kind(Response(command, reply)), replace(FACTS, reply=reply, **facts))
     assert (found is None) if hint is None else (found is not None and hint in found)
+
+
+@pytest.mark.parametrize(
+    "code, status, hint",
+    [
+        (552, "5.2.2", "mailbox is full"),
+        (452, "4.2.2", "mailbox is full"),
+        (552, "5.3.4", "make the message smaller"),
+        (452, "4.3.1", "when there is room"),
+    ],
+)
+def test_the_enhanced_status_code_tells_what_is_full(code: int, status: str, hint: str) -> None:
+    reply = Reply(code, status, "no room")
+    error = ReplyError(Response(EndOfMessage(), reply))
+    found = hint_for(error, replace(FACTS, phase="end-of-data", reply=reply))
+    assert found is not None
+    assert hint in found
 
 
 @pytest.mark.parametrize("code, command, kind, facts, hint", REPLIES)
