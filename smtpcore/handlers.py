@@ -248,7 +248,11 @@ class Callbacks:
         logger.error("%s has to return True, False or a Reply, and has returned %s", _name(method), kind)
 
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
-        logger.error("%s failed in a session with %s", _name(method), self._session.peername, exc_info=error)
+        where = _name(method), self._session.peername
+        if isinstance(error, OSError):  # a full disk is no bug, and a traceback for each message no news
+            logger.error("%s failed in a session with %s: %s", *where, error)
+        else:
+            logger.error("%s failed in a session with %s", *where, exc_info=error)
         no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         return _NO_ROOM if no_room else _UNDECIDED
 

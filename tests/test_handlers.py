@@ -231,6 +231,13 @@ def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixtur
     assert str(record.exc_info[1]) == SECRET
 
 
+def test_a_full_disk_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    decided(TO_CONTENT, "452", object_with(store=deciding(OSError(errno.ENOSPC, "No space left on device"))))
+    (record,) = caplog.records
+    assert record.message.endswith(f"with ('192.0.2.2', 25): [Errno {errno.ENOSPC}] No space left on device")
+    assert record.exc_info is None
+
+
 def test_a_reply_that_cannot_be_is_an_error_of_the_handler() -> None:
     """It is never sent, and what it answers is not granted."""
     with pytest.raises(LocalProtocolError):
