@@ -177,7 +177,8 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key)
     except ssl.SSLError as error:
-        what = (error.reason or str(error)).replace("_", " ").lower()
+        # OpenSSL gives no reason for what is not in the file at all.
+        what = (error.reason or "it lacks a certificate or its private key").replace("_", " ").lower()
         hint = "--tls-cert takes a certificate and --tls-key its private key, both as PEM"
         raise Failure(EX_CONFIG, f"{options.tls_cert} cannot be used: {what} (hint: {hint})") from None
     return context
