@@ -721,7 +721,7 @@ class ServerConnection:
             # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
             reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
         elif isinstance(event, Helo) and reply.is_success:
-            reply = _named(self.hostname, Reply(250, None, " ".join(reply.lines)))
+            reply = _named(self.hostname, reply, ())
         self._unanswered = None
         self._put(reply, status=kind not in _WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
@@ -885,7 +885,9 @@ def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) 
     head, *rest = reply.lines
     if further is not None:  # in the reply to EHLO only its first line is not a keyword
         head, rest = " ".join(reply.lines), []
-    return Reply(reply.code, reply.status, [f"{hostname} {head}".rstrip(), *rest, *(further or ())])
+    lines = [f"{hostname} {head}".rstrip(), *rest, *(further or ())]
+    # Sanitized, as the reply may have been received from another server.
+    return Reply.sanitized(reply.code, reply.status, "\n".join(lines))
 
 
 def _check_verified(line: str) -> None:

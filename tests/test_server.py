@@ -32,7 +32,7 @@ from smtpcore._events import (
     Rcpt,
 )
 from smtpcore._limits import Limits, ServerConfig, Timeouts, TlsInfo
-from smtpcore._replies import STATUSES, Reply
+from smtpcore._replies import STATUSES, Reply, ReplyParser
 from smtpcore._server import ServerConnection
 from smtpcore._state import LEGAL, SUCCESS, State
 from smtpcore.sasl import (
@@ -306,6 +306,21 @@ def test_a_connection_knows_whether_TLS_is_active() -> None:
     peer.connection.tls_started(info)
     assert peer.connection.tls is info
     assert Peer(tls=info).connection.tls is info
+
+
+@pytest.mark.parametrize(
+    "command, code", [("NOOP", 421), ("QUIT", 221), ("EHLO a.example", 250), ("HELO a.example", 250)]
+)
+def test_what_another_server_has_said_can_be_passed_on(command: str, code: int) -> None:
+    parser = ReplyParser(max_line=512, max_lines=1)
+    parser.feed(f"{code} tsch\u00fcs\r\n".encode())
+    reply = parser.next_reply()
+    assert reply is not None
+
+    peer = Peer(pipelining=False, size=False, eight_bit_mime=False, enhanced_status_codes=False, help=False)
+    peer.go_on()
+    peer.connection.receive_data(f"{command}\r\n".encode())
+    assert peer.go_on(lambda connection, event: connection.send(reply)) == [f"{code} mx.example.com tsch?s"]
 
 
 @pytest.mark.req("EHL-35")
