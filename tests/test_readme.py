@@ -140,7 +140,7 @@ def test_every_attribute_in_the_tables_exists() -> None:
     for name, attribute in named:
         assert hasattr(classes[name], attribute), f"{name}.{attribute}"
     values = {
-        "Limits.message_size": "32 MiB",
+        "Limits.message_size": "64 MiB",
         "Limits.recipients": "1000",
         "Limits.command_line": "512 octets",
         "Timeouts.server": "300 seconds",
@@ -149,5 +149,5 @@ def test_every_attribute_in_the_tables_exists() -> None:
     for name, value in values.items():
         assert re.search(rf"\(`{name}`\) \| {value}", README), name
     limits = Limits()
-    assert (limits.message_size, limits.recipients, limits.command_line) == (32 * 1024 * 1024, 1000, 512)
+    assert (limits.message_size, limits.recipients, limits.command_line) == (64 * 1024 * 1024, 1000, 512)
     assert (Timeouts().server, Timeouts().data_termination) == (300, 600)

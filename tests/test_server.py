@@ -926,7 +926,7 @@ def test_what_is_offered_by_default() -> None:
     assert greeted().say("EHLO client.example") == [
         "250-mx.example.com greets you",
         "250-PIPELINING",
-        f"250-SIZE {32 * 1024 * 1024}",
+        f"250-SIZE {64 * 1024 * 1024}",
         "250-8BITMIME",
         "250-ENHANCEDSTATUSCODES",
         "250 HELP",
