@@ -177,17 +177,18 @@ class Callbacks:
         self._secret = get("stored_secret")
         self._rejected = get("command_rejected")
         self._disconnected = get("disconnected")
-        self._methods: dict[type[Event], Callable[[Any], Any]] = {}
+        # With what each gets besides the session.
+        self._methods: dict[type[Event], tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {}
         if connect := get("connect"):
-            self._methods[Connect] = lambda event: connect(session)
+            self._methods[Connect] = connect, lambda event: ()
         if sender := get("accept_sender"):
-            self._methods[Mail] = lambda event: sender(session, event.reverse_path, event.parameters)
+            self._methods[Mail] = sender, lambda event: (event.reverse_path, event.parameters)
         if recipient := get("accept_recipient"):
-            self._methods[Rcpt] = lambda event: recipient(session, event.forward_path, event.parameters)
+            self._methods[Rcpt] = recipient, lambda event: (event.forward_path, event.parameters)
         if verify := get("verify"):
-            self._methods[Vrfy] = lambda event: verify(session, event.argument)
+            self._methods[Vrfy] = verify, lambda event: (event.argument,)
         if expand := get("expand"):
-            self._methods[Expn] = lambda event: expand(session, event.argument)
+            self._methods[Expn] = expand, lambda event: (event.argument,)
 
     async def run(self) -> None:
         """Run the session to its end."""
@@ -211,8 +212,11 @@ class Callbacks:
                 elif isinstance(event, SecretRequest):
                     await self._supply(event)
                 elif session.wants_answer:
-                    method = self._methods.get(kind)
-                    self._answer(event, True if method is None else await self._decide(method, event))
+                    decision: Decision = True
+                    if kind in self._methods:
+                        method, arguments_of = self._methods[kind]
+                        decision = await self._decide(method, session, *arguments_of(event))
+                    self._answer(event, decision)
         finally:
             await self._abort()
             if self._disconnected is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ssl
 from collections.abc import Callable
@@ -223,12 +224,46 @@ def test_the_log_names_the_method_that_has_not_decided(caplog: pytest.LogCapture
     assert "SomeHandler.store has to return True, False or a Reply, and has returned NoneType" in record.message
 
 
+@pytest.mark.parametrize(
+    "method, steps, reply",
+    [
+        ("connect", [], "421"),
+        ("accept_sender", BEGIN[:2], "451"),
+        ("accept_recipient", BEGIN, "451"),
+        ("verify", [BEGIN[0], ("250", "VRFY joe")], "451"),
+        ("expand", [BEGIN[0], ("250", "EXPN staff")], "451"),
+    ],
+)
+@pytest.mark.parametrize("failing", [False, True])
+def test_the_log_names_whichever_method_it_is(
+    method: str, steps: Any, reply: str, failing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def decide(*arguments: Any) -> None:
+        if failing:
+            raise RuntimeError
+
+    decide.__qualname__ = f"SomeHandler.{method}"
+    decided(steps, reply, object_with(**{method: decide}), config=ServerConfig(expn=True))
+    assert [record.message.split()[0] for record in caplog.records] == [f"SomeHandler.{method}"]
+
+
 def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     decided(TO_CONTENT, "451", object_with(store=deciding(RuntimeError(SECRET))))
     (record,) = caplog.records
     assert "decide failed in a session with ('192.0.2.2', 25)" in record.message
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == SECRET
+
+
+def test_a_handler_that_needs_an_event_loop_on_blocking_sockets_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async def accept_recipient(*arguments: Any) -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    decided(BEGIN, "451", object_with(accept_recipient=accept_recipient))
+    (record,) = caplog.records
+    assert "accept_recipient failed" in record.message
+    assert "event loop" in str(record.exc_info)
 
 
 def test_a_full_disk_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
