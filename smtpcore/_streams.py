@@ -53,6 +53,7 @@ GRACE = 10.0  # seconds that running sessions get when a server stops
 PAUSE = 0.1  # seconds until the next look when there are no descriptors or no sessions to be had
 
 TIMED_OUT = "the peer took too long"
+NO_LOOP = "a coroutine suspended: on blocking sockets nothing may need an event loop"
 
 # What getsockname() and getpeername() give: (host, port), two more items for IPv6, a path for Unix sockets.
 Address = tuple[str, int] | tuple[str, int, int, int] | str
@@ -67,15 +68,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, and give its result.
 
     Raises:
-        RuntimeError: It did suspend, because it awaited something that needs an event loop.
+        RuntimeError: It did suspend, because it awaited something that needs an event loop. This is raised at
+            the very place, so a handler that does so has failed, and is treated, like any that fails.
     """
     try:
         coroutine.send(None)
+        while True:
+            coroutine.throw(RuntimeError(NO_LOOP))
     except StopIteration as stop:
         result: T = stop.value
         return result
-    coroutine.close()
-    raise RuntimeError("a coroutine suspended: on blocking sockets nothing may need an event loop")
 
 
 # Windows has no poll(); elsewhere select() fails from descriptor 1024 on.

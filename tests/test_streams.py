@@ -1339,3 +1339,14 @@ def test_run_refuses_what_needs_an_event_loop() -> None:
     with pytest.raises(RuntimeError, match="nothing may need an event loop"):
         sync_adapter.run(suspend())
     assert ended == [True]
+
+
+def test_run_tells_whoever_needs_an_event_loop_at_the_very_place() -> None:
+    async def suspend() -> str:
+        try:
+            await asyncio.sleep(0)
+        except RuntimeError as error:
+            return str(error)
+        return "it went on"
+
+    assert "nothing may need an event loop" in sync_adapter.run(suspend())
