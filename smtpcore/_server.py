@@ -163,6 +163,8 @@ _IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn})
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
 
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
+# AUTH, however it was mistyped, and the word behind it.
+_AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
 _HANDSHAKE_RECORD = b"\x16"
 
@@ -172,6 +174,7 @@ _VERIFIED = re.compile(r".*<(.+)>|(.+)")
 _CLOSED = ConnectionClosed()
 _END_OF_MESSAGE = EndOfMessage()
 _SHOWN = 200  # octets of a line in a CommandRejected
+_HIDDEN = b"***"
 _DEFAULT_CONFIG = ServerConfig()
 
 
@@ -266,7 +269,7 @@ class ServerConnection:
         self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
         self._unanswered: Event | None = None
         self._room = 0  # recipients that the transaction may still have
-        self._data_refused = False  # the last command was DATA, and it was refused
+        self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
         self._bad_commands = self._idle_commands = self._refused_recipients = self._failed_logins = 0
         self._state = State.OPENING
         self._legal: frozenset[type[Event]] = frozenset()
@@ -445,7 +448,7 @@ class ServerConnection:
             reply = self._why_not_offered(kind)
         if reply is not None:
             return self._reject(self._buffer.data[start : self._buffer.start - 2], reply)
-        self._data_refused = False
+        self._refused = ""
         self._unanswered = command
         return command
 
@@ -489,19 +492,22 @@ class ServerConnection:
     def _reject(self, line: bytes, reply: Reply) -> Event:
         """Refuse a line, and count it."""
         verb = verb_of(line[:_SHOWN].decode("latin-1"))
+        shown = _without_secrets(line)
+        if verb in KNOWN_VERBS:
+            self._refused = verb
+        elif self._refused == "DATA":
+            # Content that was sent without waiting for 354, which did not come. None of it must be run.
+            reply = _CONTENT_WITHOUT_354
+        elif self._refused == "AUTH":
+            # And these are responses that were sent without waiting for 334.
+            shown = _HIDDEN
         self._bad_commands += 1
         if self._bad_commands > self._limits.bad_commands:
             reply = _TOO_MANY_ERRORS
-        elif verb not in KNOWN_VERBS:
-            # Content that was sent without waiting for 354, which did not come. None of it must be run.
-            if self._data_refused:
-                reply = _CONTENT_WITHOUT_354
-        else:
-            self._data_refused = verb == "DATA"
         self._put(reply, status=verb not in ("EHLO", "HELO"))
         if reply.code == 421 or reply is _CONTENT_WITHOUT_354:
             self._end()
-        return CommandRejected(_without_secrets(line), reply)
+        return CommandRejected(shown, reply)
 
     def _hang_up(self, line: bytes, reply: Reply) -> Event:
         """Refuse somebody who does not speak SMTP at all, for good."""
@@ -739,7 +745,7 @@ class ServerConnection:
         elif code < 400 or new is not self._state:
             self._enter(new, event)
         elif kind is Data:
-            self._data_refused = True
+            self._refused = "DATA"
 
     def _enter(self, state: State, event: Event | None) -> None:
         """Be in a state, after an event that was granted or that ended something."""
@@ -808,6 +814,7 @@ class ServerConnection:
 
     def _begin_auth(self, command: Auth) -> Event | None:
         self._advance(Auth, 334)
+        self._refused = ""
         self._mechanism = SERVER_MECHANISMS[command.mechanism]()
         self._failure = None
         initial: bytes | None = None
@@ -866,10 +873,11 @@ class ServerConnection:
             self._fail(self._failure or _BAD_CREDENTIALS)
 
     def _break_off(self, reply: Reply) -> Event:
-        return CommandRejected(b"AUTH ***", self._fail(reply))
+        return CommandRejected(b"AUTH " + _HIDDEN, self._fail(reply))
 
     def _fail(self, reply: Reply) -> Reply:
         self._mechanism = None
+        self._refused = "AUTH"
         self._failed_logins += 1
         if self._failed_logins > self._limits.auth_attempts:
             reply = _TOO_MANY_LOGINS
@@ -903,7 +911,8 @@ def _check_verified(line: str) -> None:
 
 def _without_secrets(line: bytes) -> bytes:
     """A line as it may be shown."""
-    if line[:4].upper() == b"AUTH":
-        mechanism = line[4:].split()[:1]
-        return b" ".join([b"AUTH", *mechanism, b"***"])[:_SHOWN]
+    if match := _AUTH.match(line):
+        # Anything else in this place may be the secret: people forget to name the mechanism.
+        known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
+        return b" ".join([b"AUTH", *known, _HIDDEN])
     return line[:_SHOWN]

@@ -323,6 +323,42 @@ def test_what_another_server_has_said_can_be_passed_on(command: str, code: int) 
     assert peer.go_on(lambda connection, event: connection.send(reply)) == [f"{code} mx.example.com tsch?s"]
 
 
+@pytest.mark.parametrize(
+    "lines, shown",
+    [
+        ("AUTH PLAIN secret", "AUTH PLAIN ***"),
+        ("auth login c2Vj cmV0", "AUTH login ***"),
+        ("AUTH secret", "AUTH ***"),
+        (" AUTH PLAIN secret", "AUTH PLAIN ***"),
+        ("\0\tAUTH\tPLAIN\tsecret", "AUTH PLAIN ***"),
+        ("AUTHPLAIN secret", "AUTH PLAIN ***"),
+        ("AUTH=PLAIN secret", "AUTH ***"),
+        ("AUTH LOGIN\r\ndXNlcg==\r\nsecret", "AUTH LOGIN ***|***|***"),
+        ("XAUTH secret\r\nNOOP\r\nXYZ", "XAUTH secret|XYZ"),
+    ],
+)
+def test_a_rejected_line_shows_no_secret(lines: str, shown: str) -> None:
+    peer = Peer(auth_mechanisms=("PLAIN", "LOGIN"))  # but not in plaintext
+    peer.say("EHLO client.example\r\nRSET\r\n" + lines)
+    rejected = [event.line.decode() for event in peer.events if isinstance(event, CommandRejected)]
+    assert "|".join(rejected) == shown
+
+
+@pytest.mark.parametrize("refusal", ["!", "*", "YWxpY2U=\r\nYmFk"])
+def test_what_follows_a_failed_exchange_may_be_a_secret(refusal: str) -> None:
+    def answer(connection: ServerConnection, event: Event) -> None:
+        if isinstance(event, Question):
+            connection.reject(535, "5.7.8", "no")
+        else:
+            connection.accept()
+
+    peer = Peer(auth_mechanisms=("LOGIN",), allow_cleartext_auth=True)
+    peer.say("EHLO client.example", "AUTH LOGIN", refusal, "c2VjcmV0", "NOOP", "XYZ", answer=answer)
+    peer.say("AUTH LOGIN", "*", "RSET", "XYZ")
+    rejected = [event.line for event in peer.events if isinstance(event, CommandRejected)]
+    assert rejected[-4:] == [b"***", b"XYZ", b"AUTH ***", b"XYZ"]
+
+
 @pytest.mark.req("EHL-35")
 @pytest.mark.parametrize("hello", [Ehlo("other.example"), Helo("other.example")])
 def test_an_accepted_introduction_leads_out_of_any_transaction(hello: Ehlo | Helo) -> None:
