@@ -23,6 +23,15 @@ exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unkno
 nobody there, 73 cannot make a folder, 75 failed for now, 76 not SMTP, 77 login or permission, 78 certificate or
 password file"""
 
+# What a hint advises, for who writes Python; and the same for who types.
+_AS_OPTIONS = {
+    "security='starttls'": "--security starttls",
+    "security='tls'": "--security tls",
+    "security='opportunistic' or 'none'": "--security opportunistic or none",
+    "auth=(user, password)": "--user",
+    "give an ssl_context that trusts it": "--ca-file FILE",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -49,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SMTPError as error:
         from ._cli_send import exit_code
 
+        for words, option in _AS_OPTIONS.items():
+            error.hint = error.hint and error.hint.replace(words, option)
         return _failed(exit_code(error), error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import getpass
+import inspect
 import io
 import logging
 import os
@@ -27,7 +28,7 @@ import pytest
 import trustme
 
 import smtpcore.sync
-from smtpcore import Reply, ServerConfig, TlsUnavailable, _cli_send
+from smtpcore import Reply, ServerConfig, TlsUnavailable, _cli, _cli_send, _hints
 from smtpcore._cli import main
 from smtpcore._cli_common import Failure, Printer
 from smtpcore.maildir import Maildir
@@ -713,6 +714,23 @@ def test_a_message_that_is_too_big_is_69(capsys: pytest.CaptureFixture[str]) -> 
     config = ServerConfig(limits=smtpcore.Limits(message_size=10))
     with serving(Server(), config=config) as port:
         assert "the server takes 10" in fails(capsys, 69, "send", "--port", port, *HELLO)
+
+
+def test_hints_advise_options(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
+    with serving(Server()) as port:
+        said = fails(capsys, 69, "send", "--port", port, "--security", "tls", *HELLO)
+        assert "use --security starttls (usually port 587)" in said
+        said = fails(capsys, 69, "send", "--port", port, "--security", "starttls", *HELLO)
+        assert "use --security opportunistic or none" in said
+    with serving(Server(), config=ServerConfig(auth_mechanisms=("PLAIN",), require_auth=True)) as port:
+        assert "give --user)" in fails(capsys, 77, "send", "--port", port, *HELLO)
+    with serving(Server(), ssl_context=authority.server) as port:
+        assert "--ca-file FILE)" in fails(capsys, 69, "send", "--port", port, "--security", "starttls", *HELLO)
+
+
+@pytest.mark.parametrize("words", _cli._AS_OPTIONS)
+def test_what_is_said_otherwise_on_the_command_line_is_said_in_hints(words: str) -> None:
+    assert words in inspect.getsource(_hints)
 
 
 # -- what can go wrong before --
