@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import (
-    Chunk,
     ConnectionClosed,
     Data,
     Event,
@@ -42,6 +41,7 @@ logger = logging.getLogger("smtpcore")
 ServeOne = Callable[["ServerSession"], Any]
 
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
+_NO_HANDSHAKE = "no TLS handshake with %s: %s"
 _TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")  # RFC 5321 3.8
 
 
@@ -167,9 +167,7 @@ class ServerSession:
         event = self.connection.next_event() or await self._wait_for_event()
         if event.__class__ is ConnectionClosed:
             raise StopAsyncIteration
-        if type(event) is Chunk:
-            self._content_octets += len(event.data)
-        elif event.__class__ is Data:
+        if event.__class__ is Data:
             self._content_began = None
         return event
 
@@ -208,9 +206,13 @@ class ServerSession:
                     self._lost(error)
                 else:
                     self._received(data)
+                    if state is _CONTENT:
+                        self._content_octets += len(data)
             event = connection.next_event()
             if event is None:
                 now = time.monotonic()
+                if state is _CONTENT:
+                    began = now  # content that was refused is read to its end without an event
         return event
 
     def _latest(self, state: State, now: float) -> float:
@@ -252,6 +254,7 @@ class ServerSession:
                 timeout=self._timeouts.connect,
             )
         except OSError as error:
+            logger.info(_NO_HANDSHAKE, self.peername, words_of(error))
             if self.transcript is not None:
                 self.transcript.note(f"the TLS handshake failed: {words_of(error)}")
             self.connection.close()
@@ -295,7 +298,7 @@ async def serve_one(
             )
         except OSError as error:
             hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
-            logger.info("no TLS handshake with %s: %s%s", stream.peername, words_of(error), hint)
+            logger.info(_NO_HANDSHAKE, stream.peername, words_of(error) + hint)
             return
     session = make_session(stream, options)
     try:

@@ -251,7 +251,22 @@ def test_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clock) -> N
     steps = [*BEGIN, ("354", drip(1000, 250, 50))]
     serve(recorder, steps, last="421", clock=clock, config=config)
     assert isinstance(recorder.last, MessageAborted)
-    assert clock.now == 1000 + 300 + (2 * 1000 - 2) / 10, "the last CRLF may be part of the end"
+    assert clock.now == 1000 + 300 + 3 * 1000 / 10
+
+
+def test_refused_content_has_as_much_time_as_any_other(recorder: Recorder, clock: Clock) -> None:
+    """Who sends it slowly is to hear why it is refused, and not that the time is up."""
+    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0))
+    steps = [*BEGIN, ("354", [b"a bare\n", *drip(1000, 99, 50), "."]), ("550", "QUIT")]
+    serve(recorder, steps, last="221", clock=clock, config=config)
+    assert clock.now == 1000 + 50 * 99
+
+
+def test_refused_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clock) -> None:
+    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0))
+    steps = [*BEGIN, ("354", [b"a bare\r\r\n", *drip(1000, 250, 50)])]
+    serve(recorder, steps, last="421", clock=clock, config=config)
+    assert clock.now == 1000 + 300 + (9 + 3 * 1000) / 10
 
 
 def test_the_next_message_begins_with_time_of_its_own(recorder: Recorder, clock: Clock) -> None:
@@ -376,11 +391,16 @@ def test_a_handshake_that_fails_ends_the_session_without_a_word(
     serve(recorder, [*STARTTLS, (TLS_BEHIND_220, failure)], ssl_context=context)
 
 
-def test_a_context_that_cannot_be_made_is_a_failure_of_the_handshake(recorder: Recorder) -> None:
+def test_a_context_that_cannot_be_made_is_a_failure_of_the_handshake(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "smtpcore")
+
     def make() -> ssl.SSLContext:
         raise FileNotFoundError(2, "No such file or directory")
 
     serve(recorder, STARTTLS, last="220", ssl_context=make)
+    assert caplog.messages == ["no TLS handshake with ('192.0.2.2', 25): No such file or directory"]
 
 
 @pytest.mark.req("TLS-30")
