@@ -410,7 +410,9 @@ class Client:
             error = RecipientsRefused(one, f"no recipient was accepted: {one.reply}")
         self._explained(error)
         try:
-            if transaction.data is not None:
+            if transaction.data is not None and any(reply.is_success for reply in transaction.replies):
+                self._connection.close()  # MAIL was refused, and yet a lone dot would send an empty message
+            elif transaction.data is not None:
                 # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
                 self._connection.send(EndOfMessage())
                 await self._response()

@@ -216,8 +216,8 @@ def test_mail_refused_without_pipelining_sends_nothing_more() -> None:
 
 
 def test_recipients_that_are_accepted_behind_a_refused_mail_get_nothing() -> None:
-    """A server out of its mind; what counts is that nobody is told of success."""
-    steps = [(group(MAIL, RCPT, "DATA"), "550 no\n250 ok\n354 go"), (".", "250 ok"), QUIT]
+    """A server out of its mind. Not even the lone dot: it might be taken for an empty message."""
+    steps = [(group(MAIL, RCPT, "DATA"), "550 no\n250 ok\n354 go")]
     error = failure(steps, sending(), ReplyError, keywords=["PIPELINING"])
     assert error.reply.code == 550
     assert table(result_of(error)) == [("one", 550, False, False)]
