@@ -20,8 +20,8 @@ from ._replies import printable
 
 _EXIT_CODES = """\
 exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
-nobody there, 73 cannot make a folder, 75 failed for now, 76 not SMTP, 77 login or permission, 78 certificate or
-password file"""
+nobody there, 73 cannot make a folder, 74 cannot write the output, 75 failed for now, 76 not SMTP, 77 login or
+permission, 78 certificate or password file"""
 
 # What a hint advises, for who writes Python; and the same for who types.
 _AS_OPTIONS = {

@@ -64,8 +64,10 @@ class Printer:
             text = f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
         try:
             print(text, file=self._out, flush=True)
-        except BrokenPipeError:
+        except OSError as error:
             # Python flushes again when it exits, which has to go somewhere.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self._out.fileno())
-            raise Failure(EX_IOERR, "nobody reads the output any more") from None
+            gone = isinstance(error, BrokenPipeError)
+            what = "nobody reads the output any more" if gone else f"cannot write the output: {error.strerror}"
+            raise Failure(EX_IOERR, what) from None

@@ -170,6 +170,14 @@ def test_an_output_that_nobody_reads_any_more() -> None:
     # and closing it, as Python does when it exits, has not failed again
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_74() -> None:
+    with open("/dev/full", "w") as out:
+        with pytest.raises(Failure, match="cannot write the output: No space left on device") as caught:
+            Printer(out).say("hello")
+        assert caught.value.code == 74
+
+
 def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(out: object) -> int:
         raise KeyboardInterrupt
