@@ -127,13 +127,15 @@ class Listener(BaseListener[Stream]):
         """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""
         for task in self._accepting:
             task.cancel()
-        await asyncio.wait(self._accepting)
-        self._stop_sessions()
-        await self._ended(grace)
-        for task in self._sessions:
-            task.cancel()
-        self._abort_sessions()
-        await self._ended(None)
+        try:
+            await asyncio.wait(self._accepting)
+            self._stop_sessions()
+            await self._ended(grace)
+        finally:  # also if this is cancelled, and there is no more time
+            for task in self._sessions:
+                task.cancel()
+            self._abort_sessions()
+            await self._ended(None)
 
     async def _ended(self, seconds: float | None) -> None:
         if self._sessions:

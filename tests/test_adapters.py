@@ -784,6 +784,37 @@ def test_a_server_whose_block_is_cancelled_ends_on_asyncio() -> None:
         asyncio.run(cancelling())
 
 
+def test_who_is_cancelled_while_a_server_stops_does_not_wait_for_its_sessions_on_asyncio() -> None:
+    async def stopping() -> None:
+        began, ended = asyncio.Event(), asyncio.Event()
+        streams: list[asyncio_adapter.Stream] = []
+
+        async def dawdle(session: asyncio_adapter.ServerSession) -> None:
+            began.set()
+            try:
+                await asyncio.sleep(LATE)
+            finally:
+                ended.set()
+
+        async def serving() -> None:
+            async with asyncio_adapter.serve(dawdle, grace=LATE) as listener:
+                streams.append(await asyncio_adapter.open_stream(*listener.addresses[0]))
+                await began.wait()
+                streams.extend(listener.streams)
+
+        task = asyncio.create_task(serving())
+        await began.wait()
+        while not (streams and streams[-1].stopping):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert ended.is_set()
+        await streams[0].close()
+
+    asyncio.run(stopping())
+
+
 def test_a_server_whose_block_is_cancelled_ends_on_trio() -> None:
     async def cancelling() -> None:
         with trio.CancelScope() as scope:
