@@ -335,7 +335,14 @@ def session_runner(
         handler: A function that is called with the session, or an object with callbacks.
         options: The rest of the server.
         make_session: The adapter's class of sessions.
+
+    Raises:
+        TypeError: The handler is a class, where an object of it is meant.
     """
+    if isinstance(handler, type):
+        raise TypeError(
+            f"a handler is a function or an object: not {handler.__name__}, but {handler.__name__}()"
+        )
 
     async def run(stream: Stream) -> None:
         await serve_one(stream, make_session, handle, options)

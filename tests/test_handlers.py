@@ -20,7 +20,8 @@ from smtpcore import (
     TlsInfo,
     handlers,
 )
-from smtpcore._sessions import ServerSession
+from smtpcore._sessions import ServerOptions, ServerSession
+from smtpcore.handlers import session_runner
 from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
 
 from .scripted import EOF, TLS_BEHIND_220, Stream, serve
@@ -253,6 +254,14 @@ def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixtur
     assert "decide failed in a session with ('192.0.2.2', 25)" in record.message
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == SECRET
+
+
+def test_a_class_is_no_handler() -> None:
+    class Mailbox:
+        pass
+
+    with pytest.raises(TypeError, match=r"not Mailbox, but Mailbox\(\)"):
+        session_runner(Mailbox, ServerOptions(), ServerSession)
 
 
 def test_a_handler_that_needs_an_event_loop_on_blocking_sockets_fails(caplog: pytest.LogCaptureFixture) -> None:
