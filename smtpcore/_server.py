@@ -66,7 +66,7 @@ from ._events import (
 from ._extensions import NO_CAPABILITIES, Capabilities
 from ._limits import ServerConfig, TlsInfo
 from ._receivebuffer import ReceiveBuffer
-from ._replies import Refused, Reply
+from ._replies import REPLY_LINE_LENGTH, Refused, Reply
 from ._state import AFTER, BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, LEGAL, SUCCESS, State, after
 from .sasl import (
     SERVER_MECHANISMS,
@@ -891,8 +891,8 @@ class ServerConnection:
 def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
     """The reply with the host name as its first word, and with further lines."""
     head, *rest = reply.lines
-    if further is not None:  # in the reply to EHLO only its first line is not a keyword
-        head, rest = " ".join(reply.lines), []
+    if further is not None:  # in the reply to EHLO only its first line is not a keyword, so it must remain one
+        head, rest = " ".join(reply.lines)[: REPLY_LINE_LENGTH - len(f"250-{hostname} \r\n")], []
     lines = [f"{hostname} {head}".rstrip(), *rest, *(further or ())]
     # Sanitized, as the reply may have been received from another server.
     return Reply.sanitized(reply.code, reply.status, "\n".join(lines))

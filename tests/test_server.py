@@ -308,6 +308,14 @@ def test_a_connection_knows_whether_TLS_is_active() -> None:
     assert Peer(tls=info).connection.tls is info
 
 
+def test_a_greeting_does_not_become_a_keyword_however_long_it_is() -> None:
+    peer = Peer()
+    peer.go_on()
+    lines = peer.say("EHLO a.example", answer=lambda connection, event: connection.accept("x" * 600))
+    assert len(lines[0]) == 510
+    assert [line[4:] for line in lines[1:]] == list(peer.connection.capabilities.lines())
+
+
 @pytest.mark.parametrize(
     "command, code", [("NOOP", 421), ("QUIT", 221), ("EHLO a.example", 250), ("HELO a.example", 250)]
 )
