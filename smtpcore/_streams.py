@@ -50,6 +50,7 @@ READ_SIZE = 65536  # octets: the most that one read gives
 BACKLOG = 1024  # connections that the system may hold for us until they are accepted
 MAX_CONNECTIONS = 1000  # sessions at a time; the next ones wait in the backlog
 GRACE = 10.0  # seconds that running sessions get when a server stops
+FAREWELL = 1.0  # seconds that they get for a last word when it has stopped
 PAUSE = 0.1  # seconds until the next look when there are no descriptors or no sessions to be had
 
 TIMED_OUT = "the peer took too long"
@@ -209,7 +210,7 @@ class BaseStream(ABC):
 
     @abstractmethod
     def _wake_reader(self) -> None:
-        """Make a ``_receive()`` that waits in an idle read look again."""
+        """Make a ``_receive()`` look again that waits in an idle read."""
 
     # -- for sessions --
 
@@ -373,7 +374,7 @@ class SocketStream(BaseStream):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        self._napping = False  # an idle read waits
+        self._waiting = False  # a read does
         self.peername, self.sockname = _address_of(sock.getpeername), _address_of(sock.getsockname)
 
     @abstractmethod
@@ -388,10 +389,10 @@ class SocketStream(BaseStream):
             except BlockingIOError:
                 pass
             # Another thread's stop() sets ``stopping``, then looks at this: one of the two sees the other.
-            self._napping = self.idle
+            self._waiting = True
             self._check()
             await self._ready(deadline)
-            self._napping = False
+            self._waiting = False
 
     async def _send(self, data: bytes, deadline: float | None) -> None:
         rest = memoryview(data)
@@ -602,8 +603,21 @@ class BaseListener(ABC, Generic[S]):
                 self.streams.discard(stream)
                 self._slots.release()
 
-    def _stop_sessions(self) -> None:
+    @abstractmethod
+    async def _wait_for_sessions(self, seconds: float) -> None:
+        """Wait until all sessions have ended, or so many seconds."""
+
+    async def _end_sessions(self, grace: float) -> None:
+        """Tell the sessions that the server stops, and wait until they have ended, if they do in time."""
+        self._stop_sessions()
+        await self._wait_for_sessions(grace)
+        # Now those who wait for their clients in the middle of content shall say why they end.
+        self._stop_sessions(in_content=True)
+        await self._wait_for_sessions(FAREWELL)
+
+    def _stop_sessions(self, *, in_content: bool = False) -> None:
         for stream in list(self.streams):
+            stream.idle = stream.idle or in_content
             stream.stop()
 
     def _abort_sessions(self) -> None:

@@ -129,15 +129,14 @@ class Listener(BaseListener[Stream]):
             task.cancel()
         try:
             await asyncio.wait(self._accepting)
-            self._stop_sessions()
-            await self._ended(grace)
+            await self._end_sessions(grace)
         finally:  # also if this is cancelled, and there is no more time
             for task in self._sessions:
                 task.cancel()
             self._abort_sessions()
-            await self._ended(None)
+            await self._wait_for_sessions(None)
 
-    async def _ended(self, seconds: float | None) -> None:
+    async def _wait_for_sessions(self, seconds: float | None) -> None:
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=seconds)
 

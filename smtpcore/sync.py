@@ -42,7 +42,7 @@ class Stream(SocketStream):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing would not wake a thread that waits
 
     def _wake_reader(self) -> None:
-        if self._napping:
+        if self._waiting and self.idle:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RD)
 
@@ -82,12 +82,11 @@ class Listener(BaseListener[Stream]):
         for thread in self._accepting:
             thread.join()
         self._woken.close()
-        self._stop_sessions()
-        self._join(grace)
+        run(self._end_sessions(grace))
         self._abort_sessions()
-        self._join(ABORT_TIME)
+        run(self._wait_for_sessions(ABORT_TIME))
 
-    def _join(self, seconds: float) -> None:
+    async def _wait_for_sessions(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         for thread in list(self._sessions):
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -63,7 +63,7 @@ class Stream(SocketStream):
             self._socket.close()
 
     def _wake_reader(self) -> None:
-        if self._napping:
+        if self._waiting and self.idle:
             self._nap.cancel()
 
 
@@ -104,11 +104,14 @@ class Listener(BaseListener[Stream]):
     async def close(self, grace: float = GRACE) -> None:
         """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""
         self._accepting.cancel()
-        with trio.move_on_after(grace):
-            await self._ended.wait()
+        await self._end_sessions(grace)
         self._sessions.cancel_scope.cancel()
         self._abort_sessions()
         await self._ended.wait()
+
+    async def _wait_for_sessions(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._ended.wait()
 
     async def _accept(self, sock: socket.socket) -> socket.socket:
         while True:

@@ -612,11 +612,12 @@ def test_a_server_that_stops_says_421_to_who_is_idle(adapter: Any) -> None:
     peers[0].close()
 
 
-def test_who_is_not_idle_gets_the_grace_and_no_more(adapter: Any) -> None:
+@pytest.mark.req("SES-37")
+def test_who_is_not_idle_gets_the_grace_and_no_more_but_421(adapter: Any) -> None:
     handler, peers = Sinking(), []
 
     async def test() -> None:
-        async with adapter.serve(handler, grace=SOON) as listener:
+        async with adapter.serve(handler, hostname="mx.example", grace=SOON) as listener:
             peers.append(Peer(listener))
             await adapter.in_thread(peers[0].hear)
             await adapter.in_thread(lambda: peers[0].say(*ENVELOPE))
@@ -624,6 +625,7 @@ def test_who_is_not_idle_gets_the_grace_and_no_more(adapter: Any) -> None:
 
     adapter.run(test)
     assert handler.sink.calls[-1] == "abort"
+    assert peers[0].hear_all().startswith("421 4.3.2 mx.example")
     peers[0].close()
 
 
