@@ -377,11 +377,10 @@ class Client:
 
     async def _send_envelope(self, transaction: _Transaction) -> None:
         """MAIL, RCPT and DATA, in one group if the server takes groups, and all their replies."""
-        send = self._connection.send
-        send(transaction.mail)
+        await self._say(transaction.mail)
         for rcpt in transaction.rcpts:
-            send(rcpt)
-        send(Data())
+            self._connection.send(rcpt)
+        self._connection.send(Data())
         while True:
             event = await self._event()
             assert isinstance(event, (Response, NotSent)), "what was sent is answered, lost, or was not sent"
@@ -414,10 +413,10 @@ class Client:
                 self._connection.close()  # MAIL was refused, and yet a lone dot would send an empty message
             elif transaction.data is not None:
                 # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
-                self._connection.send(EndOfMessage())
+                await self._say(EndOfMessage())
                 await self._response()
             elif self._connection.state in (State.MAIL, State.RCPT):
-                self._connection.send(Rset())
+                await self._say(Rset())
                 await self._response()
         except (SMTPError, OSError):
             self._connection.close()  # what became of the message is known all the same
@@ -425,11 +424,10 @@ class Client:
 
     async def _send_content(self, transaction: _Transaction, content: Content) -> None:
         self.facts.phase = "content"
-        send = self._connection.send
         for piece in _pieces(content):
-            send(Chunk(piece))
+            await self._say(Chunk(piece))
             await self._flush()
-        send(EndOfMessage())
+        await self._say(EndOfMessage())
         transaction.sent = True
 
     async def noop(self) -> Reply:
@@ -461,7 +459,7 @@ class Client:
         try:
             if not self._ended:
                 with contextlib.suppress(SMTPError, RuntimeError), self._conversation("quit"):
-                    self._connection.send(Quit())
+                    await self._say(Quit())
                     while not isinstance(await self._event(), ConnectionClosed):
                         pass
                     self._ended = "QUIT was said"
@@ -503,10 +501,10 @@ class Client:
 
     async def _hello(self, *, fall_back: bool) -> None:
         self.facts.phase = "ehlo"
-        self._connection.send(Ehlo(self._domain))
+        await self._say(Ehlo(self._domain))
         response = await self._response()
         if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-            self._connection.send(Helo(self._domain))
+            await self._say(Helo(self._domain))
             response = await self._response()
         if not response.reply.is_success:
             raise ReplyError(response, f"{response.verb} {self._domain} was answered {response.reply}")
@@ -516,7 +514,7 @@ class Client:
         self.facts.phase = "starttls"
         if "STARTTLS" not in self._connection.capabilities:
             raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-        self._connection.send(StartTls())
+        await self._say(StartTls())
         response = await self._response()
         reply = response.reply
         if reply.is_success:
@@ -564,6 +562,7 @@ class Client:
             raise AuthenticationUnavailable(
                 f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
             )
+        await self._expect_silence()
         connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
         response = await self._response()
         if not response.reply.is_success:
@@ -649,10 +648,24 @@ class Client:
         return error
 
     async def _request(self, command: Command) -> Response:
-        self._connection.send(command)
+        await self._say(command)
         response = await self._response()
         _raise_refusal(response)
         return response
+
+    async def _say(self, event: Command | Chunk | EndOfMessage) -> None:
+        """Send something, if nothing has been said that nobody has asked for."""
+        await self._expect_silence()
+        self._connection.send(event)
+
+    async def _expect_silence(self) -> None:
+        """Where everything is answered, the server has no more to say: the core raises if it has, 421 excepted.
+
+        Taken for the answer to what comes next, a reply too many would put the two sides out of step.
+        """
+        event = await self._next_event()
+        if isinstance(event, Response):
+            raise ReplyError(event, f"the server closes the session: {event.reply}")
 
     async def _response(self) -> Response:
         """The next response."""

@@ -1595,6 +1595,28 @@ MISBEHAVIOUR: list[tuple[str, list[Any], str, dict[str, Any], str]] = [
     ("NUL first", [(b"", b"\0220 x\r\n")], "protocol error", {}, "MAIL AUTH"),
     ("first digit 6", [(b"", "620 hi")], "protocol error", {}, "MAIL AUTH"),
     ("end inside the greeting", [(b"", [b"220 mx", EOF])], "lost", {}, ""),
+    ("an answer to EHLO before it was sent", [(b"", b"220 mx\r\n250 mx\r\n")], "protocol error", {}, "EHLO"),
+    (
+        "an answer to MAIL before it was sent",
+        [GREETING, ("EHLO client.example", b"250 mx\r\n250 ok\r\n")],
+        "protocol error",
+        {},
+        "MAIL",
+    ),
+    (
+        "an answer to the content before it was sent",
+        [GREETING, HELLO, *TAKEN[:2], ("DATA", b"354 go\r\n250 taken\r\n")],
+        "protocol error",
+        {},
+        "Subject",
+    ),
+    (
+        "421 behind an answer",
+        [GREETING, ("EHLO client.example", b"250 mx\r\n421 busy\r\n")],
+        "temporary",
+        {},
+        "MAIL",
+    ),
     (
         "a first line that looks like a keyword",
         [GREETING, ("EHLO client.example", "250-PIPELINING\n250 HELP"), *TAKEN, QUIT],
