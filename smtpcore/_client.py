@@ -126,6 +126,7 @@ class ClientConnection:
         self._addressed = False  # the content has a recipient
         self._encoder = ContentEncoder(max_line=max_line)
         self._mechanism: ClientMechanism | None = None
+        self._secrets: list[str] = []  # what a reply to AUTH must not show
         self._held_response: bytes | None = None
         self._challenges = 0
         self._cancelled = False
@@ -323,6 +324,9 @@ class ClientConnection:
             command = Auth(mechanism.name)
             octets = format_command(command)
         self._mechanism = mechanism
+        self._secrets = []
+        if initial is not None:
+            self._remember_secrets(mechanism, initial)
         self._challenges = 0
         self._cancelled = False
         self._dispatch(command, octets, state)
@@ -401,6 +405,8 @@ class ClientConnection:
                 return self._farewell(reply)
             command = self._outstanding[0]
             kind = command.__class__
+            if kind is Auth and reply.code != 334:
+                reply = self._masked(reply)
             severity = reply.code // 100
             if severity >= 4:
                 self._failed(kind, reply)
@@ -474,7 +480,23 @@ class ClientConnection:
             self._cancelled = True  # RFC 4954 4: and now the server has to say 501
             self._output.append(b"*\r\n")
         else:
+            self._remember_secrets(mechanism, response)
             self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
+
+    def _remember_secrets(self, mechanism: ClientMechanism, response: bytes) -> None:
+        parts = [part.decode("utf-8", "replace") for part in response.split(b"\0")]
+        username = getattr(mechanism, "username", None)
+        # Shorter ones would be found everywhere, and are no secrets for long.
+        self._secrets += [
+            part for part in (encode_base64(response), *parts) if len(part) > 3 and part != username
+        ]
+
+    def _masked(self, reply: Reply) -> Reply:
+        """A reply to AUTH as it may be shown: some servers quote what they do not like, password and all."""
+        lines = reply.lines
+        for secret in self._secrets:
+            lines = tuple(line.replace(secret, "***") for line in lines)
+        return reply if lines == reply.lines else Reply._received(reply.code, reply.status, lines)
 
     def _check_success(self, reply: Reply) -> None:
         mechanism, self._mechanism = self._mechanism, None

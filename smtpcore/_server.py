@@ -375,7 +375,7 @@ class ServerConnection:
             return self._next_line()
         buffer.start = self._parser.end
         kind = command.__class__
-        if kind is Rcpt and self._room and kind in self._legal:
+        if kind is Rcpt and self._room and kind in self._legal and not self._refused:
             self._unanswered = command
             return command
         return self._judge(command, start)

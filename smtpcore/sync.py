@@ -82,9 +82,11 @@ class Listener(BaseListener[Stream]):
         for thread in self._accepting:
             thread.join()
         self._woken.close()
-        run(self._end_sessions(grace))
-        self._abort_sessions()
-        run(self._wait_for_sessions(ABORT_TIME))
+        try:
+            run(self._end_sessions(grace))
+        finally:  # also if somebody presses Ctrl-C once more
+            self._abort_sessions()
+            run(self._wait_for_sessions(ABORT_TIME))
 
     async def _wait_for_sessions(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -24,6 +24,7 @@ from smtpcore import (
     Data,
     Ehlo,
     EndOfMessage,
+    EnhancedStatus,
     Event,
     Expn,
     ForwardPath,
@@ -2039,6 +2040,28 @@ def test_secrets_are_not_shown() -> None:
     for text in shown:
         assert PASSWORD not in text
         assert PLAIN_MESSAGE not in text
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("mechanism", [Plain("user", PASSWORD), Login("user", PASSWORD)])
+def test_a_reply_that_quotes_the_secret_does_not_show_it(mechanism: Any) -> None:
+    encoded = base64.b64encode(PASSWORD.encode()).decode()
+    client = authenticating(mechanism)
+    if isinstance(mechanism, Login):
+        read(client, "334 ", "334 ")
+    (response,) = read(
+        client, f"535-5.7.8 AUTH {PLAIN_MESSAGE} {encoded}", f"535 5.7.8 {PASSWORD} of user is wrong"
+    )
+    assert isinstance(response, Response)
+    assert PASSWORD not in response.reply.text
+    assert (encoded if isinstance(mechanism, Login) else PLAIN_MESSAGE) not in response.reply.text
+    assert response.reply.lines[1] == "*** of user is wrong"
+    assert response.reply.status == EnhancedStatus(5, 7, 8)
+
+
+def test_a_reply_that_quotes_no_secret_stays_as_it_is() -> None:
+    client = authenticating(Plain("abc", "abc"))  # so short that it would be found everywhere
+    assert read(client, "535 no abc") == [Response(Auth("PLAIN", "AGFiYwBhYmM="), Reply(535, None, "no abc"))]
 
 
 # --- Time -------------------------------------------------------------------------------------------------
