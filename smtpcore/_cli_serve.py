@@ -46,6 +46,8 @@ from .transcript import Entry, Transcript, format_entry
 
 logger = logging.getLogger("smtpcore.serve")
 
+_LOGGED = 5  # recipients that are named in the log
+
 Listener = BaseListener[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
 
@@ -300,7 +302,10 @@ class Delivery:
         self._stored = stored
         self._show = show
         self._peer = peer
-        self._who = f"from <{envelope.reverse_path}> for {', '.join(map(str, envelope.forward_paths))}"
+        some = map(str, envelope.forward_paths[:_LOGGED])
+        more = len(envelope.recipients) - _LOGGED
+        for_whom = ", ".join(some) + (f" and {more} more" if more > 0 else "")
+        self._who = f"from <{envelope.reverse_path}> for {for_whom}"
         self._octets = 0
         # Nobody else may know when a message is complete, and its printing must not be mixed with another's.
         self._copy = None if show is None else tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)

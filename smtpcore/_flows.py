@@ -1,8 +1,9 @@
 """The client's conversations, written once, as coroutines over a stream; the server's are in ``_sessions``.
 
-A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``. The
-asyncio and trio adapters await what is here; the blocking one drives the very same coroutines over a stream
-whose methods never suspend. So there is one account of how a message is sent.
+A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``; and
+``abort()`` for when nothing else helps. The asyncio and trio adapters await what is here; the blocking one
+drives the very same coroutines over a stream whose methods never suspend. So there is one account of how a
+message is sent.
 
 **The client** (:class:`Client`). Each public method is a conversation: it hands commands to the core, and reads
 until the core has the responses. Everything that can fail is translated at one place, ``_conversation()``: the

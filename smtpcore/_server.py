@@ -399,15 +399,21 @@ class ServerConnection:
         if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
             return self._hang_up(_HANDSHAKE_RECORD, _NO_TLS_HERE)
         end = buffer.find_line(self._parser.max_line)
+        if end < 0 and not buffer.at_eof:
+            return None
+        if buffer.too_long:  # and it is one for which the end of the connection counts as its own
+            line = buffer.too_long
+            if end < 0:
+                buffer.clear()
+            else:
+                buffer.start = end + 2
+                buffer.too_long = b""
+            return self._reject(line, TOO_LONG)
         if end < 0:
-            return self._lost() if buffer.at_eof else None
+            return self._lost()
         start = buffer.start
         line = buffer.data[start:end]
         buffer.start = end + 2
-        if buffer.too_long:
-            line = buffer.too_long
-            buffer.too_long = b""
-            return self._reject(line, TOO_LONG)
         if self._state is State.GREETED and _HTTP.match(line):
             return self._hang_up(line, _NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8

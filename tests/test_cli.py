@@ -31,6 +31,7 @@ import smtpcore.sync
 from smtpcore import Reply, ServerConfig, TlsUnavailable, _cli, _cli_send, _hints
 from smtpcore._cli import main
 from smtpcore._cli_common import Failure, Printer
+from smtpcore._cli_serve import Delivery
 from smtpcore.maildir import Maildir
 
 T = TypeVar("T")
@@ -986,3 +987,12 @@ def test_an_unwritable_maildir_loses_nothing(tmp_path: Path) -> None:
 
 def test_tls_that_is_out_of_order() -> None:
     assert _cli_send.exit_code(TlsUnavailable("the server refused STARTTLS")) == 69
+
+
+def test_the_log_names_a_few_of_many_recipients(caplog: pytest.LogCaptureFixture) -> None:
+    envelope = Envelope(Mail("a@client.example"))
+    envelope.recipients += [Rcpt(f"x{number}@server.example") for number in range(7)]
+    with caplog.at_level(logging.INFO, "smtpcore.serve"):
+        assert Delivery(None, None, "192.0.2.1", envelope).finish()
+    named = ", ".join(f"x{number}@server.example" for number in range(5))
+    assert f"for {named} and 2 more: 0 octets" in caplog.text
