@@ -294,9 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.requirements", description="Which requirements the tests prove."
     )
-    parser.add_argument(
-        "--last", action="store_true", help="report the last run instead of running the tests"
-    )
+    parser.add_argument("--last", action="store_true", help="report the last run instead of running the tests")
     parser.add_argument("--result", type=Path, metavar="FILE", help="report the run recorded in FILE")
     parser.add_argument("--catalogue", type=Path, default=CATALOGUE, metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument(

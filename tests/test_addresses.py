@@ -573,9 +573,7 @@ def test_no_forward_path(text: str) -> None:
         ("<@trusted.example:user@evil.example>", ("trusted.example",), "user@evil.example"),
     ],
 )
-def test_a_source_route_is_taken_off_and_never_written(
-    text: str, route: tuple[str, ...], mailbox: str
-) -> None:
+def test_a_source_route_is_taken_off_and_never_written(text: str, route: tuple[str, ...], mailbox: str) -> None:
     assert parse_reverse_path(text) == parse_forward_path(text) == (mailbox, route)
     for path in (ReversePath(text), forward(text)):
         assert str(path) == mailbox and path.domain == mailbox.rpartition("@")[2]

@@ -28,7 +28,7 @@ import pytest
 import trustme
 
 import smtpcore.sync
-from smtpcore import Reply, ServerConfig, TlsUnavailable, _cli, _cli_send, _hints
+from smtpcore import Envelope, Mail, Rcpt, Reply, ServerConfig, TlsUnavailable, _cli, _cli_send, _hints
 from smtpcore._cli import main
 from smtpcore._cli_common import Failure, Printer
 from smtpcore._cli_serve import Delivery

@@ -222,9 +222,7 @@ def test_nothing_else_ends_it(look_alike: bytes, rules: Rules) -> None:
         pytest.param(b"a\r\n\0.\r\nb", b"a\r\n", "nul", id="NUL before a lone dot"),
     ],
 )
-def test_a_bare_line_end_spoils_all_that_follows_it(
-    wire: bytes, content: bytes, violation: Violation
-) -> None:
+def test_a_bare_line_end_spoils_all_that_follows_it(wire: bytes, content: bytes, violation: Violation) -> None:
     reading = readings(wire + END + b"QUIT\r\n")
     assert (reading.content, reading.violation) == (content, violation)
     assert reading.consumed == len(wire + END)
@@ -320,14 +318,10 @@ def test_size_counts_neither_stuffing_nor_terminator() -> None:
         pytest.param(b"abcdef", Rules(max_line=3, max_size=5), "line-too-long", b"abc", id="line, then size"),
         pytest.param(b"abcdef", Rules(max_line=5, max_size=3), "too-large", b"abc", id="size, then line"),
         pytest.param(b"abc\ndef", Rules(max_line=4, max_size=5), "bare-lf", b"abc", id="LF, then line"),
-        pytest.param(
-            b"abcdef\n", Rules(max_line=4, max_size=5), "line-too-long", b"abcd", id="line, then LF"
-        ),
+        pytest.param(b"abcdef\n", Rules(max_line=4, max_size=5), "line-too-long", b"abcd", id="line, then LF"),
         pytest.param(b"a\0\n", Rules(), "nul", b"a", id="NUL, then LF"),
         pytest.param(b"a\r\0", Rules(), "bare-cr", b"a", id="CR, then NUL"),
-        pytest.param(
-            b"ab\nd", Rules(max_line=2, max_size=2), "bare-lf", b"ab", id="LF is the octet too many"
-        ),
+        pytest.param(b"ab\nd", Rules(max_line=2, max_size=2), "bare-lf", b"ab", id="LF is the octet too many"),
         pytest.param(b"ab\0d", Rules(max_line=2, max_size=2), "nul", b"ab", id="NUL is the octet too many"),
         pytest.param(b"abcd", Rules(max_line=2, max_size=2), "line-too-long", b"ab", id="line and size"),
     ],
@@ -355,9 +349,7 @@ any_rules = st.builds(
 @example(b"\r\n.\r", b"", [], STRICT)
 @example(b"\r\n.\r\r", b"\n", [5], LENIENT)
 @example(b".\n", b"", [1, 2], Rules(max_line=0, line_endings="accept"))
-def test_decoder_does_what_the_slow_one_does(
-    wire: bytes, rest: bytes, places: list[int], rules: Rules
-) -> None:
+def test_decoder_does_what_the_slow_one_does(wire: bytes, rest: bytes, places: list[int], rules: Rules) -> None:
     wire += END + rest
     assert read(cut(wire, places), rules) == expected(wire, rules)
 

@@ -721,9 +721,7 @@ def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_
 
 def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
     octets = (SIGNED % b"text").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
-    octets = octets.replace(b"boundary=in", b'boundary="in*"').replace(
-        b"--in", b"pre\xc3\xa4mble\r\n--in*", 1
-    )
+    octets = octets.replace(b"boundary=in", b'boundary="in*"').replace(b"--in", b"pre\xc3\xa4mble\r\n--in*", 1)
     octets = octets.replace(b"--in--", b"--in*--")
     assert signed_octets(prepare(parsed(octets)).content) == signed_octets(octets)
 

@@ -269,9 +269,7 @@ class Counting(bytearray):
 )
 @pytest.mark.parametrize("size", [1, 3, 7, 999])  # no divisor of the lines: each is cut
 @pytest.mark.parametrize("limit", [512, 50000])
-def test_each_octet_is_searched_and_moved_a_bounded_number_of_times(
-    data: bytes, size: int, limit: int
-) -> None:
+def test_each_octet_is_searched_and_moved_a_bounded_number_of_times(data: bytes, size: int, limit: int) -> None:
     buffer = ReceiveBuffer(FLOOR)
     counting = Counting()
     buffer._rest = counting

@@ -549,12 +549,8 @@ GOOD: list[Any] = [
     pytest.param(b"550 5.1. x\r\n", [(550, None, ["5.1. x"])], id="empty detail", marks=_req("ESC-08")),
     pytest.param(b"550 5.01.1 x\r\n", [(550, None, ["5.01.1 x"])], id="leading zero", marks=_req("ESC-08")),
     pytest.param(b"550 5.1.00 x\r\n", [(550, None, ["5.1.00 x"])], id="two zeros", marks=_req("ESC-08")),
-    pytest.param(
-        b"550 5.1000.1 x\r\n", [(550, None, ["5.1000.1 x"])], id="long subject", marks=_req("ESC-08")
-    ),
-    pytest.param(
-        b"550 5.1.1000 x\r\n", [(550, None, ["5.1.1000 x"])], id="long detail", marks=_req("ESC-08")
-    ),
+    pytest.param(b"550 5.1000.1 x\r\n", [(550, None, ["5.1000.1 x"])], id="long subject", marks=_req("ESC-08")),
+    pytest.param(b"550 5.1.1000 x\r\n", [(550, None, ["5.1.1000 x"])], id="long detail", marks=_req("ESC-08")),
 ]
 
 Expected = list[tuple[int, str | None, list[str]]]
@@ -580,9 +576,7 @@ def test_replies(wire: bytes, expected: Expected) -> None:
 
 
 @pytest.mark.req("RPL-28")
-@pytest.mark.parametrize(
-    "wire", [b"", b"2", b"250", b"250 OK", b"250-", b"250 \r", b"250-a\r\n250", b"\xff\0"]
-)
+@pytest.mark.parametrize("wire", [b"", b"2", b"250", b"250 OK", b"250-", b"250 \r", b"250-a\r\n250", b"\xff\0"])
 def test_the_beginning_of_a_reply_is_no_reply_yet(wire: bytes) -> None:
     for before in (b"", b"354 go\r\n"):
         for pieces in _cuttings(before + wire):

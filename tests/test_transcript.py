@@ -166,9 +166,7 @@ def test_content_sent_in_spite_of_a_refusal_is_not_shown() -> None:
 
 @pytest.mark.parametrize("line", [b"BDAT 7", b"bdat  7 last", b" BDAT 7 LAST "])
 def test_a_chunk_is_elided_by_its_count(line: bytes) -> None:
-    transcript = recorded(
-        [GREETING, ("C", line + b"\r\n\r\n.\r\nabQUIT\r\n"), ("S", b"250 ok\r\n221 bye\r\n")]
-    )
+    transcript = recorded([GREETING, ("C", line + b"\r\n\r\n.\r\nabQUIT\r\n"), ("S", b"250 ok\r\n221 bye\r\n")])
     assert shown(transcript)[2:4] == ["C: [7 octets of content]", "C: QUIT"]
 
 
@@ -755,9 +753,7 @@ def test_any_octets_are_taken_and_counted(dialogue: list[Said]) -> None:
 
 
 def test_what_a_terminal_might_obey_is_written_out() -> None:
-    transcript = recorded(
-        [("S", b"220 \x1b[2J\0\r\x9b\r\n"), ("C", "NOOP gr\u00fc\u00df \u202e\r\n".encode())]
-    )
+    transcript = recorded([("S", b"220 \x1b[2J\0\r\x9b\r\n"), ("C", "NOOP gr\u00fc\u00df \u202e\r\n".encode())])
     assert shown(transcript) == ["S: 220 \\x1b[2J\\x00\\x0d\\x9b", "C: NOOP gr\u00fc\u00df \\u202e"]
     assert harmless(outputs(transcript))
 

@@ -42,7 +42,12 @@ def swaks(to: Delivery) -> None:
 def curl(to: Delivery) -> None:
     (to.folder / "message").write_bytes(MESSAGE)
     scheme = "smtps" if to.security == "tls" else "smtp"
-    command = [peers.require("curl"), "--silent", "--show-error", f"{scheme}://127.0.0.1:{to.port}/client.example"]
+    command = [
+        peers.require("curl"),
+        "--silent",
+        "--show-error",
+        f"{scheme}://127.0.0.1:{to.port}/client.example",
+    ]
     command += ["--mail-from", SENDER, "--upload-file", str(to.folder / "message"), "--mail-rcpt-allowfails"]
     for recipient in to.recipients:
         command += ["--mail-rcpt", recipient]

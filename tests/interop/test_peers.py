@@ -77,8 +77,9 @@ def test_a_server_that_ends_at_once_is_told_with_what_it_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = executable(tmp_path, "server", "echo the port is taken; exit 1")
-    with pytest.raises(AssertionError, match="server does not serve"), peers.running(
-        server, port=peers.free_port()
+    with (
+        pytest.raises(AssertionError, match="server does not serve"),
+        peers.running(server, port=peers.free_port()),
     ):
         pytest.fail("it cannot have begun")
     assert "the port is taken" in capfd.readouterr().err

@@ -52,9 +52,7 @@ by_pipelining = pytest.mark.parametrize("pipelining", [True, False], ids=["in gr
 def smtp_sink(*options: str) -> Iterator[int]:
     port = peers.free_port()
     as_whom = ["-u", "root"] if os.geteuid() == 0 else []  # it demands to be told
-    with peers.running(
-        peers.require("smtp-sink"), *as_whom, *options, f"127.0.0.1:{port}", "100", port=port
-    ):
+    with peers.running(peers.require("smtp-sink"), *as_whom, *options, f"127.0.0.1:{port}", "100", port=port):
         yield port
 
 

@@ -45,9 +45,7 @@ from smtpcore._replies import Refused, Reply
 EVERYTHING = Capabilities([(keyword, ()) for keyword in EXTENSIONS])
 # Long addresses may make lines that are too long, which is not what this is about.
 CONFIGS = [
-    ServerConfig(
-        limits=Limits(command_line=2000), addresses=addresses, hello=hello, unknown_parameters=unknown
-    )
+    ServerConfig(limits=Limits(command_line=2000), addresses=addresses, hello=hello, unknown_parameters=unknown)
     for addresses in ("strict", "lenient")
     for hello in ("strict", "lenient")
     for unknown in ("reject", "ignore")
@@ -72,9 +70,7 @@ domains = st.one_of(names, literals)
 mailboxes = st.builds(lambda local, domain: str(Mailbox(local, domain)), meanings, domains)
 # As text they stay text if they are ordinary; as paths they never do.
 reverse_paths = st.one_of(mailboxes, st.just(""), mailboxes.map(ReversePath))
-forward_paths = st.one_of(
-    mailboxes, st.sampled_from(["Postmaster", "postMASTER"]), mailboxes.map(ForwardPath)
-)
+forward_paths = st.one_of(mailboxes, st.sampled_from(["Postmaster", "postMASTER"]), mailboxes.map(ForwardPath))
 values: Mapping[str, st.SearchStrategy[ParameterValue]] = {
     "SIZE": st.integers(0, 10**20 - 1),
     "BODY": st.sampled_from(["7BIT", "8BITMIME"]),
@@ -113,9 +109,7 @@ pieces = st.one_of(
         [" FROM:<", " TO:<", "from:", "@a.b>", "> ", "<>", "<Postmaster>", "[192.0.2.1]", "@a,@b:"]
     ),
     st.sampled_from([" SIZE=", " BODY=7BIT", " SMTPUTF8", " AUTH=<>", " AUTH=", " FOO=1", "+3D", "x" * 60]),
-    st.sampled_from(
-        ["\r", "\n", "\0", "\x7f", "\x85", "\xa0", "\xff", "\xc3\xa4", "\xe3\x80\x80", "\xc2\x85"]
-    ),
+    st.sampled_from(["\r", "\n", "\0", "\x7f", "\x85", "\xa0", "\xff", "\xc3\xa4", "\xe3\x80\x80", "\xc2\x85"]),
     st.text(st.characters(max_codepoint=0xFF), max_size=6),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=3).map(
         lambda text: text.encode().decode("latin-1")

@@ -122,9 +122,7 @@ def test_any_octets_make_a_message_fit_for_smtp_or_a_local_protocol_error(
     policy = email.policy.default if modern else email.policy.compat32
     message = email.message_from_bytes(octets, policy=policy)
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(
-            message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=eight_bit
-        )
+        prepared = prepare(message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=eight_bit)
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
 
 
@@ -179,8 +177,7 @@ def test_any_pieces_make_a_message_fit_for_smtp_or_a_local_protocol_error(
         # What has been prepared needs no preparation.
         again = email.message_from_bytes(prepared.content, policy=policy)
         assert (
-            prepare(again, sender="", recipients=["u@x"], eight_bit_mime=eight_bit).content
-            == prepared.content
+            prepare(again, sender="", recipients=["u@x"], eight_bit_mime=eight_bit).content == prepared.content
         )
 
 
