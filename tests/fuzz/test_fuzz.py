@@ -1,0 +1,62 @@
+"""A few hundred fixed seeds of each fuzzer, and that a failure says which seed it was."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from smtpcore import LocalProtocolError
+
+from . import client, from_seed, server
+from .__main__ import main
+
+SEEDS = 400  # of each; that takes a few seconds
+
+
+def test_a_server_core_says_the_same_however_its_input_is_cut() -> None:
+    for seed in range(SEEDS):
+        server.run(seed)
+
+
+def test_whatever_a_server_does_the_client_tells_the_truth_and_keeps_the_secret() -> None:
+    for seed in range(SEEDS):
+        client.run(seed)
+
+
+@pytest.mark.parametrize("error", [AssertionError("it differs"), LocalProtocolError("no"), KeyError()])
+def test_whatever_a_run_raises_names_the_seed(error: Exception) -> None:
+    @from_seed
+    def run(random: Random) -> None:
+        raise error
+
+    with pytest.raises(AssertionError, match=r"^seed 17: .") as caught:
+        run(17)
+    assert caught.value.__cause__ is error
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    drawn = []
+    run = from_seed(lambda random: drawn.append(server.draw_input(random)))
+    run(1)
+    run(1)
+    run(2)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_command_counts_its_sessions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "5"]) == 0
+    assert capsys.readouterr().out == "server: 1 sessions, seeds 5 to 5\nclient: 1 sessions, seeds 5 to 5\n"
+
+
+def test_the_command_fails_with_the_seed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(random: Random) -> None:
+        raise AssertionError("found")
+
+    monkeypatch.setitem(main.__globals__["FUZZERS"], "server", from_seed(check))
+    assert main(["server", "--seed", "7", "--seconds", "60"]) == 1
+    captured = capsys.readouterr()
+    assert "python -m tests.fuzz server --seed 7" in captured.out
+    assert "seed 7: found" in captured.err
