@@ -602,7 +602,7 @@ class Client:
             raise self._explained(
                 TimedOut(
                     f"nothing came in the time allowed (phase: {self.facts.phase})",
-                    outstanding=self._unanswered(),
+                    outstanding=self._connection.outstanding,
                     maybe_delivered=self._maybe_delivered(),
                 )
             ) from error
@@ -610,7 +610,7 @@ class Client:
             raise self._explained(
                 ConnectionLost(
                     f"the connection broke: {words_of(error)}",
-                    outstanding=self._unanswered(),
+                    outstanding=self._connection.outstanding,
                     maybe_delivered=self._maybe_delivered(),
                 )
             ) from error
@@ -621,9 +621,6 @@ class Client:
                 self._connection.close()
                 if self.facts.phase != "quit":
                     self._stream.abort()
-
-    def _unanswered(self) -> tuple[Event, ...]:
-        return self._connection.outstanding
 
     def _maybe_delivered(self) -> bool:
         transaction = self._transaction

@@ -481,13 +481,9 @@ class ServerConnection:
         if kind is StartTls:
             if self.tls is not None:
                 return _IN_TLS
-            return (
-                _NEED_EHLO
-                if not isinstance(self.hello, Ehlo)
-                else None
-                if config.starttls
-                else _NOT_IMPLEMENTED
-            )
+            if not isinstance(self.hello, Ehlo):
+                return _NEED_EHLO
+            return None if config.starttls else _NOT_IMPLEMENTED
         return None
 
     def _show(self, command: Command, start: int, reply: Reply) -> Event:

@@ -247,7 +247,8 @@ def test_mail_goes_from_connect_to_serve(adapter: Any, later: bool) -> None:
     assert store.ended == 1
 
 
-def test_a_session_can_be_run_event_by_event(adapter: Any) -> None:
+def witness() -> tuple[list[Event], Callable[[Any], Coroutine[Any, Any, None]]]:
+    """A handler that runs a session event by event and grants everything, and what it has seen."""
     seen: list[Event] = []
 
     async def handle(session: Any) -> None:
@@ -255,6 +256,25 @@ def test_a_session_can_be_run_event_by_event(adapter: Any) -> None:
             seen.append(event)
             if session.wants_answer:
                 session.accept()
+
+    return seen, handle
+
+
+def blocking_witness() -> tuple[list[Event], Callable[[sync.ServerSession], None]]:
+    """The same for sessions of the blocking adapter: a plain function with a plain loop."""
+    seen: list[Event] = []
+
+    def handle(session: sync.ServerSession) -> None:
+        for event in session:
+            seen.append(event)
+            if session.wants_answer:
+                session.accept()
+
+    return seen, handle
+
+
+def test_a_session_can_be_run_event_by_event(adapter: Any) -> None:
+    seen, handle = witness()
 
     async def test() -> None:
         async with (
@@ -269,13 +289,7 @@ def test_a_session_can_be_run_event_by_event(adapter: Any) -> None:
 
 
 def test_a_handler_of_blocking_sessions_is_a_plain_function_with_a_plain_loop() -> None:
-    seen: list[Event] = []
-
-    def handle(session: sync.ServerSession) -> None:
-        for event in session:
-            seen.append(event)
-            if session.wants_answer:
-                session.accept()
+    seen, handle = blocking_witness()
 
     with sync.serve(handle) as listener, sync.connect("127.0.0.1", port_of(listener)) as client:
         assert client.send(SENDER, ONE, CONTENT).accepted == (ONE,)
@@ -286,13 +300,7 @@ def test_a_block_that_fails_ends_with_quit_and_a_stopped_server(adapter: Any) ->
     class Whatever(Exception):
         pass
 
-    seen: list[Event] = []
-
-    async def handle(session: Any) -> None:
-        async for event in session:
-            seen.append(event)
-            if session.wants_answer:
-                session.accept()
+    seen, handle = witness()
 
     async def test() -> None:
         async with adapter.serve(handle) as listener:
@@ -309,13 +317,7 @@ def test_a_block_that_fails_ends_with_quit_and_a_stopped_server(adapter: Any) ->
 
 def test_politeness_does_not_depend_on_what_is_being_handled_around() -> None:
     """A blocking session within the handling of an interrupt is as ordinary as any other."""
-    seen: list[Event] = []
-
-    def handle(session: sync.ServerSession) -> None:
-        for event in session:
-            seen.append(event)
-            if session.wants_answer:
-                session.accept()
+    seen, handle = blocking_witness()
 
     with sync.serve(handle) as listener:
         try:

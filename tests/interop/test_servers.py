@@ -45,6 +45,20 @@ pytestmark = pytest.mark.parametrize("adapter", ours.ADAPTERS)
 by_pipelining = pytest.mark.parametrize("pipelining", [True, False], ids=["in groups", "one by one"])
 
 
+def send_both(adapter: str, port: int, **options: Any) -> tuple[SendResult, SendResult]:
+    """Send both messages in one session, the first one also to a recipient that is refused."""
+    first, second = converse(
+        adapter,
+        port,
+        ("send", SENDER, [NOBODY, RECIPIENT], MESSAGE),
+        ("send", SENDER, [RECIPIENT], EIGHT_BIT),
+        **options,
+    )
+    assert first.accepted == second.accepted == (RECIPIENT,)
+    assert first.refused[NOBODY].code == 550
+    return first, second
+
+
 # --- smtp-sink of Postfix ---------------------------------------------------------------------------------
 
 
@@ -185,15 +199,7 @@ def test_aiosmtpd_gets_messages_octet_by_octet(
 ) -> None:
     handler = Controller(pipelining)
     with aiosmtpd(handler, certificates, security) as port:
-        first, second = converse(
-            adapter,
-            port,
-            ("send", SENDER, [NOBODY, RECIPIENT], MESSAGE),
-            ("send", SENDER, [RECIPIENT], EIGHT_BIT),
-            **securely(certificates, security),
-        )
-    assert first.accepted == second.accepted == (RECIPIENT,)
-    assert first.refused[NOBODY].code == 550
+        send_both(adapter, port, **securely(certificates, security))
     assert handler.messages == [Stored(SENDER, [RECIPIENT], MESSAGE), Stored(SENDER, [RECIPIENT], EIGHT_BIT)]
 
 
@@ -224,15 +230,7 @@ def test_smtp_server_gets_messages_octet_by_octet(
     with smtp_server(
         certificates, secure=security == "tls", authOptional=security == "none", hidePIPELINING=not pipelining
     ) as port:
-        first, second = converse(
-            adapter,
-            port,
-            ("send", SENDER, [NOBODY, RECIPIENT], MESSAGE),
-            ("send", SENDER, [RECIPIENT], EIGHT_BIT),
-            **securely(certificates, security),
-        )
-    assert first.accepted == second.accepted == (RECIPIENT,)
-    assert first.refused[NOBODY].code == 550
+        first, second = send_both(adapter, port, **securely(certificates, security))
     assert sha256(MESSAGE).hexdigest() in first.reply.text
     assert sha256(EIGHT_BIT).hexdigest() in second.reply.text
 
