@@ -37,10 +37,10 @@ from ._cli_common import (
     is_unresolvable,
     unreadable,
 )
+from ._flows import IN_MEMORY
 from ._replies import printable
 from ._sessions import ServeOptions, ServerSession
 from ._streams import BaseListener
-from .handlers import IN_MEMORY
 from .maildir import Maildir, MaildirSink
 from .transcript import Entry, Transcript, format_entry
 

@@ -88,7 +88,7 @@ Content = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 Credentials = tuple[str, str] | sasl.ClientMechanism
 
 PIECE = 65536  # octets of content handed to the stream at a time
-IN_MEMORY = 1024 * 1024  # octets of content that are kept in memory; more goes to a temporary file
+IN_MEMORY = 1024 * 1024  # octets of a message that are kept in memory; more goes to a temporary file
 _NOT_SEVEN_BIT = (
     "the content has octets above 127, and the server does not offer 8BITMIME (RFC 6152 3); send_message()"
     " encodes what is needed"

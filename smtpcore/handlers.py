@@ -48,7 +48,7 @@ from . import (
     SecretRequest,
     Vrfy,
 )
-from ._flows import Stream
+from ._flows import IN_MEMORY, Stream
 from ._parameters import Parameters
 from ._sessions import ServerOptions, ServerSession, serve_one
 from .sasl import StoredSecret
@@ -57,9 +57,6 @@ logger = logging.getLogger("smtpcore")
 
 Decision = bool | Reply | None
 MaybeAsync = Decision | Awaitable[Decision]
-
-IN_MEMORY: Final = 1024 * 1024
-"""Octets of content that are kept in memory for ``store()``; more goes to a temporary file."""
 
 _UNDECIDED: Final = Reply(451, "4.3.0", "local error in processing")
 _NOT_NOW: Final = Reply(421, "4.3.0", "local error in processing")  # the same for a connection
