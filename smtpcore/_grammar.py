@@ -5,8 +5,10 @@ octet is one character at the same offset, and matched in place. So a match give
 without slicing a line out and without decoding each part, which is most of the cost of a command.
 Octets above 127 do not match there; the slow path decodes UTF-8 (RFC 6531 3.3) first.
 
-All repetition is possessive (``*+``, ``++``): an expression never goes back over what it has taken, so
-the time to refuse hostile input is linear in its length.
+No repetition is backtracked into: a set of characters is repeated possessively (``[a-z]++``), a group inside
+an atomic group (``(?>(?:...)*)``). So the time to refuse hostile input is linear in its length. A group is
+never repeated possessively: CPython before 3.11.5 matches that wrongly (https://github.com/python/cpython/issues/106052).
+``tests/test_grammar.py`` holds both rules for every expression of the package.
 """
 
 from __future__ import annotations
@@ -19,26 +21,26 @@ _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 
 # Dot-string    = Atom *("." Atom)
 # Atom          = 1*atext
-DOT_STRING = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+"
+DOT_STRING = rf"[{_ATEXT}]++(?>(?:\.[{_ATEXT}]++)*)"
 
 # Quoted-string = DQUOTE *QcontentSMTP DQUOTE
 # QcontentSMTP  = qtextSMTP / quoted-pairSMTP
 # quoted-pairSMTP = %d92 %d32-126
 # qtextSMTP     = %d32-33 / %d35-91 / %d93-126
 _QTEXT = r" !#-\[\]-~"
-QUOTED_STRING = rf'"(?:[{_QTEXT}]++|\\[ -~])*+"'
+QUOTED_STRING = rf'"(?>(?:[{_QTEXT}]++|\\[ -~])*)"'
 
 # sub-domain    = Let-dig [Ldh-str]
 # Ldh-str       = *( ALPHA / DIGIT / "-" ) Let-dig
-_SUB_DOMAIN = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+"
+_SUB_DOMAIN = r"[A-Za-z0-9]++(?>(?:-++[A-Za-z0-9]++)*)"
 
 # Domain        = sub-domain *("." sub-domain)
-DOMAIN = rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*+"
+DOMAIN = rf"{_SUB_DOMAIN}(?>(?:\.{_SUB_DOMAIN})*)"
 
 # esmtp-param   = esmtp-keyword ["=" esmtp-value]
 # esmtp-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
 # esmtp-value   = 1*(%d33-60 / %d62-126)
-ESMTP_PARAM = r"[A-Za-z0-9][A-Za-z0-9-]*+(?:=[!-<>-~]++)?+"
+ESMTP_PARAM = r"[A-Za-z0-9][A-Za-z0-9-]*+(?>(?:=[!-<>-~]++)?)"
 
 # Of a mailbox that is no longer than this neither the local-part, nor the domain, nor a label can be too long:
 # one comparison instead of four.
@@ -51,8 +53,8 @@ SHORT_MAILBOX = 64
 # rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF
 _COMMON_MAILBOX = rf"((?:{DOT_STRING}|{QUOTED_STRING})@{DOMAIN})"
 COMMON_MAILBOX = re.compile(_COMMON_MAILBOX)
-_COMMON_END = rf">((?:[ ]{ESMTP_PARAM})*+)\r\n"
-MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:<{_COMMON_MAILBOX}?+{_COMMON_END}")
+_COMMON_END = rf">((?>(?:[ ]{ESMTP_PARAM})*))\r\n"
+MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:<(?>{_COMMON_MAILBOX}?){_COMMON_END}")
 RCPT_REST = re.compile(rf" [Tt][Oo]:<{_COMMON_MAILBOX}{_COMMON_END}")
 
 # ehlo = "EHLO" SP ( Domain / address-literal ) CRLF
@@ -68,24 +70,24 @@ IS_DOMAIN = re.compile(DOMAIN)
 # The C1 controls are left out: no name has them, and some terminals act upon them. Surrogates are no UTF-8.
 _UTF8_NON_ASCII = r"\xa0-\ud7ff\ue000-\U0010ffff"
 _UTF8_ATEXT = _UTF8_NON_ASCII + _ATEXT
-_UTF8_DOT_STRING = rf"[{_UTF8_ATEXT}]++(?:\.[{_UTF8_ATEXT}]++)*+"
-_UTF8_QUOTED_STRING = rf'"(?:[{_QTEXT}{_UTF8_NON_ASCII}]++|\\[ -~])*+"'
+_UTF8_DOT_STRING = rf"[{_UTF8_ATEXT}]++(?>(?:\.[{_UTF8_ATEXT}]++)*)"
+_UTF8_QUOTED_STRING = rf'"(?>(?:[{_QTEXT}{_UTF8_NON_ASCII}]++|\\[ -~])*)"'
 IS_DOT_STRING = re.compile(_UTF8_DOT_STRING)
 LOCAL_PART_AT = re.compile(rf"({_UTF8_DOT_STRING}|{_UTF8_QUOTED_STRING})@")
 # The lenient switch: dots anywhere in an unquoted local-part, as some phones and devices send them.
 LENIENT_LOCAL_PART_AT = re.compile(rf"([.{_UTF8_ATEXT}]++|{_UTF8_QUOTED_STRING})@")
 # The lenient domain: underscores, and a trailing dot that is not kept.
-_LENIENT_LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
-LENIENT_DOMAIN = re.compile(rf"{_LENIENT_LABEL}(?:\.{_LENIENT_LABEL})*+")
+_LENIENT_LABEL = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
+LENIENT_DOMAIN = re.compile(rf"{_LENIENT_LABEL}(?>(?:\.{_LENIENT_LABEL})*)")
 
 # sub-domain    =/ U-label                                                              ; RFC 6531 3.3
 # Only its frame: what a U-label may hold is not regular.
 _UTF8_LET_DIG = rf"[{_UTF8_NON_ASCII}A-Za-z0-9]"
-IS_UTF8_LABEL = re.compile(rf"{_UTF8_LET_DIG}++(?:-++{_UTF8_LET_DIG}++)*+")
+IS_UTF8_LABEL = re.compile(rf"{_UTF8_LET_DIG}++(?>(?:-++{_UTF8_LET_DIG}++)*)")
 
 # A-d-l         = At-domain *( "," At-domain )
 # At-domain     = "@" Domain
-SOURCE_ROUTE = re.compile(rf"@({DOMAIN}(?:,@{DOMAIN})*+):")
+SOURCE_ROUTE = re.compile(rf"@({DOMAIN}(?>(?:,@{DOMAIN})*)):")
 
 # address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"
 ADDRESS_LITERAL = re.compile(r"\[([!-Z^-~]++)\]")
@@ -101,7 +103,7 @@ GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]++")
 # xtext         = *( xchar / hexchar )                                                      ; RFC 3461 4
 # xchar         = any ASCII CHAR between "!" (33) and "~" (126) inclusive, except for "+" and "="
 # hexchar       = ASCII "+" immediately followed by two upper case hexadecimal digits
-XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+")
+XTEXT = re.compile(r"(?>(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*)")
 
 # ehlo-keyword  = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
 # ehlo-param    = 1*(%d33-126)
@@ -112,7 +114,7 @@ EHLO_PARAMETER = re.compile(r"[!-~]+")
 MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
 
 # A path on the slow path: everything up to the ">" that no quoted string holds.
-PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*+"|[^">])*+>')
+PATH = re.compile(r'<(?>(?:"(?>(?:[^"\\]|\\.)*)"|[^">])*)>')
 
 # String arguments and their like: printable ASCII, spaces and tabs; and UTF-8 with SMTPUTF8 (RFC 6531 3.7.4).
 PRINTABLE = re.compile(r"[\t -~\u00a0-\ud7ff\ue000-\U0010ffff]*+")

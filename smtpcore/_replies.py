@@ -60,7 +60,7 @@ _LINE_END = re.compile(r"\r\n?|\n")
 # missing. A status code only counts as one when its class is the first digit of the reply code.
 _REPLY_LINE = re.compile(
     r"(([2-5])[0-9][0-9])"
-    rf"(?:([ -])(?:((?!3)\2\.{_NUMBER}\.{_NUMBER})(?:[ ]|(?=\r)))?+([^\r\n]*+))?+"
+    rf"(?>(?:([ -])(?>(?:((?!3)\2\.{_NUMBER}\.{_NUMBER})(?:[ ]|(?=\r)))?)([^\r\n]*+))?)"
     r"\r\n"
 )
 

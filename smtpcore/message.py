@@ -97,7 +97,7 @@ _PARAMETER_FIELDS = frozenset({"content-type", "content-disposition"})
 # ftext         = %d33-57 / %d59-126                                            ; RFC 5322 3.6.8: no ":"
 _FIELD_NAME = re.compile(r"[!-9;-~]++")
 # phrase        = 1*word, of which only atoms with single spaces between them need no quoting
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?>(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*)")
 # Text that needs no encoding: printable ASCII and HT, not starting or ending with white space.
 _PLAIN = re.compile(r"(?:[!-~](?:[ -~\t]*[!-~])?)?")
 _TO_QUOTE = re.compile(r'(["\\])')
