@@ -18,9 +18,13 @@ if everything under way succeeds, since that is what a group is built on; every 
 When the last answer is in, both are the same, and a command that was held back and has lost its sense by then
 (RCPT after a refused MAIL, DATA without a recipient) is given back as ``NotSent`` instead of being sent.
 
-**Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). One that nobody has asked for
-means that the two sides no longer talk about the same thing, so it is fatal; the exceptions are 421, by which a
-server may take its leave at any time (RFC 5321 3.8), and a refusal while content is still on its way.
+**Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). A reply answers a command only
+if ``data_to_send()`` had handed out the command before the first octet of the reply was received; a response
+within AUTH and the final dot count like commands here. Any other reply is unsolicited: the two sides no longer
+talk about the same thing, so it is fatal. There are two exceptions: 421, by which a server may take its leave
+at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is still on its way, before its final dot. To
+judge this, replies are counted: those that were received, and those that there will be when everything handed
+out is answered. ``receive_data()`` notes the second number for the octets that it is given.
 
 **Content** is not held back but refused before 354, when it would have nowhere to go. A server may grant it in
 a group in which it has refused all recipients; then a lone dot is all that can be sent (RFC 2920 3.1).
@@ -33,6 +37,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from ._commands import format_command
@@ -75,6 +80,7 @@ _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, 
 _FAREWELL = ConnectionClosed()
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
+_AUTHENTICATING = State.AUTHENTICATING
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_TIMEOUTS = Timeouts()
 
@@ -114,10 +120,19 @@ class ClientConnection:
         self._max_line = max_line
         self._parser = ReplyParser(max_line=limits.reply_line, max_lines=limits.reply_lines)
         self._at_eof = False
+        self._ended = False  # ConnectionClosed was given
         self._output: list[bytes] = []
         self._outstanding: deque[_Answerable] = deque((Connect(),))
         self._waiting: deque[tuple[Command, bytes]] = deque()
         self._queue: deque[Event] = deque()
+        # Replies, counted from the greeting on, which is expected without a command.
+        self._answered = 0  # received
+        self._expected = 1  # that there will be when everything handed out is answered
+        self._creditable = 1  # the same, when the octets of the next reply were received
+        self._received = 0  # octets
+        # If octets were received while a reply was incomplete: where they begin, with their number of the kind
+        # of _creditable.
+        self._later: deque[tuple[int, int]] = deque()
         self._state = State.OPENING
         self._projected = State.GREETED
         self._outdated = False  # _projected is
@@ -140,7 +155,10 @@ class ClientConnection:
 
     @property
     def outstanding(self) -> tuple[_Answerable, ...]:
-        """What was sent and has not been answered, oldest first; ``Connect`` stands for the greeting."""
+        """What was sent and has not been answered, oldest first; ``Connect`` stands for the greeting.
+
+        What ``data_to_send()`` has not handed out yet counts as well.
+        """
         return tuple(self._outstanding)
 
     @property
@@ -338,6 +356,7 @@ class ClientConnection:
             return b""
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
+        self._expected = self._answered + len(self._outstanding)
         return data
 
     def tls_started(self, info: TlsInfo) -> None:
@@ -354,8 +373,9 @@ class ClientConnection:
         self._forget_capabilities()
 
     def close(self) -> None:
-        """Give the session up without a word, as after a broken connection. Without QUIT this is rude."""
+        """Give the session up without QUIT, as after a broken connection; drop what was not handed out."""
         self._state = self._projected = _CLOSED
+        self._output.clear()
         self._parser.discard()
 
     # -- in --
@@ -376,13 +396,19 @@ class ClientConnection:
         elif self._state is _CLOSED or self._at_eof:
             raise LocalProtocolError("the session is over")
         else:
-            self._parser.feed(data)
+            if self._parser.feed(data):
+                self._creditable = self._expected
+            elif self._expected != (self._later[-1][1] if self._later else self._creditable):
+                # The old number still counts for the reply whose first octets are there already.
+                self._later.append((self._received, self._expected))
+            self._received += len(data)
 
     def next_event(self) -> Event | None:
         """The next thing that has happened.
 
         Returns:
-            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read.
+            The event. None when more octets are needed: send what ``data_to_send()`` gives, and read. The
+            last event is ``ConnectionClosed``; after it None again.
 
         Raises:
             RemoteProtocolError: The server has broken the protocol. The session is over; QUIT is ready to be
@@ -392,6 +418,8 @@ class ClientConnection:
         if self._queue:
             return self._queue.popleft()
         while self._state is not _CLOSED:
+            if self._later:
+                self._advance()
             try:
                 reply = self._parser.next_reply()
             except RemoteProtocolError:
@@ -399,10 +427,10 @@ class ClientConnection:
                 raise
             if reply is None:
                 return self._end_of_input() if self._at_eof else None
-            if not self._outstanding:
-                return self._unexpected(reply)
             if reply.code == 421:
                 return self._farewell(reply)
+            if self._answered >= self._creditable:
+                return self._unsolicited(reply)
             command = self._outstanding[0]
             kind = command.__class__
             if kind is Auth and reply.code != 334:
@@ -417,6 +445,7 @@ class ClientConnection:
                 continue
             else:
                 raise self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+            self._answered += 1
             self._outstanding.popleft()
             if self._waiting:
                 self._release()
@@ -425,6 +454,25 @@ class ClientConnection:
             response.reply = reply
             response._recipient = None
             return response
+        return self._end()
+
+    def _advance(self) -> None:
+        """Find out what was handed out when the first octet of the next reply was received."""
+        later = self._later
+        begins = self._received - self._parser.pending
+        while later and later[0][0] <= begins:
+            self._creditable = later.popleft()[1]
+
+    def _handed_out(self) -> int:
+        """How many of the outstanding commands the server may have got."""
+        # The AUTH command was handed out, even if the response to the last challenge was not.
+        return max(self._expected - self._answered, self._state is _AUTHENTICATING)
+
+    def _end(self) -> Event | None:
+        """Say once that the session is over."""
+        if self._ended:
+            return None
+        self._ended = True
         return _FAREWELL
 
     def _failed(self, kind: type[Event], reply: Reply) -> None:
@@ -467,6 +515,7 @@ class ClientConnection:
         if reply.code != 334 or mechanism is None or self._cancelled:
             raise self._violation(f"AUTH was answered {reply}, which cannot be", reply)
         self._state = after(Auth, reply.code, self._state)
+        self._answered += 1  # and AUTH stays outstanding, now for the response
         self._challenges += 1
         try:
             if self._challenges > self._limits.challenges:
@@ -510,24 +559,30 @@ class ClientConnection:
             ) from None
         self.authenticated = True
 
-    def _unexpected(self, reply: Reply) -> Event:
-        """A reply that answers nothing."""
-        if reply.code == 421 or (self._state is _CONTENT and reply.severity >= 4):
-            # RFC 5321 3.8; and content can only be broken off by closing (RFC 5321 4.1.1.10).
-            self.close()
-            return Response(None, reply)
-        raise self._violation(f"the server said {reply}, which answers nothing", reply)
+    def _unsolicited(self, reply: Reply) -> Event:
+        """Take a reply that answers nothing which was handed out before it."""
+        if self._state is _CONTENT and reply.severity >= 4:
+            # Content can only be broken off by closing (RFC 5321 4.1.1.10).
+            return self._leave([Response(None, reply)])
+        raise self._violation(f"an unsolicited reply was received: {reply}", reply)
 
     def _farewell(self, reply: Reply) -> Event:
-        """421 answers everything that is under way: none of it has been done (RFC 5321 3.8)."""
-        self._queue.extend(Response(command, reply) for command in self._outstanding)
+        """421 answers everything that was handed out: none of it has been done (RFC 5321 3.8)."""
+        answered = [Response(command, reply) for command in self._outstanding]
+        return self._leave(answered[: self._handed_out()] or [Response(None, reply)])
+
+    def _leave(self, events: list[Response]) -> Event:
+        """End the session with these events; what was not handed out is given back."""
+        given_back = [*self._under_way()][self._handed_out() :]
+        self._queue.extend(events)
+        self._queue.extend(NotSent(command) for command in given_back if isinstance(command, Command))
         self._outstanding.clear()
-        self._queue.extend(NotSent(command) for command, _ in self._waiting)
         self.close()
         return self._queue.popleft()
 
-    def _end_of_input(self) -> Event:
+    def _end_of_input(self) -> Event | None:
         lost = tuple(self._under_way())
+        sent = lost[: self._handed_out()]
         in_content = self._state is _CONTENT
         self.close()
         self._outstanding.clear()
@@ -536,19 +591,23 @@ class ClientConnection:
             raise ConnectionLost(
                 "the server closed the connection without an answer",
                 outstanding=lost,
-                maybe_delivered=self._addressed and any(isinstance(one, EndOfMessage) for one in lost),
+                maybe_delivered=self._addressed and any(isinstance(one, EndOfMessage) for one in sent),
             )
-        return _FAREWELL
+        return self._end()
 
     def _violation(self, message: str, reply: Reply) -> RemoteProtocolError:
         self._abandon()
         return RemoteProtocolError(message, reply=reply)
 
     def _abandon(self) -> None:
-        # Not where it is, or may soon be, something else than a command; and not a second time.
-        if _SPEECHLESS.isdisjoint((self._state, self._projection())):
-            self._output.append(b"QUIT\r\n")
+        """Close, with QUIT if the server has to take it for a command, and if it has not had one."""
+        state = self._state
+        speechless = state in _SPEECHLESS
+        for command in islice(self._outstanding, self._handed_out()):
+            state = _SUCCEEDS[command.__class__].get(state, state)
         self.close()
+        if not (speechless or state in _SPEECHLESS):
+            self._output.append(b"QUIT\r\n")
 
 
 def _illegal(kind: type[Event], state: State) -> LocalProtocolError:

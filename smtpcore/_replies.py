@@ -396,15 +396,21 @@ class ReplyParser:
         self._clear()
         return pending
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take what has arrived. Call :meth:`next_reply` until it returns None before feeding more."""
+    def feed(self, data: bytes | bytearray | memoryview) -> bool:
+        """Take what has arrived. Call :meth:`next_reply` until it returns None before feeding more.
+
+        Returns:
+            Whether a reply begins with these octets: nothing was pending.
+        """
         if self._error is not None:
-            return
+            return True
         if data[-1:] == b"\n" and not self._partial and not self._text:
             # Whole lines and nothing before them: nearly every read.
             self._text = str(data, "latin-1")
-        else:
-            self._partial += data
+            return not self._lines
+        pending = self.pending
+        self._partial += data
+        return not pending
 
     def next_reply(self) -> Reply | None:
         """The next complete reply, or None when more octets are needed.

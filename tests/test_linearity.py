@@ -112,6 +112,7 @@ def test_replies(line: bytes, size: int) -> None:
         connection.send(Mail("a@b.example"))
         for _ in range(count - 1):
             connection.send(Rcpt("c@d.example"))
+        connection.data_to_send()
         for piece in pieces(line * (count - 1) + b"250 x\r\n", size):
             connection.receive_data(piece)
             while connection.next_event() is not None:
@@ -124,6 +125,7 @@ def ask(connection: ClientConnection) -> None:
     connection.receive_data(b"220 x\r\n")
     connection.next_event()
     connection.send(Ehlo("a.example"))
+    connection.data_to_send()
     connection.receive_data(b"250-x\r\n250 PIPELINING\r\n")
     connection.next_event()
 
@@ -136,10 +138,12 @@ def test_recipients_that_are_all_refused() -> None:
         for _ in range(count):
             connection.send(Rcpt("c@d.example"))
         connection.send(Data())
+        connection.data_to_send()
         answered = 0
         connection.receive_data(b"250 x\r\n")
         while answered < count:
             if connection.next_event() is None:
+                connection.data_to_send()
                 connection.receive_data(b"550 x\r\n")
                 answered += 1
 
@@ -152,6 +156,7 @@ def test_content_that_a_client_sends() -> None:
         ask(connection)
         for command in (Mail("a@b.example"), Rcpt("c@d.example"), Data()):
             connection.send(command)
+        connection.data_to_send()
         connection.receive_data(b"250 x\r\n250 x\r\n354 x\r\n")
         while connection.next_event() is not None:
             pass

@@ -203,6 +203,7 @@ class Play:
         self.events: list[Event] = []
         self.output = b""
         self.error: Exception | None = None
+        self.closed = False
         self.sent: list[Event] = [Connect()]
         self._sizes = cycle(sizes or [10**9])
         for step in (*BEGINNING, *steps):
@@ -236,9 +237,10 @@ class Play:
     def _take(self) -> None:
         try:
             while (event := self.client.next_event()) is not None:
-                if event == ConnectionClosed():
-                    break
-                self.events.append(event)
+                assert not self.closed, "ConnectionClosed is the last event"
+                self.closed = event == ConnectionClosed()
+                if not self.closed:
+                    self.events.append(event)
         except (RemoteProtocolError, ConnectionLost) as error:
             assert self.error is None
             self.error = error
@@ -321,6 +323,7 @@ def test_no_argument_makes_a_second_line(kind: Callable[[str], Command], argumen
     client.receive_data(b"220 mx\r\n")
     client.next_event()
     client.send(Ehlo("client.example"))
+    client.data_to_send()
     client.receive_data(b"250-mx\r\n250-SMTPUTF8\r\n250 8BITMIME\r\n")
     client.next_event()
     client.data_to_send()
@@ -346,10 +349,12 @@ def test_every_octet_is_used_or_held(answers: list[bytes]) -> None:
     client.receive_data(b"220 mx\r\n")
     client.next_event()
     client.send(Ehlo("client.example"))
+    client.data_to_send()
     client.receive_data(b"250-mx\r\n250 PIPELINING\r\n")
     client.next_event()
     for _ in answers:
         client.send(Rset())
+    client.data_to_send()
     ends = [sum(map(len, answers[: number + 1])) for number in range(len(answers))]
     for at, octet in enumerate(b"".join(answers)):
         client.receive_data(bytes([octet]))
