@@ -93,12 +93,16 @@ class RemoteProtocolError(ProtocolError):
     """The peer's mistake; raised from ``next_event()`` only.
 
     Attributes:
-        reply: The offending reply, when there was one to parse.
+        reply: The offending reply. If it is a line that offends: what was received of its reply before, or
+            what the line would say if it were well-formed; None if it says nothing.
+        line: The offending line, shortened and fit to be shown, if it is not a valid line of a reply
+            (RFC 5321 4.2, 4.2.1); else None.
     """
 
-    def __init__(self, message: str, *, reply: Reply | None = None) -> None:
+    def __init__(self, message: str, *, reply: Reply | None = None, line: str | None = None) -> None:
         super().__init__(message)
         self.reply = reply
+        self.line = line
 
 
 class ConnectionLost(SMTPError):

@@ -96,6 +96,8 @@ def _by_kind(error: SMTPError, facts: SessionFacts) -> str | None:
     if isinstance(error, ConnectionLost):
         return _by_silence(error, facts)
     if isinstance(error, RemoteProtocolError) and facts.phase == "greeting":
+        if error.reply is not None or _SMTP.match(facts.first_octets.lstrip(b"\r\n")):
+            return f"the server on port {facts.port} speaks SMTP, but not correctly: tell its operator"
         return f"whatever listens on port {facts.port} does not speak SMTP: check host and port"
     return None
 

@@ -341,6 +341,9 @@ _recent: dict[str, Reply] = {}
 _RECENT_MOST = 256
 _RECENT_LENGTH = 128
 
+# Characters of an offending line that an error shows: a whole line, if it is no longer than RFC 5321 allows.
+_SHOWN: Final = REPLY_LINE_LENGTH - 2
+
 
 class ReplyParser:
     """Octets of a server in, :class:`Reply` values out; see the module's text for how.
@@ -367,7 +370,7 @@ class ReplyParser:
     def __init__(self, *, max_line: int, max_lines: int) -> None:
         self._max_line = max_line
         self._max_lines = max_lines
-        self._error: str | None = None
+        self._error: tuple[str, Reply | None, str | None] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -420,7 +423,8 @@ class ReplyParser:
                 then on every call raises this.
         """
         if self._error is not None:
-            raise RemoteProtocolError(self._error)
+            text, partial, line = self._error
+            raise RemoteProtocolError(text, reply=partial, line=line)
         while self._start < len(self._text) or (self._partial and self._refill()):
             start = self._start
             if not self._lines:
@@ -432,10 +436,10 @@ class ReplyParser:
                     return reply
             match = _REPLY_LINE.match(self._text, start)
             if match is None:
-                raise self._broken(self._why_no_match())
+                raise self._broken(*self._why_no_match())
             self._start = end = match.end()
             if end - start > self._max_line:
-                raise self._broken(self._too_long())
+                raise self._broken(self._too_long(), match[0])
             code, _, separator, status, text = match.groups("")
             if not self._lines:
                 if separator != "-":  # nearly every reply has one line
@@ -452,9 +456,10 @@ class ReplyParser:
                 self._code = code
                 self._status = status
             elif code != self._code:
-                raise self._broken(f"the lines of one reply begin with {self._code} and with {code}")
+                reason = f"the lines of one reply begin with {self._code} and with {code}"
+                raise self._broken(reason, match[0], quoted=True)
             elif len(self._lines) == self._max_lines:
-                raise self._broken(f"a reply of more than {self._max_lines} lines")
+                raise self._broken(f"a reply of more than {self._max_lines} lines", match[0])
             # A further line bears the enhanced code of the first one, or what looks like one is text.
             if status != self._status:
                 text = match[0][4:-2]
@@ -474,32 +479,56 @@ class ReplyParser:
         end = self._partial.rfind(b"\n", self._searched) + 1
         # A line so long without its LF is too long with it.
         if not end and len(self._partial) >= self._max_line:
-            raise self._broken(self._too_long())
+            raise self._broken(self._too_long(), self._partial[: self._max_line].decode("latin-1"))
         self._text = self._partial[:end].decode("latin-1")
         self._start = 0
         del self._partial[:end]
         self._searched = len(self._partial)
         return end > 0
 
-    def _why_no_match(self) -> str:
+    def _why_no_match(self) -> tuple[str, str, bool]:
         line = self._text[self._start : self._text.index("\n", self._start) + 1]
         if len(line) > self._max_line:
-            return self._too_long()
+            return self._too_long(), line, False
         if not line.endswith("\r\n"):
             reason = "a line ends in LF without CR"
         elif "\r" in line[:-2]:
             reason = "there is a CR inside a line"
+        elif line == "\r\n":
+            reason = "an empty line does not begin with a reply code from 200 to 599"
         else:
             reason = "a line does not begin with a reply code from 200 to 599"
-        return f"this is no SMTP reply: {reason}: {line[:80]!a}"
+        return reason, line, True
 
     def _too_long(self) -> str:
         return f"a reply line of more than {self._max_line} octets"
 
-    def _broken(self, reason: str) -> RemoteProtocolError:
+    def _broken(self, reason: str, line: str, quoted: bool = False) -> RemoteProtocolError:
+        """Take no more.
+
+        Args:
+            reason: What is wrong.
+            line: The offending line.
+            quoted: The text of the error shows the line, and the line in which its reply began.
+        """
+        # What has come of a line that is too long depends on the cutting, but it is at least so much.
+        line = line.rstrip("\r\n")[: min(_SHOWN, self._max_line - 2)]
+        shown = _decode(line)
+        partial = None
+        if self._lines:
+            status = _parse_status(self._status) if self._status else None
+            partial = Reply._received(int(self._code), status, tuple(self._lines))
+        elif (mended := _REPLY_LINE.match(f"{line}\r\n")) is not None:
+            code, _, _, status_text, text = mended.groups("")
+            status = _parse_status(status_text) if status_text else None
+            partial = Reply._received(int(code), status, (_decode(text),))
+        if quoted:
+            reason = f"not a valid SMTP reply: {reason}: {shown!r}"
+            if self._lines:
+                reason += f", after {f'{self._code}-{self._lines[0]}'[:_SHOWN]!r}"
         self._clear()
-        self._error = reason
-        return RemoteProtocolError(reason)
+        self._error = (reason, partial, printable(shown))
+        return RemoteProtocolError(reason, reply=partial, line=printable(shown))
 
 
 def _decode(line: str) -> str:

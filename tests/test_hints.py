@@ -81,6 +81,20 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         {"port": 22, "phase": "greeting", "first_octets": b"SSH-2.0-OpenSSH"},
         "whatever listens on port 22 does not speak SMTP",
     ),
+    *(
+        (
+            f"SMTP that is spoken badly: {octets!r}",
+            RemoteProtocolError,
+            {"port": 25, "phase": "greeting", "first_octets": octets},
+            "the server on port 25 speaks SMTP, but not correctly",
+        )
+        for octets in (
+            b"220-gate.example\r\n521 blocked\r\n",
+            b"220 mx\n",
+            b"\r\n220 mx\r\n",
+            b"220 mx\r\n\r\n",
+        )
+    ),
     ("an offence later on", RemoteProtocolError, {"phase": "mail", "first_octets": GREETING}, None),
     (
         "a TLS record in answer to nothing",
