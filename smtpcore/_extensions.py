@@ -18,6 +18,7 @@ from typing import Final
 
 from ._grammar import EHLO_KEYWORD
 from ._parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, Parameter
+from ._replies import visible_ascii
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
     """The EHLO keywords a server offers, each with its parameters, in order.
 
     A mapping: ``"PIPELINING" in capabilities``, ``capabilities["SIZE"]``. Keywords are looked up in any case
-    and kept in upper case; parameters are kept as they are (RFC 5321 4.1.1.1).
+    and kept in upper case; parameters are kept as they are (RFC 5321 4.1.1.1), so in those of another server
+    anything but printable ASCII is written out: ``\\x1b`` for ESC.
 
     Args:
         keywords: Keywords with their parameters.
@@ -75,15 +77,17 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
     def parse(cls, lines: Iterable[str]) -> Capabilities:
         """Read the lines of a reply to EHLO behind the first, which is a greeting and never a keyword.
 
-        What is no ehlo-line is left out: no server is worth losing for it (RFC 5321 4.1.1.1).
+        What is no ehlo-line is left out: no server is worth losing for it (RFC 5321 4.1.1.1). An ehlo-param is
+        printable ASCII there; other characters in it are written out, so that nothing a terminal might obey
+        gets into an exception, a hint or a log.
         """
         keywords: list[tuple[str, Sequence[str]]] = []
         for line in lines:
             if line[:5].upper() == "AUTH=":
                 line = f"AUTH {line[5:]}"
-            keyword, *parameters = line.split() or [""]
+            keyword, *parameters = line.replace("\t", " ").strip(" ").split(" ")
             if EHLO_KEYWORD.fullmatch(keyword):
-                keywords.append((keyword, parameters))
+                keywords.append((keyword, [visible_ascii(one) for one in parameters if one]))
         return cls(keywords)
 
     def lines(self) -> list[str]:

@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import inspect
 import re
+import traceback
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,7 @@ from smtpcore import (
     TlsUnavailable,
     _errors,
 )
+from tests.scripted import ANY, EOF, GREETING, Stream, connect, ehlo
 
 REFUSED = Response(Mail("a@example.org"), Reply(550, "5.7.1", "go away"))
 LATER = Response(Rcpt("a@example.org"), Reply(451, "4.3.0", "not now"))
@@ -94,6 +97,45 @@ def test_a_refusal_carries_its_reply_and_says_whether_to_try_again(cls: type[Rep
 def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:
     reply = Reply._received(550, None, ("\x1b[2Jgone\x9b2J",))
     assert str(RecipientsRefused(Response(Data(), reply))).isprintable()
+
+
+TRICKS = "\x07\x1b]0;x\x07\x1b[2J\x7f\x9b2J\u202ecod\u2066.\u061c\u2028\u200b\ufeff"
+
+
+@pytest.mark.req("RPL-10", "EHL-12")
+@pytest.mark.parametrize(
+    "steps, options",
+    [
+        ([(b"", f"554 {TRICKS}")], {}),
+        ([(b"", f"220-{TRICKS}\n521 {TRICKS}")], {}),
+        ([(b"", f"354 {TRICKS}")], {}),
+        ([(b"", TRICKS)], {}),
+        ([GREETING, (ANY, f"550 {TRICKS} https://x.example/{TRICKS}")], {}),
+        ([GREETING, (ANY, f"250-mx\n250-X-A {TRICKS}\n250 AUTH {TRICKS}")], {"security": "starttls"}),
+        ([GREETING, (ANY, f"250-mx\n250-STARTTLS {TRICKS}\n250 X")], {"auth": ("user", "password")}),
+        ([GREETING, (ANY, f"250-mx\n250-AUTH {TRICKS}\n250 X-B {TRICKS}")], {"auth": ("user", "password")}),
+        ([GREETING, (ANY, f"250 mx\n250 {TRICKS}")], {"auth": ("user", "password")}),
+        ([GREETING, ehlo("STARTTLS"), ("STARTTLS", f"454 {TRICKS}")], {"security": "starttls"}),
+        (
+            [GREETING, ehlo("AUTH PLAIN"), (ANY, f"535 {TRICKS}")],
+            {"auth": ("user", "password"), "allow_cleartext_auth": True},
+        ),
+        (
+            [GREETING, ehlo("AUTH PLAIN"), (ANY, f"334 {TRICKS}"), ("*", f"235 {TRICKS}")],
+            {"auth": ("user", "password"), "allow_cleartext_auth": True},
+        ),
+    ],
+)
+def test_nothing_that_a_terminal_would_obey_gets_into_an_error(steps: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(SMTPError) as caught:
+        connect(Stream([*steps, (ANY, EOF)]), **options)
+    error = caught.value
+    assert error.facts is not None
+    shown = [str(error), repr(error), error.hint or "", repr(error.facts), *error.facts.offered]
+    shown += [repr(getattr(error, "reply", None)), getattr(error, "line", None) or ""]
+    shown += traceback.format_exception(error)
+    for text in shown:
+        assert text.replace("\n", "").isprintable()
 
 
 def test_facts_belong_to_one_conversation() -> None:

@@ -95,6 +95,21 @@ def test_white_space_between_the_words_does_not_matter() -> None:
     }
 
 
+@pytest.mark.req("EHL-12", "RPL-10")
+def test_a_parameter_that_is_not_printable_ascii_is_written_out_once() -> None:
+    capabilities = offered(
+        "SIZE 1000\x1b[2J", "AUTH PL\x07AIN \x9b31m\u202eNIALP \xe4 \U000e0041", "X-Y \x1c\x85\xa0\u2028"
+    )
+    assert dict(capabilities) == {
+        "SIZE": ("1000\\x1b[2J",),
+        "AUTH": ("PL\\x07AIN", "\\x9b31m\\u202eNIALP", "\\xe4", "\\U000e0041"),
+        "X-Y": ("\\x1c\\x85\\xa0\\u2028",),
+    }
+    for text in (repr(capabilities), *capabilities.lines(), *capabilities.mechanisms):
+        assert text.isascii() and text.isprintable()
+    assert offered(*capabilities.lines()) == capabilities
+
+
 @pytest.mark.req("UTF-02")
 def test_parameters_of_keywords_that_have_none_change_nothing() -> None:
     capabilities = offered("SMTPUTF8 FOO", "8BITMIME x", "PIPELINING y")

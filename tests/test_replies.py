@@ -925,6 +925,11 @@ def test_no_octet_of_the_text_is_lost(text: bytes) -> None:
         ("\x7f\x80\x9b2J\x9f", r"\x7f\x80\x9b2J\x9f"),
         ("\ud800\udfff", r"\ud800\udfff"),
         ("a\u2028b\u202ec\u2066d\u200ee", r"a\u2028b\u202ec\u2066d\u200ee"),
+        ("a\xadb\u061cc\u200bd\u2060e\ufefff\U000e0041", r"a\xadb\u061cc\u200bd\u2060e\ufefff\U000e0041"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
     ],
 )
 def test_printable(text: str, shown: str) -> None:
