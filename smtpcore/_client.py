@@ -66,6 +66,7 @@ from ._events import (
 from ._extensions import NO_CAPABILITIES, Capabilities
 from ._limits import Limits, Timeouts, TlsInfo
 from ._replies import Reply, ReplyParser
+from ._secrets import Secrets
 from ._state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
 from .sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
 
@@ -85,6 +86,25 @@ _DEFAULT_LIMITS = Limits()
 _DEFAULT_TIMEOUTS = Timeouts()
 
 _Answerable = Command | EndOfMessage | Connect
+
+
+class _Exchange:
+    """An AUTH exchange under way.
+
+    Args:
+        mechanism: The mechanism.
+        held_response: The initial response, if it was too long for the command.
+    """
+
+    __slots__ = ("cancelled", "challenges", "held_response", "mechanism", "names")
+
+    def __init__(self, mechanism: ClientMechanism, held_response: bytes | None) -> None:
+        self.mechanism = mechanism
+        self.held_response = held_response
+        self.challenges = 0
+        self.cancelled = False
+        names = (getattr(mechanism, name, None) for name in ("username", "authorization_identity"))
+        self.names = frozenset(name for name in names if isinstance(name, str))  # which are not secret
 
 
 class ClientConnection:
@@ -140,11 +160,8 @@ class ClientConnection:
         self._mail: Mail | None = None  # of the transaction that is being built
         self._addressed = False  # the content has a recipient
         self._encoder = ContentEncoder(max_line=max_line)
-        self._mechanism: ClientMechanism | None = None
-        self._secrets: list[str] = []  # what a reply to AUTH must not show
-        self._held_response: bytes | None = None
-        self._challenges = 0
-        self._cancelled = False
+        self._exchange: _Exchange | None = None
+        self._secrets: Secrets | None = None  # None until there are any
 
     # -- facts --
 
@@ -160,6 +177,15 @@ class ClientConnection:
         What ``data_to_send()`` has not handed out yet counts as well.
         """
         return tuple(self._outstanding)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What was sent in AUTH exchanges and must not be shown: passwords, tokens; not the user name.
+
+        Replies and exceptions of this connection have ``***`` in place of it, also where a server quotes it in
+        base64. It is for recorders that see the octets themselves: :meth:`smtpcore.transcript.Transcript.hide`.
+        """
+        return () if self._secrets is None else self._secrets.texts
 
     @property
     def timeout(self) -> float:
@@ -322,7 +348,7 @@ class ClientConnection:
             raise _illegal(Auth, state)
         if self.authenticated:
             raise LocalProtocolError("the session is authenticated already (RFC 4954 4)")
-        if self._mechanism is not None:
+        if self._exchange is not None:
             raise LocalProtocolError("an AUTH exchange is under way")
         offered = self._offered().mechanisms
         if mechanism.name not in offered:
@@ -335,18 +361,15 @@ class ClientConnection:
         initial = mechanism.initial_response()
         command = Auth(mechanism.name, None if initial is None else encode_initial_response(initial))
         octets = format_command(command)
-        self._held_response = None
+        held_response = None
         if initial is not None and len(octets) > self._limits.command_line:
             # RFC 4954 4: then it becomes the answer to an empty challenge.
-            self._held_response = initial
+            held_response = initial
             command = Auth(mechanism.name)
             octets = format_command(command)
-        self._mechanism = mechanism
-        self._secrets = []
+        self._exchange = exchange = _Exchange(mechanism, held_response)
         if initial is not None:
-            self._remember_secrets(mechanism, initial)
-        self._challenges = 0
-        self._cancelled = False
+            self._remember(initial, exchange.names)
         self._dispatch(command, octets, state)
 
     def data_to_send(self) -> bytes:
@@ -427,14 +450,15 @@ class ClientConnection:
                 raise
             if reply is None:
                 return self._end_of_input() if self._at_eof else None
+            # A challenge is for the mechanism, and becomes neither an event nor, unmasked, an exception.
+            if self._secrets is not None and reply.code != 334:
+                reply = self._masked(reply)
             if reply.code == 421:
                 return self._farewell(reply)
             if self._answered >= self._creditable:
                 return self._unsolicited(reply)
             command = self._outstanding[0]
             kind = command.__class__
-            if kind is Auth and reply.code != 334:
-                reply = self._masked(reply)
             severity = reply.code // 100
             if severity >= 4:
                 self._failed(kind, reply)
@@ -444,7 +468,7 @@ class ClientConnection:
                 self._answer_challenge(reply)
                 continue
             else:
-                raise self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+                raise self._impossible(command, reply)
             self._answered += 1
             self._outstanding.popleft()
             if self._waiting:
@@ -480,7 +504,7 @@ class ClientConnection:
         self._state = after(kind, reply.code, self._state)
         self._outdated = True
         if kind is Auth:
-            self._mechanism = None
+            self._exchange = None
 
     def _succeeded(self, kind: type[Event], reply: Reply) -> None:
         """Go where the tables lead after success, and do what that means for what is remembered."""
@@ -511,56 +535,58 @@ class ClientConnection:
         self._pipelining = False
 
     def _answer_challenge(self, reply: Reply) -> None:
-        mechanism = self._mechanism
-        if reply.code != 334 or mechanism is None or self._cancelled:
-            raise self._violation(f"AUTH was answered {reply}, which cannot be", reply)
+        exchange = self._exchange
+        if reply.code != 334 or exchange is None or exchange.cancelled:
+            raise self._impossible(self._outstanding[0], reply)
         self._state = after(Auth, reply.code, self._state)
         self._answered += 1  # and AUTH stays outstanding, now for the response
-        self._challenges += 1
+        exchange.challenges += 1
         try:
-            if self._challenges > self._limits.challenges:
+            if exchange.challenges > self._limits.challenges:
                 raise MechanismError("too many challenges")
             challenge = decode_base64(reply.text)
-            if self._held_response is not None:
-                response, self._held_response = self._held_response, None
+            if exchange.held_response is not None:
+                response, exchange.held_response = exchange.held_response, None
             else:
-                response = mechanism.respond(challenge)
+                response = exchange.mechanism.respond(challenge)
         except MechanismError:
-            self._cancelled = True  # RFC 4954 4: and now the server has to say 501
+            exchange.cancelled = True  # RFC 4954 4: and now the server has to say 501
             self._output.append(b"*\r\n")
         else:
-            self._remember_secrets(mechanism, response)
+            self._remember(response, exchange.names)
             self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
 
-    def _remember_secrets(self, mechanism: ClientMechanism, response: bytes) -> None:
-        parts = [part.decode("utf-8", "replace") for part in response.split(b"\0")]
-        username = getattr(mechanism, "username", None)
-        # Shorter ones would be found everywhere, and are no secrets for long.
-        self._secrets += [
-            part for part in (encode_base64(response), *parts) if len(part) > 3 and part != username
-        ]
+    def _remember(self, response: bytes, names: frozenset[str]) -> None:
+        """From here on nothing that the server says shows this response."""
+        if self._secrets is None:
+            self._secrets = Secrets()
+            self._parser.mask = self._secrets.mask
+        self._secrets.add(response, names)
 
     def _masked(self, reply: Reply) -> Reply:
-        """A reply to AUTH as it may be shown: some servers quote what they do not like, password and all."""
-        lines = reply.lines
-        for secret in self._secrets:
-            lines = tuple(line.replace(secret, "***") for line in lines)
+        """A reply as it may be shown: some servers quote what they do not like, password and all."""
+        secrets = self._secrets
+        if secrets is None:
+            return reply
+        lines = tuple([secrets.mask(line) for line in reply.lines])
         return reply if lines == reply.lines else Reply._received(reply.code, reply.status, lines)
 
     def _check_success(self, reply: Reply) -> None:
-        mechanism, self._mechanism = self._mechanism, None
+        exchange, self._exchange = self._exchange, None
+        complaint = ""
         try:
-            if mechanism is None or self._cancelled:
+            if exchange is None or exchange.cancelled:
                 raise MechanismError("the exchange had been cancelled")
-            mechanism.verify_success()
+            exchange.mechanism.verify_success()
         except MechanismError as error:
-            raise self._violation(
-                f"the server says that authentication succeeded, but {error}", reply
-            ) from None
+            complaint = str(error)
+        if complaint:  # raised out here, so that it has no context, which would show what is masked
+            raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
         self.authenticated = True
 
     def _unsolicited(self, reply: Reply) -> Event:
         """Take a reply that answers nothing which was handed out before it."""
+        reply = self._masked(reply)
         if self._state is _CONTENT and reply.severity >= 4:
             # Content can only be broken off by closing (RFC 5321 4.1.1.10).
             return self._leave([Response(None, reply)])
@@ -595,9 +621,15 @@ class ClientConnection:
             )
         return self._end()
 
+    def _impossible(self, command: _Answerable, reply: Reply) -> RemoteProtocolError:
+        reply = self._masked(reply)
+        return self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+
     def _violation(self, message: str, reply: Reply) -> RemoteProtocolError:
         self._abandon()
-        return RemoteProtocolError(message, reply=reply)
+        return RemoteProtocolError(
+            message if self._secrets is None else self._secrets.mask(message), reply=reply
+        )
 
     def _abandon(self) -> None:
         """Close, with QUIT if the server has to take it for a command, and if it has not had one."""

@@ -32,7 +32,7 @@ a CRLF that never comes; a bare CR is one as soon as its line is complete.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -357,6 +357,9 @@ class ReplyParser:
     Args:
         max_line: Octets of a line with its CRLF.
         max_lines: Lines of a reply.
+
+    Attributes:
+        mask: Applied to what an error shows of the octets received; None: nothing is masked.
     """
 
     __slots__ = (
@@ -371,11 +374,13 @@ class ReplyParser:
         "_start",
         "_status",
         "_text",
+        "mask",
     )
 
     def __init__(self, *, max_line: int, max_lines: int) -> None:
         self._max_line = max_line
         self._max_lines = max_lines
+        self.mask: Callable[[str], str] | None = None
         self._error: tuple[str, Reply | None, str | None] | None = None
         self._clear()
 
@@ -517,24 +522,29 @@ class ReplyParser:
             line: The offending line.
             quoted: The text of the error shows the line, and the line in which its reply began.
         """
-        # What has come of a line that is too long depends on the cutting, but it is at least so much.
-        line = line.rstrip("\r\n")[: min(_SHOWN, self._max_line - 2)]
-        shown = _decode(line)
+        held = [self._shown(one) for one in self._lines]
+        line = self._shown(_decode(line.rstrip("\r\n")))
+        # How much has come of a line that is too long depends on the cutting, but it is at least so much.
+        line = line[: min(_SHOWN, self._max_line - 2)]
         partial = None
-        if self._lines:
+        if held:
             status = _parse_status(self._status) if self._status else None
-            partial = Reply._received(int(self._code), status, tuple(self._lines))
+            partial = Reply._received(int(self._code), status, tuple(held))
         elif (mended := _REPLY_LINE.match(f"{line}\r\n")) is not None:
             code, _, _, status_text, text = mended.groups("")
             status = _parse_status(status_text) if status_text else None
-            partial = Reply._received(int(code), status, (_decode(text),))
+            partial = Reply._received(int(code), status, (text,))
         if quoted:
-            reason = f"not a valid SMTP reply: {reason}: {shown!r}"
-            if self._lines:
-                reason += f", after {f'{self._code}-{self._lines[0]}'[:_SHOWN]!r}"
+            reason = f"not a valid SMTP reply: {reason}: {line!r}"
+            if held:
+                reason += f", after {f'{self._code}-{held[0]}'[:_SHOWN]!r}"
+        line = printable(line)
         self._clear()
-        self._error = (reason, partial, printable(shown))
-        return RemoteProtocolError(reason, reply=partial, line=printable(shown))
+        self._error = (reason, partial, line)
+        return RemoteProtocolError(reason, reply=partial, line=line)
+
+    def _shown(self, text: str) -> str:
+        return text if self.mask is None else self.mask(text)
 
 
 def _decode(line: str) -> str:

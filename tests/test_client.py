@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import traceback
 import tracemalloc
 from collections.abc import Callable, Sequence
 from types import MethodType
@@ -194,7 +195,7 @@ def refuses(method: Callable[..., object], *arguments: object, match: str = ".",
             client.tls,
             client.authenticated,
             client._mail,
-            client._mechanism,
+            client._exchange,
         )
 
     before = facts()
@@ -2166,7 +2167,7 @@ def test_421_ends_an_exchange_and_the_session() -> None:
 @pytest.mark.req("AUT-52")
 def test_secrets_are_not_shown() -> None:
     client = authenticating(Plain("user", PASSWORD))
-    shown = [repr(client), repr(client.outstanding), repr(vars(client)["_mechanism"])]
+    shown = [repr(client), repr(client.outstanding), repr(vars(client)["_exchange"])]
     assert PLAIN_MESSAGE in client.data_to_send().decode()
     shown += map(repr, read(client, "535 no"))
     client.authenticate(Plain("user", PASSWORD))
@@ -2202,6 +2203,115 @@ def test_a_reply_that_quotes_the_secret_does_not_show_it(mechanism: Any) -> None
     assert (encoded if isinstance(mechanism, Login) else PLAIN_MESSAGE) not in response.reply.text
     assert response.reply.lines[1] == "*** of user is wrong"
     assert response.reply.status == EnhancedStatus(5, 7, 8)
+
+
+ECHOES = [
+    PLAIN_MESSAGE,
+    PLAIN_MESSAGE[:-6],
+    b64(PASSWORD.encode()),
+    PASSWORD,
+    PASSWORD.upper(),
+    f"AUTH PLAIN {PLAIN_MESSAGE}",
+    "\xe4" * 600 + f" {PASSWORD}",
+]
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "421 {}\r\n",
+        "535-{}\r\n535 {}\r\n",
+        "{}\r\n",
+        "999 {}\r\n",
+        "535 {}\n",
+        "535 {}\rx\r\n",
+        "535-{}\r\n421 {}\r\n",
+        "535-{}\r\n{}\r\n",
+        "354 {}\r\n",
+        "300 {}\r\n",
+        "334 {}\r\n334 {}\r\n",
+        "334-{}\r\n335 {}\r\n",
+        "535 no\r\n250 {}\r\n",
+        "535 no\r\n334 {}\r\n",
+        "535 no\r\n421 {}\r\n",
+        "535 " + "{}" * 200 + "\r\n",
+    ],
+)
+def test_nothing_that_the_server_says_shows_a_secret(octets: str, echo: str) -> None:
+    for size in (1, 10**6):
+        client = authenticating(Plain("user", PASSWORD))
+        client.data_to_send()
+        shown = shown_by(client, octets.replace("{}", echo).encode(), size)
+        for secret in (PLAIN_MESSAGE, PLAIN_MESSAGE[:-6], b64(PASSWORD.encode()), PASSWORD):
+            assert secret.lower() not in shown.lower()
+
+
+def shown_by(client: ClientConnection, octets: bytes, size: int) -> str:
+    """Everything that events and errors show of these octets."""
+    shown: list[object] = []
+    try:
+        for at in range(0, len(octets), size):
+            client.receive_data(octets[at : at + size])
+            shown += take(client)
+            client.data_to_send()
+    except RemoteProtocolError as error:
+        shown += [error, error.reply, error.line, error.__context__, *traceback.format_exception(error)]
+    except LocalProtocolError:
+        pass  # it was over before the last octet
+    shown += [one.reply.text for one in shown if isinstance(one, Response)]
+    return " ".join(f"{one!r} {one}" for one in shown)
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("echo", ECHOES)
+def test_the_reply_to_a_later_command_shows_no_secret(echo: str) -> None:
+    client = authenticating(Plain("user", PASSWORD))
+    client.data_to_send()
+    read(client, "535 no")
+    client.authenticate(Login("user", "another"))
+    client.data_to_send()
+    for answer in ("334 ", "334 ", "235 ok"):
+        read(client, answer)
+        client.data_to_send()
+    assert client.secrets == (PASSWORD, "another")
+    send(client, NOOP)
+    shown = shown_by(client, wire(f"250 {echo} another"), 10**6)
+    send(client, EHLO)
+    shown += shown_by(client, wire(f"250-mx {echo}", f"250-X-ECHO {echo}", f"250 AUTH {echo}"), 10**6)
+    shown += repr(client.capabilities) + " ".join(client.capabilities.mechanisms)
+    send(client, NOOP)
+    shown += shown_by(client, wire(f"550-{echo}", f"551 {echo}"), 10**6)
+    for secret in (PLAIN_MESSAGE[:-6], b64(PASSWORD.encode()), PASSWORD, "another"):
+        assert secret.lower() not in shown.lower()
+
+
+@pytest.mark.req("AUT-52")
+def test_a_binary_response_is_sent_and_not_shown() -> None:
+    response = bytes(range(256))
+    client = authenticating(FirstMechanism(response))
+    assert client.data_to_send() == f"AUTH X-FIRST {b64(response)}\r\n".encode()
+    read(client, f"334 {b64(response)}")
+    assert client.data_to_send() == f"{b64(response)}\r\n".encode()
+    (refusal,) = read(client, f"535 no {b64(response)}")
+    assert isinstance(refusal, Response)
+    assert refusal.reply.text == "no ***"
+
+
+def test_a_fraud_that_quotes_a_secret_is_masked() -> None:
+    class Indiscreet(FirstMechanism):
+        __slots__ = ()
+        name = "X-FIRST"
+
+        def verify_success(self) -> None:
+            raise MechanismError(f"the server is not who knows {PASSWORD}")
+
+    client = authenticating(Indiscreet(PASSWORD.encode()))
+    client.data_to_send()
+    with pytest.raises(RemoteProtocolError, match=r"knows \*\*\*$") as caught:
+        read(client, "235 welcome")
+    assert caught.value.__context__ is None
 
 
 def test_a_reply_that_quotes_no_secret_stays_as_it_is() -> None:

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "smtpcore"
 # An import points down this list, never up. On one floor modules may use each other, if not in a circle, but
 # those of one group of SIDEWAYS do not know each other. A new module has to be given its floor here.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"_errors", "_grammar", "_limits"}),
+    frozenset({"_errors", "_grammar", "_limits", "_secrets"}),
     frozenset({"_addresses", "_parameters", "_replies", "_receivebuffer", "_content"}),
     frozenset({"_extensions", "_events", "_commands", "_state"}),
     frozenset({"_server", "_client", "_results", "sasl", "proxy", "message"}),
