@@ -707,13 +707,14 @@ class Client:
         if data:
             self._heard = time.monotonic()
             facts.octets_received += len(data)
-            if len(facts.first_octets) < 64:
+            if len(facts.first_octets) < 64 and not self._connection.secrets:  # which the server may quote
                 facts.first_octets += data[: 64 - len(facts.first_octets)]
 
     async def _flush(self) -> None:
         data = self._connection.data_to_send()
         if data:
             if self.transcript is not None:
+                self.transcript.hide(*self._connection.secrets)
                 self.transcript.client(data)
             await self._stream.write(data, self._seconds_to(time.monotonic() + self._timeouts.data_block))
 

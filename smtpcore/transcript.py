@@ -37,8 +37,9 @@ The order in which the octets of the two directions are handed over matters, how
   two prompts of LOGIN: those of CRAM-MD5 and the like help to guess the password offline. A server may
   refuse AUTH while the client has already sent the rest, which then arrives as commands. So behind AUTH
   nothing is shown that does not begin with a known verb. Servers also echo what they do not understand: the
-  text of a reply with a piece of a secret in it is ``***``. (To know a piece again, hashes are kept and
-  never the octets; what a server has decoded first is not known again.)
+  text of a reply with a piece of a secret in it is ``***``, and so is one with a whole password that the server
+  has decoded: the end of a PLAIN message, a response of LOGIN after the first, and whatever ``hide()`` was
+  told. (To know these again, hashes are kept and never the octets.)
 * *Content*, unless asked for: one entry tells how much of it there was.
 * *The handshake of TLS*, should its octets pass by.
 * *Anything a terminal might obey*, which is written out: ``\\x1b``.
@@ -52,6 +53,7 @@ the end. Servers that end their lines in a bare LF are understood.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 import string
@@ -81,6 +83,9 @@ _MOST_OUTSTANDING = 10_000
 _PIECE = 6
 # Pieces to remember: those of some thirty lines of full length.
 _MOST_PIECES = 65536
+# Decoded secrets to remember, and how long one has to be: a shorter one would be found everywhere.
+_MOST_HIDDEN = 64
+_SHORTEST_HIDDEN = 4
 
 _PUNCTUATION = string.punctuation.encode()
 
@@ -241,12 +246,14 @@ class Transcript:
         "_elided",
         "_entries",
         "_first",
+        "_hidden",
         "_left",
         "_lmtp",
         "_mode",
         "_outstanding",
         "_pieces",
         "_recipients",
+        "_responses",
         "_server",
         "_sink",
         "_tls",
@@ -273,6 +280,8 @@ class Transcript:
         self.dropped = 0
         self._first: float | None = None  # the time of the first entry
         self._pieces: set[int] = set()  # hashes of what a reply must not contain
+        self._hidden: set[tuple[int, int]] = set()  # the same, of whole secrets: the number of octets, the hash
+        self._responses = 0  # within this exchange, with the initial one
         self._begin()
 
     def _begin(self) -> None:
@@ -325,6 +334,15 @@ class Transcript:
         octets = text.encode("utf-8", "backslashreplace")
         shown = _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
         self._add("*", "note", 0, shown)
+
+    def hide(self, *secrets: str) -> None:
+        """Do not show these, should the server repeat them: passwords, tokens, as the client has sent them.
+
+        Args:
+            secrets: Text, before base64. Nothing of fewer than four characters is hidden.
+        """
+        for secret in secrets:
+            self._hide(secret.encode("utf-8", "surrogatepass"))
 
     def end(self) -> None:
         """The connection has ended: record what it left unfinished. What follows belongs to another one."""
@@ -456,6 +474,7 @@ class Transcript:
             if mechanism := _MECHANISM.match(line, end):
                 end = mechanism.end()
             rest = line[end:]
+            self._responses = 0
             self._remember(rest)
             return "auth", f"{_text(line[:end])} {_MASK}" if rest.strip() else _text(line)
         if self._doubt and _verb_of(line) not in _VERBS:
@@ -475,6 +494,24 @@ class Transcript:
         if len(self._pieces) > _MOST_PIECES:
             self._pieces.clear()
         self._pieces.update(_pieces_of(secret))
+        if not secret.strip():
+            return
+        try:
+            decoded = binascii.a2b_base64(secret.strip(), strict_mode=True)
+        except ValueError:
+            return
+        # PLAIN has user names and a NUL before the password, LOGIN a response of its own with the user name.
+        *names, password = decoded.split(b"\0")
+        if names or self._responses:
+            self._hide(password)
+        self._responses += 1
+
+    def _hide(self, secret: bytes) -> None:
+        if len(secret) < _SHORTEST_HIDDEN:
+            return
+        if len(self._hidden) >= _MOST_HIDDEN:
+            self._hidden.clear()
+        self._hidden.add((len(secret), hash(secret.lower())))
 
     def _content_line(self, line: bytes, octets: int, last: bool) -> None:
         if self._content:
@@ -512,10 +549,16 @@ class Transcript:
     def _is_echo(self, octets: bytes) -> bool:
         """Whether there is a secret in it, or a piece of one."""
         known = self._pieces, self._held_pieces()
-        if not any(known):
-            return False
-        pieces = _pieces_of(octets)
-        return not all(map(pieces.isdisjoint, known))
+        if any(known):
+            pieces = _pieces_of(octets)
+            if not all(map(pieces.isdisjoint, known)):
+                return True
+        lower = octets.lower()
+        return any(
+            (size, hash(lower[at : at + size])) in self._hidden
+            for size in {size for size, _ in self._hidden}
+            for at in range(len(lower) - size + 1)
+        )
 
     def _held_pieces(self) -> set[int]:
         """Those of what the client has sent and nobody has looked at; the server may know more than we do."""

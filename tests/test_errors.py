@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
 import inspect
@@ -31,6 +32,8 @@ from smtpcore import (
     TlsUnavailable,
     _errors,
 )
+from smtpcore._streams import run
+from smtpcore.transcript import Transcript
 from tests.scripted import ANY, EOF, GREETING, Stream, connect, ehlo
 
 REFUSED = Response(Mail("a@example.org"), Reply(550, "5.7.1", "go away"))
@@ -136,6 +139,40 @@ def test_nothing_that_a_terminal_would_obey_gets_into_an_error(steps: Any, optio
     shown += traceback.format_exception(error)
     for text in shown:
         assert text.replace("\n", "").isprintable()
+
+
+PASSWORD = "s3cr3t-p4ssw0rd"
+MESSAGE = base64.b64encode(f"\0user\0{PASSWORD}".encode()).decode()
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("echo", [PASSWORD, MESSAGE, f"AUTH PLAIN {MESSAGE[:-8]}"])
+@pytest.mark.parametrize(
+    "answer",
+    ["421 {}", "535 {}", "{}", "999 {}", b"535 {}\n", "535-{}\n550 {}", ["334 ", "235 {}"], "235 ok\n250 {}"],
+)
+def test_no_error_and_no_transcript_shows_a_secret(answer: Any, echo: str) -> None:
+    said = [answer] if isinstance(answer, (str, bytes)) else answer
+    said = [
+        one.replace(b"{}", echo.encode()) if isinstance(one, bytes) else one.replace("{}", echo) for one in said
+    ]
+    steps = [
+        (b"", "220 x"),
+        (ANY, "250-x\n250 AUTH PLAIN"),
+        *((ANY, one) for one in said),
+        (ANY, EOF),
+        (ANY, EOF),
+    ]
+    transcript = Transcript()
+    options = {"auth": ("user", PASSWORD), "allow_cleartext_auth": True, "transcript": transcript}
+    with pytest.raises(SMTPError) as caught:
+        run(connect(Stream(steps), **options).noop())
+    error = caught.value
+    shown = [str(error), repr(error), error.hint or "", repr(error.facts), *traceback.format_exception(error)]
+    shown += [repr(getattr(error, "reply", None)), str(getattr(error, "reply", None)), str(transcript)]
+    for text in shown:
+        assert PASSWORD not in text
+        assert MESSAGE[:-8] not in text
 
 
 def test_facts_belong_to_one_conversation() -> None:

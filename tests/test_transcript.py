@@ -575,6 +575,52 @@ def test_a_server_that_repeats_a_secret_is_not_quoted(echo: bytes) -> None:
     assert shown(recorded(dialogue))[-2:] == ["S: 500-5.5.1 Command unrecognized:", "S: 500 ***"]
 
 
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize(
+    "dialogue",
+    [
+        [("C", b"AUTH PLAIN " + base64.b64encode(b"\0user@example.org\0p4ss word") + b"\r\n")],
+        [
+            ("C", b"AUTH PLAIN\r\n"),
+            ("S", b"334 \r\n"),
+            ("C", base64.b64encode(b"\0user@example.org\0p4ss word") + b"\r\n"),
+        ],
+        [
+            ("C", b"AUTH LOGIN\r\n"),
+            ("S", b"334 VXNlcm5hbWU6\r\n"),
+            ("C", base64.b64encode(b"user@example.org") + b"\r\n"),
+            ("S", b"334 UGFzc3dvcmQ6\r\n"),
+            ("C", base64.b64encode(b"p4ss word") + b"\r\n"),
+        ],
+        [
+            ("C", b"AUTH LOGIN " + base64.b64encode(b"user@example.org") + b"\r\n"),
+            ("S", b"334 UGFzc3dvcmQ6\r\n"),
+            ("C", base64.b64encode(b"p4ss word") + b"\r\n"),
+        ],
+    ],
+)
+def test_a_server_that_decodes_a_password_and_repeats_it_is_not_quoted(dialogue: Dialogue) -> None:
+    said = recorded([("S", b"220 mx\r\n"), *dialogue, ("S", b"535 user@example.org: no p4ss word for you\r\n")])
+    assert said.entries[-1].text == "535 ***"
+    said = recorded([("S", b"220 mx\r\n"), *dialogue, ("S", b"535 user@example.org has no p4ss\r\n")])
+    assert said.entries[-1].text == "535 user@example.org has no p4ss"
+
+
+@pytest.mark.req("AUT-52")
+def test_what_was_to_be_hidden_is_not_shown() -> None:
+    transcript = timeless()
+    transcript.hide("T0ken of mine", "abc", "p\xe4ss")
+    feed(transcript, [("S", b"220 the t0KEN of MINE.\r\n220 abc\r\n550 p\xc3\xa4ss?\r\n")])
+    assert [entry.text for entry in transcript.entries] == ["220 ***", "220 abc", "550 ***"]
+
+
+def test_the_secrets_to_hide_are_bounded() -> None:
+    transcript = timeless()
+    for number in range(1000):
+        transcript.hide(f"secret {number}")
+        assert len(transcript._hidden) <= 64
+
+
 @pytest.mark.parametrize("reply", [b"501 what is 'c2U='?", b"501 (c2u=)", b"501 c2U"])
 def test_a_short_secret_is_recognized_as_a_word(reply: bytes) -> None:
     dialogue: Dialogue = [GREETING, ("C", b"AUTH PLAIN c2U=\r\n"), ("S", reply + b"\r\n501 sic2U\r\n")]
