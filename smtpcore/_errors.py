@@ -64,6 +64,9 @@ class SessionFacts:
 class SMTPError(Exception):
     """The base of everything smtpcore raises.
 
+    Errors can be pickled and copied, and compare by value: two of one class are equal if they say and hold the
+    same, whatever was recorded.
+
     Attributes:
         facts: Where the conversation stood; set by the flows, None in the core.
         hint: One sentence on what to try, or None.
@@ -79,6 +82,29 @@ class SMTPError(Exception):
     def __str__(self) -> str:
         text = super().__str__()
         return f"{text} (hint: {self.hint})" if self.hint else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is made again from its arguments alone; those of many of ours are not its text.
+        return _made_again, (self.__class__, self.args, self.__dict__.copy())
+
+    def __eq__(self, other: object) -> bool:
+        if self.__class__ is not other.__class__:
+            return NotImplemented
+        return self.args == other.args and _compared(self) == _compared(other)
+
+    def __hash__(self) -> int:
+        return hash((self.__class__, super().__str__()))
+
+
+def _made_again(cls: type[SMTPError], args: tuple[object, ...], attributes: dict[str, object]) -> SMTPError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+def _compared(error: object) -> dict[str, object]:
+    return {name: value for name, value in vars(error).items() if name != "transcript"}
 
 
 class ProtocolError(SMTPError):

@@ -109,7 +109,23 @@ def _is_common(text: str) -> bool:
     return len(text) <= SHORT_MAILBOX and COMMON_MAILBOX.fullmatch(text) is not None
 
 
-class Mail(Command):
+class _WithPath(Command):
+    __slots__ = ("_path", "parameters")
+
+    # A mailbox that a parser has proven becomes a path when somebody asks.
+    _path: ReversePath | ForwardPath | str
+    parameters: Parameters
+
+    def __getstate__(self) -> object:
+        # A read-only mapping, such as that of the commands without parameters, cannot be pickled.
+        return self._path, dict(self.parameters)
+
+    def __setstate__(self, state: tuple[ReversePath | ForwardPath | str, dict[str, ParameterValue]]) -> None:
+        self._path, parameters = state
+        self.parameters = parameters or NO_PARAMETERS
+
+
+class Mail(_WithPath):
     """MAIL: begins a mail transaction (RFC 5321 4.1.1.2).
 
     Args:
@@ -120,12 +136,11 @@ class Mail(Command):
         LocalProtocolError: One of them is malformed.
     """
 
-    __slots__ = ("_path", "parameters")
+    __slots__ = ()
     __match_args__ = ("reverse_path", "parameters")
     verb = "MAIL"
 
-    _path: ReversePath | str  # a mailbox that a parser has proven becomes a path when somebody asks
-    parameters: Parameters
+    _path: ReversePath | str
 
     def __init__(
         self, reverse_path: str | ReversePath, parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
@@ -135,7 +150,7 @@ class Mail(Command):
         if parameters:
             format_parameters(parameters, MAIL_PARAMETERS)
         self._path = reverse_path
-        self.parameters = parameters
+        self.parameters = dict(parameters) if parameters else NO_PARAMETERS
 
     @property
     def reverse_path(self) -> ReversePath:
@@ -178,7 +193,7 @@ class Mail(Command):
         return value if isinstance(value, ReversePath) else None
 
 
-class Rcpt(Command):
+class Rcpt(_WithPath):
     """RCPT: names a recipient (RFC 5321 4.1.1.3).
 
     Args:
@@ -189,12 +204,11 @@ class Rcpt(Command):
         LocalProtocolError: One of them is malformed.
     """
 
-    __slots__ = ("_path", "parameters")
+    __slots__ = ()
     __match_args__ = ("forward_path", "parameters")
     verb = "RCPT"
 
     _path: ForwardPath | str
-    parameters: Parameters
 
     def __init__(
         self, forward_path: str | ForwardPath, parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
@@ -204,7 +218,7 @@ class Rcpt(Command):
         if parameters:
             format_parameters(parameters, RCPT_PARAMETERS)
         self._path = forward_path
-        self.parameters = parameters
+        self.parameters = dict(parameters) if parameters else NO_PARAMETERS
 
     @property
     def forward_path(self) -> ForwardPath:
@@ -491,7 +505,7 @@ class NotSent(Event):
 
 
 class Envelope:
-    """The envelope of the mail transaction under way (RFC 5321 2.3.1).
+    """The envelope of the mail transaction under way (RFC 5321 2.3.1). It compares by value, and grows.
 
     Attributes:
         mail: The MAIL command.
@@ -516,6 +530,11 @@ class Envelope:
     def forward_paths(self) -> list[ForwardPath]:
         """Where the message goes."""
         return [one.forward_path for one in self.recipients]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Envelope):
+            return NotImplemented
+        return self.mail == other.mail and self.recipients == other.recipients
 
     def __repr__(self) -> str:
         return f"Envelope({self.reverse_path!r}, {self.forward_paths!r})"

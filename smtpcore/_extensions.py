@@ -144,6 +144,10 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
     def __len__(self) -> int:
         return len(self._keywords)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not what was worked out from the keywords: the rows of parameters hold functions.
+        return Capabilities, (list(self._keywords.items()),)
+
     def __repr__(self) -> str:
         return f"<Capabilities: {', '.join(self.lines()) or 'none'}>"
 

@@ -154,7 +154,7 @@ class TlsInfo:
     too_weak: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # by identity: it is the key to what is derived from it once
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """What a server offers and where it is strict.
 
@@ -213,7 +213,12 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
 
+    def __hash__(self) -> int:
+        # It is the key to what is derived from it once, and looked up for each connection: some fields suffice.
+        return hash((self.limits.message_size, self.auth_mechanisms, self.starttls, self.smtputf8))
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "keywords", dict(self.keywords))  # nobody else's, and of a kind that pickles
         if self.smtputf8 and not self.eight_bit_mime:
             raise LocalProtocolError("SMTPUTF8 may only be offered together with 8BITMIME (RFC 6531 3.1)")
         for name in self.auth_mechanisms:

@@ -367,6 +367,10 @@ class Transcript:
     def __repr__(self) -> str:
         return f"<Transcript: {len(self._entries)} entries>"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Make a copy of the entries alone: it has no sink, and does not know the secrets of the connection."""
+        return _copied, (self._content, self._entries, self.dropped, self._first)
+
     def jsonl(self) -> str:
         """The entries as JSON, an object a line, with the attributes of :class:`Entry` as names."""
         return "".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries)
@@ -640,6 +644,15 @@ class Transcript:
 
     def _add_unfinished(self, direction: Direction, kind: Kind, octets: int, text: str) -> None:
         self._add(direction, kind, octets, f"{text} [unfinished]")
+
+
+def _copied(content: bool, entries: deque[Entry], dropped: int, first: float | None) -> Transcript:
+    transcript = Transcript(content=content)
+    transcript._entries = entries.copy()
+    transcript.dropped = dropped
+    transcript._first = first
+    transcript.end()  # the rest of the connection is not for this one
+    return transcript
 
 
 def _text(line: bytes, octets: int = 0) -> str:

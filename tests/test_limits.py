@@ -39,10 +39,11 @@ def test_values_are_frozen_and_have_no_room_for_typing_errors(cls: type[Any]) ->
     assert not hasattr(value, "__dict__")
 
 
-def test_numbers_compare_by_value_and_configurations_by_identity() -> None:
+def test_limits_timeouts_and_configurations_compare_by_value() -> None:
     assert Limits() == Limits() and Timeouts() == Timeouts() != Timeouts(server=1)
     config = ServerConfig()
-    assert config != ServerConfig() and len({config, config, ServerConfig()}) == 2
+    assert config == ServerConfig() and len({config, config, ServerConfig()}) == 1
+    assert config != ServerConfig(help=False)
     assert config.limits == Limits() and config.timeouts == Timeouts()
 
 
