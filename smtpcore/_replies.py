@@ -579,19 +579,62 @@ def _written_out(match: re.Match[str]) -> str:
 # --- What the codes mean ----------------------------------------------------------------------------------
 
 
-def describe(reply: Reply) -> str:
-    """What ``reply`` means by its codes, whatever its text says; for people.
+def describe(reply: Reply | int | str, status: EnhancedStatus | str | None = None) -> str:
+    """Say for people what a reply means by its codes, whatever its text says.
 
-    ``"mailbox unavailable, unknown or refused by policy; recipient mailbox does not exist"``: first the
-    reply code, then the enhanced status code if there is one. An unknown reply code is described by its
-    first digit (RFC 5321 4.2), an unknown enhanced code by its subject, or else by its class (RFC 3463 2).
+    An unknown reply code is described by its first digit (RFC 5321 4.2.1), an unknown enhanced status code by
+    its subject, or else by its class (RFC 3463 2).
+
+    Args:
+        reply: A reply; a reply code, 200 to 599; or the text of a reply as it stands in a log, such as
+            ``"550 5.1.1 no such user"``. Of a text with several lines the first one counts.
+        status: An enhanced status code, if ``reply`` is a reply code.
+
+    Returns:
+        The meaning of the reply code, then that of the enhanced status code if there is one:
+        ``"mailbox unavailable, unknown or refused by policy; recipient mailbox does not exist"``.
+
+    Raises:
+        LocalProtocolError: The text does not begin with a reply code, the reply code is out of range, or the
+            enhanced status code is not one or does not belong to the reply code (RFC 2034 4).
+        TypeError: ``reply`` is something else, or ``status`` stands beside something that is not a reply code.
     """
-    meaning = CODES.get(reply.code) or SEVERITIES[reply.severity]
-    status = reply.status
+    code, status = _codes_of(reply, status)
+    severity = code // 100
+    meaning = CODES.get(code) or SEVERITIES[severity]
     if status is None:
         return meaning
     detail = STATUSES.get(f"X.{status.subject}.{status.detail}") or SUBJECTS.get(status.subject)
     return f"{meaning}; {detail or SEVERITIES[status.severity]}"
+
+
+def _codes_of(
+    reply: Reply | int | str, status: EnhancedStatus | str | None
+) -> tuple[int, EnhancedStatus | None]:
+    if isinstance(reply, int):
+        if not 200 <= reply <= 599:
+            raise LocalProtocolError(f"{reply!r} is not a valid reply code: 200 to 599 (RFC 5321 4.2)")
+        if isinstance(status, str):
+            status = _parse_status(status)
+        if status is not None and status.severity != reply // 100:
+            raise LocalProtocolError(
+                f"the enhanced status code {status} does not belong to a {reply} reply: its class is the first"
+                " digit of the reply code (RFC 2034 4)"
+            )
+        return int(reply), status
+    if status is not None:
+        raise TypeError("describe() takes an enhanced status code beside a reply code only")
+    if isinstance(reply, Reply):
+        return reply.code, reply.status
+    if not isinstance(reply, str):
+        raise TypeError(f"describe() takes a Reply, a reply code or the text of a reply, not {reply!r}")
+    line = _LINE_END.split(reply.strip(), 1)[0]
+    match = _REPLY_LINE.fullmatch(f"{line}\r\n")
+    if match is None:
+        raise LocalProtocolError(
+            f"{printable(line[:_SHOWN])!r} does not begin with a reply code, such as 550 (RFC 5321 4.2)"
+        )
+    return int(match[1]), _parse_status(match[4]) if match[4] else None
 
 
 # By first digit (RFC 5321 4.2.1), or by class (RFC 3463 3.1): these agree.

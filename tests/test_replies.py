@@ -987,6 +987,60 @@ def test_describe_says_what_both_codes_mean() -> None:
     assert describe(Reply(354)) == CODES[354]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("550 5.1.1 no such user",),
+        ("550 5.1.1",),
+        ("550-5.1.1 no such user\r\n550 5.1.1 here\r\n",),
+        ("  550 5.1.1 no\n550 5.1.1 such\n",),
+        (550, "5.1.1"),
+        (550, EnhancedStatus(5, 1, 1)),
+        (Reply(550, "5.1.1", "x"),),
+        (str(Reply(550, "5.1.1", ["a", "b"])),),
+        (Reply(550, "5.1.1", "x").encode().decode(),),
+    ],
+)
+def test_describe_takes_a_reply_its_text_or_its_codes(arguments: tuple[Any, ...]) -> None:
+    assert describe(*arguments) == f"{CODES[550]}; {STATUSES['X.1.1']}"
+
+
+@pytest.mark.parametrize(
+    "reply", [550, "550", "550 ", "550-", "550 no such user", "550 4.1.1 no", "550 5.1.1x"]
+)
+def test_describe_needs_no_status(reply: int | str) -> None:
+    assert describe(reply) == CODES[550]
+    assert describe(571) == describe("571 x") == SEVERITIES[5]
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        (("",), "'' does not begin with a reply code, such as 550"),
+        (("no such user",), "'no such user' does not begin"),
+        (("5.1.1",), "does not begin"),
+        (("5500 x",), "does not begin"),
+        (("\x1b[2J",), r"does not begin"),
+        ((199,), "199 is not a valid reply code: 200 to 599"),
+        ((600,), "600 is not"),
+        ((True,), "True is not"),
+        ((550, "4.1.1"), "4.1.1 does not belong to a 550 reply"),
+        ((354, EnhancedStatus(2, 0, 0)), "2.0.0 does not belong to a 354 reply"),
+        ((550, "x"), "'x' is no enhanced status code"),
+    ],
+)
+def test_describe_says_what_it_cannot_describe(arguments: tuple[Any, ...], match: str) -> None:
+    with pytest.raises(LocalProtocolError, match=match) as caught:
+        describe(*arguments)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("arguments", [(None,), (b"550 x",), (5.5,), ("550 x", "5.1.1"), (Reply(550), "5.1.1")])
+def test_describe_takes_nothing_else(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match="describe"):
+        describe(*arguments)
+
+
 @pytest.mark.req("ESC-09")
 @pytest.mark.parametrize(
     "wire, meaning",
