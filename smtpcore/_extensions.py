@@ -1,6 +1,6 @@
 """Service extensions: what an EHLO keyword makes legal.
 
-An extension is a row: its parameters, its verbs, and by how much it lengthens command lines. Everything else
+An extension is a row: its parameters, and by how much it lengthens command lines. Everything else
 asks the rows: a server, which parameters to take from what it offers; a client, which to send to what it was
 offered. Adding an extension means adding a row here, its parameters' rows in ``_parameters``, and a class for
 each new command in ``_events``.
@@ -29,13 +29,11 @@ class Extension:
         keyword: In upper case.
         mail_octets: By so many octets MAIL lines may be longer than 512.
         rcpt_octets: The same for RCPT lines.
-        verbs: Commands that exist only with it.
     """
 
     keyword: str
     mail_octets: int = 0
     rcpt_octets: int = 0
-    verbs: tuple[str, ...] = ()
 
 
 EXTENSIONS: Final[Mapping[str, Extension]] = {
@@ -47,10 +45,10 @@ EXTENSIONS: Final[Mapping[str, Extension]] = {
         Extension("8BITMIME", mail_octets=14),
         Extension("SMTPUTF8", mail_octets=10),  # RFC 6531 3.1
         Extension("ENHANCEDSTATUSCODES"),  # RFC 2034
-        Extension("STARTTLS", verbs=("STARTTLS",)),  # RFC 3207
-        Extension("AUTH", mail_octets=500, verbs=("AUTH",)),  # RFC 4954 3
-        Extension("EXPN", verbs=("EXPN",)),  # RFC 5321 3.5.2
-        Extension("HELP", verbs=("HELP",)),  # RFC 5321 4.1.1.8
+        Extension("STARTTLS"),  # RFC 3207
+        Extension("AUTH", mail_octets=500),  # RFC 4954 3
+        Extension("EXPN"),  # RFC 5321 3.5.2
+        Extension("HELP"),  # RFC 5321 4.1.1.8
     )
 }
 

@@ -495,15 +495,12 @@ class ClientMechanism(abc.ABC):
     Attributes:
         name: As in the EHLO reply, in upper case.
         cleartext: A listener learns a secret, so this is for TLS only (RFC 4954 4).
-        one_step: With an initial response nothing but the outcome follows, so that commands may be
-            pipelined behind it (RFC 4954 4).
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
     cleartext: ClassVar[bool] = False
-    one_step: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         _check_name(cls)
@@ -580,7 +577,6 @@ class Plain(PasswordMechanism):
 
     name = "PLAIN"
     cleartext = True
-    one_step = True
 
     def __init__(self, username: str, password: str, authorization_identity: str = "") -> None:
         """Check all three.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from smtpcore import _events
 from smtpcore._extensions import EXTENSIONS, NO_CAPABILITIES, Capabilities
 from smtpcore._grammar import EHLO_KEYWORD
 from smtpcore._parameters import MAIL_PARAMETERS, RCPT_PARAMETERS
@@ -22,11 +21,6 @@ def test_each_row_stands_under_its_keyword_which_the_grammar_allows() -> None:
     for keyword, extension in EXTENSIONS.items():
         assert extension.keyword == keyword == keyword.upper()
         assert EHLO_KEYWORD.fullmatch(keyword)
-
-
-def test_each_verb_of_an_extension_is_that_of_a_command() -> None:
-    verbs = {getattr(one, "verb", None) for one in vars(_events).values()}
-    assert all(verb in verbs for extension in EXTENSIONS.values() for verb in extension.verbs)
 
 
 @pytest.mark.parametrize(

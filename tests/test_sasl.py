@@ -727,8 +727,7 @@ def test_what_is_known_of_each_mechanism() -> None:
         assert SERVER_MECHANISMS[name].name == CLIENT_MECHANISMS[name].name == name
         assert SERVER_MECHANISMS[name].cleartext and CLIENT_MECHANISMS[name].cleartext
         assert not SERVER_MECHANISMS[name].server_first
-    assert Plain.one_step and not Login.one_step
-    assert not Strong.cleartext and not Strong.one_step
+    assert not Strong.cleartext
 
 
 def test_importing_it_loads_nothing_large() -> None:
@@ -1026,7 +1025,6 @@ class TokenClient(ClientMechanism):
 
     name = "X-TOKEN"
     cleartext = True
-    one_step = True
 
     def __init__(self, token: str) -> None:
         self._token = token

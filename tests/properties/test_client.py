@@ -41,7 +41,7 @@ from smtpcore import (
     Vrfy,
 )
 from smtpcore._state import PIPELINED, SUCCESS
-from smtpcore.sasl import Login, Plain
+from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
 
 LIMITS = Limits(reply_line=512, reply_lines=6, outstanding_commands=5, challenges=3)
 TLS = TlsInfo(version="TLSv1.3")
@@ -49,6 +49,23 @@ TLS = TlsInfo(version="TLSv1.3")
 # --- What an application does -----------------------------------------------------------------------------
 
 Action = Callable[[ClientConnection], object]
+
+
+class Echo(ClientMechanism):
+    """Responds with whatever octets it is challenged with, and gives up in the end."""
+
+    __slots__ = ("_left",)
+    name = "LOGIN"
+
+    def initial_response(self) -> bytes | None:
+        self._left = 2
+        return None
+
+    def respond(self, challenge: bytes) -> bytes:
+        self._left -= 1
+        if not self._left:
+            raise MechanismError("enough")
+        return challenge
 
 
 def sending(event: Command | Chunk | EndOfMessage) -> tuple[str, Action]:
@@ -75,6 +92,7 @@ AUTHENTICATING = [
     ("authenticate PLAIN", lambda client: client.authenticate(Plain("u", "p"), allow_cleartext=True)),
     ("authenticate with a long password", lambda client: client.authenticate(Plain("u", "p" * 500))),
     ("authenticate LOGIN", lambda client: client.authenticate(Login("u", "p"), allow_cleartext=True)),
+    ("authenticate with binary responses", lambda client: client.authenticate(Echo())),
 ]
 
 
@@ -102,6 +120,12 @@ EHLO_LINES = [
     ["PIPELINING", "SIZE 100", "8BITMIME", "STARTTLS", "AUTH PLAIN LOGIN"],
     ["STARTTLS", "AUTH LOGIN", "SMTPUTF8", "8BITMIME"],
     ["AUTH=PLAIN", "SIZE x", "-", "\xe9"],
+    ["SIZE abc", "AUTH \xe9\x1b LOGIN"],
+    ["SIZE 99999999999999999999999", "SIZE \xb2", "AUTH"],
+]
+# Challenges that are base64 of text or of other octets, and some that are not base64.
+CHALLENGES = [
+    f"334 {text}\r\n".encode("latin-1") for text in ("VXNlcm5hbWU6", "gIH/AA==", "YQ", "YR==", "=", "!", "\xe9")
 ]
 
 
@@ -157,6 +181,11 @@ phrases: st.SearchStrategy[list[Any]] = st.sampled_from(
         [sending(Mail("", {"BODY": "8BITMIME"})), sending(Rcpt("b@example.com")), sending(Data()), FINE],
         [AUTHENTICATING[0], FINE],
         [AUTHENTICATING[2], b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"],
+        *([action, challenge, FINE] for action in AUTHENTICATING for challenge in CHALLENGES),
+        *(
+            [sending(Ehlo("again.example")), Answer(6, [True], offer), *map(sending, COMMANDS)]
+            for offer in EHLO_LINES
+        ),
         [*map(sending, CONTENT), FINE],
         [FINE],
         [sending(Rset())] * 7,
@@ -255,6 +284,8 @@ class Play:
         assert all(one.__class__ in PIPELINED for one in under_way[:-1])
         assert len(under_way) <= 1 or "PIPELINING" in client.capabilities
         assert client.timeout > 0
+        assert client.capabilities.size is None or client.capabilities.size >= 0
+        assert (repr(client.capabilities) + "".join(client.capabilities.mechanisms)).isascii()
         if client.state is State.TLS:
             client.tls_started(TLS)
 
