@@ -1052,6 +1052,12 @@ def test_a_reply_after_its_command_was_handed_out_answers_it_however_it_is_cut()
         client.receive_data(octets[:cut])
         client.receive_data(octets[cut:])
         assert replies(take(client)) == [250, 250, 354]
+    # What was handed out before the next read can be answered by it, whether or not the last one was used.
+    client = with_sent(ready("PIPELINING"), MAIL)
+    client.receive_data(b"250 ok\r\n")
+    send(client, RCPT)
+    client.receive_data(b"250 ok\r\n")
+    assert replies(take(client)) == [250, 250]
     # What was handed out while a reply was incomplete can be answered by the next one.
     client = with_sent(ready("PIPELINING"), MAIL)
     client.receive_data(b"250-o")
@@ -1166,6 +1172,11 @@ def test_events_before_an_offence_are_not_lost() -> None:
     [
         pytest.param(lambda: ready(), b"QUIT\r\n", id="idle"),
         pytest.param(lambda: grouped(RCPT), b"", id="354 may be on its way"),
+        pytest.param(
+            lambda: with_held_back(with_sent(ready("PIPELINING"), MAIL), RCPT, DATA),
+            b"QUIT\r\n",
+            id="DATA was not handed out",
+        ),
         pytest.param(lambda: in_content(), b"", id="in content"),
         pytest.param(lambda: in_starttls(), b"", id="a handshake may be about to begin"),
         pytest.param(lambda: challenged(), b"", id="in an exchange"),

@@ -717,6 +717,19 @@ def test_an_error_carries_what_was_received(wire: bytes, words: str, reply: Repl
             assert caught.value.reply == reply
 
 
+def test_what_an_error_carries_of_a_long_line_does_not_depend_on_the_cutting() -> None:
+    for pieces in _cuttings(b"250 " + b"x" * 100 + b"\r\n"):
+        parser = ReplyParser(max_line=32, max_lines=10)
+        for piece in pieces:
+            parser.feed(piece)
+            with contextlib.suppress(RemoteProtocolError):
+                parser.next_reply()
+        with pytest.raises(RemoteProtocolError) as caught:
+            parser.next_reply()
+        assert caught.value.line == "250 " + "x" * 26
+        assert caught.value.reply == Reply(250, None, "x" * 26)
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_every_kind_of_octets_is_taken_and_none_is_kept(kind: Any) -> None:
     parser = ReplyParser(max_line=512, max_lines=10)

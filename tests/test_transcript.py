@@ -606,6 +606,17 @@ def test_a_server_that_decodes_a_password_and_repeats_it_is_not_quoted(dialogue:
     assert said.entries[-1].text == "535 user@example.org has no p4ss"
 
 
+def test_the_user_name_of_a_second_attempt_is_not_hidden() -> None:
+    attempt: list[Said] = [
+        ("C", b"AUTH LOGIN\r\n"),
+        ("S", b"334 VXNlcm5hbWU6\r\n"),
+        ("C", base64.b64encode(b"user@example.org") + b"\r\n"),
+        ("S", b"535 user@example.org is unknown\r\n"),
+    ]
+    said = recorded([("S", b"220 mx\r\n"), *attempt, *attempt])
+    assert [entry.text for entry in said.entries].count("535 user@example.org is unknown") == 2
+
+
 @pytest.mark.req("AUT-52")
 def test_what_was_to_be_hidden_is_not_shown() -> None:
     transcript = timeless()
