@@ -88,7 +88,7 @@ class SMTPError(Exception):
         return _made_again, (self.__class__, self.args, self.__dict__.copy())
 
     def __eq__(self, other: object) -> bool:
-        if self.__class__ is not other.__class__:
+        if not isinstance(other, SMTPError) or self.__class__ is not other.__class__:
             return NotImplemented
         return self.args == other.args and _compared(self) == _compared(other)
 

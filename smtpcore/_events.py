@@ -15,7 +15,7 @@ Events are slotted classes rather than frozen dataclasses, which take twice as l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ._addresses import ForwardPath, ReversePath, is_hello_argument, proven
 from ._errors import LocalProtocolError
@@ -112,15 +112,14 @@ def _is_common(text: str) -> bool:
 class _WithPath(Command):
     __slots__ = ("_path", "parameters")
 
-    # A mailbox that a parser has proven becomes a path when somebody asks.
-    _path: ReversePath | ForwardPath | str
+    _path: Any  # a mailbox that a parser has proven becomes a path when it is asked for
     parameters: Parameters
 
     def __getstate__(self) -> object:
         # A read-only mapping, such as that of the commands without parameters, cannot be pickled.
         return self._path, dict(self.parameters)
 
-    def __setstate__(self, state: tuple[ReversePath | ForwardPath | str, dict[str, ParameterValue]]) -> None:
+    def __setstate__(self, state: tuple[Any, dict[str, ParameterValue]]) -> None:
         self._path, parameters = state
         self.parameters = parameters or NO_PARAMETERS
 
