@@ -68,6 +68,8 @@ _VERB = re.compile(r"[A-Za-z]++")
 UNKNOWN = Reply(500, "5.5.2", "command not recognized")
 _NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 TOO_LONG = Reply(500, "5.5.2", "line too long")
+TOO_LONG_WITH_LF = Reply(500, "5.5.2", "line too long: it holds LF without CR, lines end in CRLF")
+BARE_LF = Reply(501, "5.5.2", "LF without CR in the command: lines end in CRLF")
 _NO_ARGUMENT = Reply(501, "5.5.4", "this command takes no argument")
 _CONTROL_CHARACTER = Reply(501, "5.5.2", "control character in the command")
 _TAB = Reply(501, "5.5.2", "a space stands between command and argument")
@@ -212,7 +214,7 @@ class CommandParser:
         limit = {"MAIL": self._mail_line, "RCPT": self._rcpt_line, "AUTH": self.max_line}.get(verb)
         self._check_length(len(line) + 2, limit or self._config.limits.command_line)
         if CONTROL.search(line):
-            raise Refused(_CONTROL_CHARACTER)
+            raise Refused(BARE_LF if "\n" in line else _CONTROL_CHARACTER)
         if not line.isascii():
             line = self._decode(line, verb)
         # RFC 5321 4.1.1: trailing white space is tolerated; otherwise the verb is set off by a space.

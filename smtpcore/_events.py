@@ -429,7 +429,7 @@ class InputDiscarded(Event):
 
 
 class ConnectionClosed(Event):
-    """The session is over: send what ``data_to_send()`` gives, and close."""
+    """The session is over: send what ``data_to_send()`` gives, and close. It comes once, as the last event."""
 
     __slots__ = ()
 

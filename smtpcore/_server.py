@@ -23,7 +23,7 @@ end, and only then is anything said (``MessageAborted``): what is inside content
 
 **The end** has two forms. The orderly one is a reply: 221, 421, or a refusal after which the state is CLOSED.
 The other one is that octets stop coming; whatever was half done is void. ``ConnectionClosed`` is the last event
-in both, repeated for everyone who asks.
+in both; after it ``next_event()`` returns None, so that the loop above ends by itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from functools import lru_cache
 from typing import Final
 
 from ._addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
-from ._commands import KNOWN_VERBS, SHORT, TOO_LONG, CommandParser, verb_of
+from ._commands import BARE_LF, KNOWN_VERBS, SHORT, TOO_LONG, TOO_LONG_WITH_LF, CommandParser, verb_of
 from ._content import ContentDecoder, Violation
 from ._errors import LocalProtocolError
 from ._events import (
@@ -152,6 +152,10 @@ _TOO_MANY_IDLE = Reply(421, "4.7.0", "too many commands without mail")
 _TOO_MANY_REFUSED = Reply(421, "4.7.0", "too many refused recipients")
 _TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed authentications")
 _TOO_MUCH_CONTENT = Reply(421, "4.3.4", "far more content than is taken here")
+_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")
+_TIMEOUT_AFTER_LF = Reply(
+    421, "4.4.2", "timeout, closing connection: received LF without CR, lines end in CRLF"
+)
 _SHUTTING_DOWN = Reply(421, "4.3.2", "service is shutting down")
 _NO_HTTP = Reply(554, "5.5.1", "this is an SMTP server, not a web server")
 _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after STARTTLS")
@@ -165,6 +169,7 @@ _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
 # AUTH, however it was mistyped, and the word behind it.
 _AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
+_AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
 _HANDSHAKE_RECORD = b"\x16"
 
@@ -302,6 +307,19 @@ class ServerConnection:
         return self._config.timeouts.server
 
     @property
+    def timeout_reply(self) -> Reply:
+        """The reply for ``close()`` when the wait for the client has timed out (RFC 5321 3.8).
+
+        It says so if the client has sent lines that end in LF alone, which is why it got no reply (RFC 5321
+        2.3.8).
+        """
+        if self._state is _CONTENT:
+            lf = self._decoder.violation == "bare-lf"
+        else:
+            lf = self._buffer.has_lf
+        return _TIMEOUT_AFTER_LF if lf else _TIMEOUT
+
+    @property
     def submitter(self) -> ReversePath | None:
         """Who submitted the message of this transaction, as MAIL says by AUTH= (RFC 4954 5).
 
@@ -338,7 +356,8 @@ class ServerConnection:
         """The next thing that has happened.
 
         Returns:
-            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read.
+            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read. After
+            ``ConnectionClosed`` always None.
 
         Raises:
             LocalProtocolError: The last event has not been answered.
@@ -387,33 +406,23 @@ class ServerConnection:
         return event
 
     def _next_without_commands(self) -> Event | None:
-        if self._state is State.CLOSED:
-            return _CLOSED
         if self._state is State.AUTHENTICATING:
             return self._next_response()
-        return self._lost() if self._buffer.at_eof else None
+        return self._lost() if self._buffer.at_eof and self._state is _TLS else None
 
     def _next_line(self) -> Event | None:
         """Take a line the long way."""
         buffer = self._buffer
         if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
             return self._hang_up(_HANDSHAKE_RECORD, _NO_TLS_HERE)
-        end = buffer.find_line(self._parser.max_line)
-        if end < 0 and not buffer.at_eof:
-            return None
-        if buffer.too_long:  # and it is one for which the end of the connection counts as its own
-            line = buffer.too_long
-            if end < 0:
-                buffer.clear()
-            else:
-                buffer.start = end + 2
-                buffer.too_long = b""
-            return self._reject(line, TOO_LONG)
-        if end < 0:
-            return self._lost()
-        start = buffer.start
-        line = buffer.data[start:end]
-        buffer.start = end + 2
+        taken = buffer.take_line(self._parser.max_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_lf else self._lost()
+        line, too_long = taken
+        if too_long:
+            return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
         if self._state is State.GREETED and _HTTP.match(line):
             return self._hang_up(line, _NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
@@ -421,7 +430,7 @@ class ServerConnection:
             command = self._parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
         except Refused as refused:
             return self._reject(line, refused.reply)
-        return self._judge(command, start)
+        return self._judge(command, buffer.start - 2 - len(line))
 
     def _judge(self, command: Command, start: int) -> Event | None:
         """Hand out a well-formed command, unless it must not come now, or is one too many.
@@ -549,9 +558,11 @@ class ServerConnection:
         """The client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
         in_content = self._state is _CONTENT
         self._end()
-        return MessageAborted(None) if in_content else _CLOSED
+        return MessageAborted(None) if in_content else self._queue.popleft()
 
     def _end(self) -> None:
+        """Close the session. ``ConnectionClosed`` is its last event, and comes once."""
+        self._queue.append(_CLOSED)
         self._state = State.CLOSED
         self._legal = frozenset()
         self._unanswered = None
@@ -832,13 +843,16 @@ class ServerConnection:
     def _next_response(self) -> Event | None:
         """Take the next line of an exchange, whatever it looks like."""
         buffer = self._buffer
-        end = buffer.find_line(self._limits.auth_line)
-        if end < 0:
-            return self._lost() if buffer.at_eof else None
-        line = buffer.data[buffer.start : end]
-        buffer.start = end + 2
-        if buffer.too_long:
-            buffer.too_long = b""
+        taken = buffer.take_line(self._limits.auth_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            if not buffer.has_lf:
+                return self._lost()
+            buffer.clear()
+            return self._break_off(BARE_LF)
+        line, too_long = taken
+        if too_long:
             return self._break_off(_RESPONSE_TOO_LONG)
         if line == b"*":
             return self._break_off(_CANCELLED)
@@ -870,7 +884,7 @@ class ServerConnection:
             self._advance(Auth, 235)
             self._circumstances_changed()
         elif step.malformed:
-            self._queue.append(self._break_off(_MALFORMED_RESPONSE))
+            self._queue.appendleft(self._break_off(_MALFORMED_RESPONSE))  # it may have ended the session
         else:
             self._fail(self._failure or _BAD_CREDENTIALS)
 
@@ -911,10 +925,17 @@ def _check_verified(line: str) -> None:
         ) from None
 
 
+def _head(octets: bytes) -> bytes:
+    """The first of several lines that end in LF alone; the others may hold secrets."""
+    return octets.partition(b"\n")[0][:_SHOWN]
+
+
 def _without_secrets(line: bytes) -> bytes:
     """A line as it may be shown."""
     if match := _AUTH.match(line):
         # Anything else in this place may be the secret: people forget to name the mechanism.
         known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
         return b" ".join([b"AUTH", *known, _HIDDEN])
+    if _AUTH_AFTER_LF.search(line):
+        return _head(line)
     return line[:_SHOWN]

@@ -311,8 +311,6 @@ class Player:
     def go_on(self) -> None:
         """Ask for events until there are no more."""
         while (event := self.connection.next_event()) is not None:
-            if isinstance(event, ConnectionClosed) and self.closed:
-                break
             last = self.events[-1] if self.events else None
             if isinstance(event, Chunk) and isinstance(last, Chunk):
                 self.events[-1] = Chunk(last.data + event.data)
@@ -320,6 +318,7 @@ class Player:
             else:
                 self.events.append(event)
                 self.log.append(describe(event, self.connection.envelope))
+            assert not self.closed, f"{event!r} after the end"
             self.closed = isinstance(event, ConnectionClosed)
             if self.connection.unanswered is not None:
                 answer = self.answers.popleft() if self.answers else "accept"

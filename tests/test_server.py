@@ -82,8 +82,6 @@ class Peer:
         connection = self.connection
         while (event := connection.next_event()) is not None:
             self.events.append(event)
-            if isinstance(event, ConnectionClosed):
-                break
             if isinstance(event, (Command, Connect, EndOfMessage, Question)):
                 answer(connection, event)
         return connection.data_to_send().decode().split("\r\n")[:-1]
@@ -401,8 +399,8 @@ def test_QUIT_drops_the_transaction_and_ends_it_all() -> None:
     assert not any(isinstance(event, EndOfMessage) for event in peer.events)
     with pytest.raises(LocalProtocolError, match="the session is over"):
         peer.connection.receive_data(b"NOOP\r\n")
-    assert peer.connection.next_event() == ConnectionClosed()
-    assert peer.connection.next_event() == ConnectionClosed()
+    assert peer.events.count(ConnectionClosed()) == 1
+    assert peer.connection.next_event() is None
 
 
 def test_capabilities_are_those_of_the_moment() -> None:
@@ -698,7 +696,8 @@ def test_EOF_may_be_told_more_than_once(state: State) -> None:
     peer.go_on()
     assert peer.events[-1] == ConnectionClosed()
     peer.connection.receive_data(b"")
-    assert peer.connection.next_event() == ConnectionClosed()
+    assert peer.connection.next_event() is None
+    assert peer.events.count(ConnectionClosed()) == 1
 
 
 def test_octets_behind_EOF() -> None:
@@ -1689,3 +1688,93 @@ def test_the_tables_of_questions_are_complete() -> None:
     kinds = {kind for kinds in LEGAL.values() for kind in kinds}
     assert len(QUESTIONS) + 1 == len(kinds) == len(SUCCESS)  # and Connect
     assert set(COMMANDS) == set(QUESTIONS) - {"content"}
+
+
+# --- Lines that end in LF alone ----------------------------------------------------------------------------
+
+WITH_COMMANDS = [State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT]
+WITH_LINES = [*WITH_COMMANDS, State.AUTHENTICATING]
+
+
+@pytest.mark.req("FRM-01")
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+@pytest.mark.parametrize("state", WITH_LINES, ids=str)
+@pytest.mark.parametrize("octets", [b"NOOP\nAUTH PLAIN AHNlY3JldA==\n", b"\n", b"NOOP\nx"])
+def test_at_EOF_a_client_whose_lines_end_in_LF_is_told(octets: bytes, state: State, cut: int) -> None:
+    peer = IN[state]()
+    before = len(peer.events)
+    for start in range(0, len(octets), cut):
+        peer.connection.receive_data(octets[start : start + cut])
+        assert peer.go_on() == []
+    peer.connection.receive_data(b"")
+    assert peer.go_on() == ["501 5.5.2 LF without CR in the command: lines end in CRLF"]
+    shown = b"AUTH ***" if state is State.AUTHENTICATING else octets.partition(b"\n")[0]
+    assert [getattr(event, "line", event) for event in peer.events[before:]] == [shown, ConnectionClosed()]
+
+
+@pytest.mark.parametrize("secret", ["AUTH PLAIN AHNlY3JldA==", " auth AHNlY3JldA=="])
+@pytest.mark.parametrize("line, reply", [("NOOP", _commands.UNKNOWN), ("NOOP x", _commands.BARE_LF)])
+def test_a_secret_after_a_bare_LF_is_not_shown(line: str, reply: Reply, secret: str) -> None:
+    peer = ready(**WITH_AUTH)
+    peer.say(f"{line}\n{secret}")
+    assert peer.events[-1] == CommandRejected(line.encode(), reply)
+
+
+@pytest.mark.parametrize("state", WITH_LINES, ids=str)
+def test_at_the_timeout_a_client_whose_lines_end_in_LF_is_told(state: State) -> None:
+    peer = IN[state]()
+    plain = Reply(421, "4.4.2", "timeout, closing connection")
+    assert peer.connection.timeout_reply == plain
+    peer.connection.receive_data(b"NOOP")
+    peer.go_on()
+    assert peer.connection.timeout_reply == plain
+    peer.connection.receive_data(b"\n")
+    peer.go_on()
+    peer.connection.close(peer.connection.timeout_reply)
+    assert peer.go_on() == [
+        "421 4.4.2 mx.example.com timeout, closing connection: received LF without CR, lines end in CRLF"
+    ]
+
+
+@pytest.mark.parametrize("content, told", [(b"x\n.\n", True), (b"x\r\n", False), (b"x\0\n", False)])
+def test_at_the_timeout_a_client_whose_content_has_a_bare_LF_is_told(content: bytes, told: bool) -> None:
+    peer = IN[State.CONTENT]()
+    peer.connection.receive_data(content)
+    peer.go_on()
+    assert ("LF without CR" in peer.connection.timeout_reply.text) is told
+    peer.connection.receive_data(b"\r\n.\r\n")
+    peer.go_on()
+    assert "LF without CR" not in peer.connection.timeout_reply.text
+
+
+def test_an_endless_line_of_LFs_is_told_so() -> None:
+    peer = ready()
+    peer.connection.receive_data(b"NOOP\n" * 10_000)
+    assert peer.go_on() == []
+    peer.connection.receive_data(b"")
+    assert peer.go_on() == ["500 5.5.2 line too long: it holds LF without CR, lines end in CRLF"]
+
+
+@pytest.mark.req("AUT-19")
+@pytest.mark.parametrize("cut", [1, 1000, 100_000])
+def test_an_endless_response_is_answered_at_EOF_like_an_endless_command(cut: int) -> None:
+    for state, reply in (
+        (State.READY, "500 5.5.2 line too long"),
+        (State.AUTHENTICATING, "500 5.5.6 line too long"),
+    ):
+        peer = IN[state]()
+        octets = b"A" * 20_000
+        for start in range(0, len(octets), cut):
+            peer.connection.receive_data(octets[start : start + cut])
+            assert peer.go_on() == []
+        peer.connection.receive_data(b"")
+        assert peer.go_on() == [reply]
+        assert [type(event) for event in peer.events[-2:]] == [CommandRejected, ConnectionClosed]
+
+
+def test_the_last_of_too_many_malformed_responses_is_told_before_the_end() -> None:
+    peer = ready(limits=Limits(auth_attempts=3), **WITH_AUTH)
+    for _ in range(4):
+        peer.say("AUTH PLAIN", "AAAA")
+    assert peer.events[-1] == ConnectionClosed()
+    assert isinstance(peer.events[-2], CommandRejected) and peer.events[-2].reply.code == 421
