@@ -137,6 +137,7 @@ _AUTHENTICATED = Reply(503, "5.5.1", "authenticated already")
 _NO_SERVICE = Reply(503, "5.5.1", "no service here: all that is left is QUIT")
 _NEVER_MAIL = Reply(521, "5.3.2", "this host accepts no mail")
 _NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
+_NO_COUNT = Reply(501, "5.5.4", "BDAT without a usable count: cannot tell where the next command begins")
 _NO_MECHANISM = Reply(504, "5.5.4", "this authentication mechanism is not offered")
 _MECHANISM_NEEDS_TLS = Reply(538, "5.7.11", "this mechanism needs TLS: say STARTTLS first")
 _BAD_CREDENTIALS = Reply(535, "5.7.8", "credentials not accepted")
@@ -165,6 +166,12 @@ _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 
 _IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn})
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
+
+# BDAT, however it was mistyped; and one that says how many octets follow:
+# bdat-cmd = "BDAT" SP chunk-size [SP "LAST"] CRLF; chunk-size = 1*DIGIT                           ; RFC 3030 2
+# No message has a size of more than 20 digits (RFC 1870 3).
+_CHUNK = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
+_COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
 
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
 # AUTH, however it was mistyped, and the word behind it.
@@ -273,6 +280,7 @@ class ServerConnection:
         self._output: list[bytes] = []
         self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
         self._unanswered: Event | None = None
+        self._chunk = 0  # octets of a refused BDAT that are still to come, before the first event of the queue
         self._room = 0  # recipients that the transaction may still have
         self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
         self._bad_commands = self._idle_commands = self._refused_recipients = self._failed_logins = 0
@@ -399,7 +407,9 @@ class ServerConnection:
             return command
         return self._judge(command, start)
 
-    def _from_queue(self) -> Event:
+    def _from_queue(self) -> Event | None:
+        if self._chunk:
+            return self._discard_chunk()
         event = self._queue.popleft()
         if isinstance(event, (Connect, Question)):
             self._unanswered = event
@@ -500,8 +510,10 @@ class ServerConnection:
         self._put(reply)
         return CommandRejected(self._buffer.data[start : self._buffer.start - 2], reply)
 
-    def _reject(self, line: bytes, reply: Reply) -> Event:
+    def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
+        if _CHUNK.match(line):
+            return self._reject_chunk(line, reply)
         verb = verb_of(line[:_SHOWN].decode("latin-1"))
         shown = _without_secrets(line)
         if verb in KNOWN_VERBS:
@@ -519,6 +531,37 @@ class ServerConnection:
         if reply.code == 421 or reply is _CONTENT_WITHOUT_354:
             self._end()
         return CommandRejected(shown, reply)
+
+    def _reject_chunk(self, line: bytes, reply: Reply) -> Event | None:
+        """Refuse a BDAT. The octets that follow it are content and never run as commands (RFC 3030 2).
+
+        With a usable count they are discarded before the reply is given. Without one, or with one beyond the
+        limit of content that is drained, there is no telling where the next command begins: the session ends.
+        """
+        self._refused = ""
+        self._bad_commands += 1
+        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else _COUNTED_CHUNK.fullmatch(line)
+        if self._bad_commands > self._limits.bad_commands:
+            reply = _TOO_MANY_ERRORS
+        elif match is None:
+            reply = _NO_COUNT
+        elif self._drained_enough(int(match[1])):
+            reply = _TOO_MUCH_CONTENT
+        else:
+            self._chunk = int(match[1])
+            self._queue.append(CommandRejected(line[:_SHOWN], reply))
+            return self._discard_chunk()
+        return self._hang_up(line, reply)
+
+    def _discard_chunk(self) -> Event | None:
+        """Discard the octets of a refused BDAT; then give the reply."""
+        self._chunk -= self._buffer.discard(self._chunk)
+        if self._chunk:
+            return self._lost() if self._buffer.at_eof else None
+        event = self._queue.popleft()
+        assert isinstance(event, CommandRejected)
+        self._put(event.reply)
+        return event
 
     def _hang_up(self, line: bytes, reply: Reply) -> Event:
         """Refuse somebody who does not speak SMTP at all, for good."""
@@ -562,6 +605,9 @@ class ServerConnection:
 
     def _end(self) -> None:
         """Close the session. ``ConnectionClosed`` is its last event, and comes once."""
+        if self._chunk:  # the reply to that BDAT was not given
+            self._chunk = 0
+            self._queue.clear()
         self._queue.append(_CLOSED)
         self._state = State.CLOSED
         self._legal = frozenset()

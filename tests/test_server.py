@@ -29,6 +29,7 @@ from smtpcore._events import (
     InputDiscarded,
     Mail,
     MessageAborted,
+    Quit,
     Rcpt,
 )
 from smtpcore._limits import Limits, ServerConfig, Timeouts, TlsInfo
@@ -1690,9 +1691,84 @@ def test_the_tables_of_questions_are_complete() -> None:
     assert set(COMMANDS) == set(QUESTIONS) - {"content"}
 
 
+# --- BDAT, which is not offered (RFC 3030 2) ---------------------------------------------------------------
+
+HIDDEN = b"RSET\r\nMAIL FROM:<x@example.com>\r\nRCPT TO:<y@example.org>\r\nDATA\r\n"
+WITH_COMMANDS = [State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT]
+UNCOUNTED = [
+    *(b"BDAT", b"BDAT ", b"BDAT x", b"BDAT -1", b"BDAT +1", b"BDAT 0x5", b"BDAT 5 FIRST", b"BDAT 5 LAST x"),
+    *(
+        b"BDAT 5,LAST",
+        b"BDAT\t5",
+        b" BDAT 5",
+        b"BDAT 5\0",
+        b"BDAT5",
+        b"BDAT 123456789012345678901",
+        b"bdat \xb2",
+    ),
+    *(b"BDAT 5\n", b"BDAT:5", b"\x00bdat 5 last", b"\xa0BDAT 5", b"BDAT 5" + b" " * 20000, b"BDAT 5 LAST\r"),
+]
+
+
+@pytest.mark.req("CHK-27", "CHK-28")
+@pytest.mark.parametrize("cut", [1, 7, 100000])
+@pytest.mark.parametrize("state", WITH_COMMANDS, ids=str)
+@pytest.mark.parametrize("line", UNCOUNTED, ids=lambda line: repr(line[:30]))
+def test_BDAT_without_a_usable_count_ends_the_session(line: bytes, state: State, cut: int) -> None:
+    peer = IN[state]()
+    before = len(peer.events)
+    octets = line + b"\r\n" + HIDDEN
+    said: list[str] = []
+    for start in range(0, len(octets), cut):
+        if peer.connection.state is not State.CLOSED:
+            peer.connection.receive_data(octets[start : start + cut])
+        said += peer.go_on()
+    assert said == ["501 5.5.4 BDAT without a usable count: cannot tell where the next command begins"]
+    rejected, *rest = peer.events[before:]
+    assert (
+        isinstance(rejected, CommandRejected)
+        and line.startswith(rejected.line)
+        and rest == [ConnectionClosed()]
+    )
+
+
+@pytest.mark.req("CHK-06", "CHK-28")
+@pytest.mark.parametrize("cut", [1, 7, 100000])
+@pytest.mark.parametrize("state", WITH_COMMANDS, ids=str)
+@pytest.mark.parametrize("line", [b"BDAT %d", b"BDAT %d LAST", b"bdat  %d  last \t", b"BDAT 000%d"])
+def test_the_octets_after_a_counted_BDAT_are_no_commands(line: bytes, state: State, cut: int) -> None:
+    peer = IN[state]()
+    before, envelope = len(peer.events), repr(peer.connection.envelope)
+    line %= len(HIDDEN)
+    octets = line + b"\r\n" + HIDDEN + b"QUIT\r\n"
+    said: list[str] = []
+    for start in range(0, len(octets), cut):
+        peer.connection.receive_data(octets[start : start + cut])
+        said += peer.go_on()
+        if said and not said[-1].startswith("221"):
+            assert repr(peer.connection.envelope) == envelope
+    assert [reply[:4] for reply in said] == ["502 ", "221 "]
+    rejected, *rest = peer.events[before:]
+    assert isinstance(rejected, CommandRejected) and rejected.line == line
+    assert rest == [Quit(), ConnectionClosed()]
+
+
+@pytest.mark.req("CHK-20", "CHK-28")
+def test_octets_of_a_BDAT_are_not_held() -> None:
+    peer = ready(limits=Limits(message_size=None))
+    peer.connection.receive_data(b"BDAT 99999999999999999999 LAST\r\n")
+    for _ in range(100):
+        peer.connection.receive_data(b"NOOP\r\n" * 100_000)
+        assert peer.go_on() == []
+        assert len(peer.connection._buffer) == 0
+
+
+def test_a_word_that_only_begins_like_BDAT_is_unknown() -> None:
+    assert ready().say("BDATX 6", "NOOP") == ["500 5.5.2 command not recognized", "250 2.0.0 ok"]
+
+
 # --- Lines that end in LF alone ----------------------------------------------------------------------------
 
-WITH_COMMANDS = [State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT]
 WITH_LINES = [*WITH_COMMANDS, State.AUTHENTICATING]
 
 
