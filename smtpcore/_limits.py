@@ -47,8 +47,10 @@ class Limits:
             but content is streamed, so length costs nothing and real senders exceed it. None: no limit.
         bad_commands: Commands refused by the core itself (syntax, sequence, unknown) before 421.
         auth_attempts: Failed AUTH exchanges before 421; RFC 4954 9 wants at least three.
-        idle_commands: NOOP, RSET, HELP, VRFY and EXPN since the last transaction before 421: they cost
-            an attacker nothing. None: no limit.
+        idle_commands: Commands without progress since the last accepted message before 421: they cost an
+            attacker nothing. These are NOOP, RSET, HELP, VRFY, EXPN, repeated EHLO and HELO, and all that is
+            refused for another reason than syntax or sequence; ten refused recipients count as one command.
+            None: no limit.
         outstanding_commands: Commands a client has sent without having the reply (RFC 2920 3.1: the
             window is bounded so that two full socket buffers cannot deadlock).
         receive_buffer: Octets a connection holds that the application has not asked for with

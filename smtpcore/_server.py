@@ -164,7 +164,10 @@ _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after ST
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 
-_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn})
+# Commands that bring no mail nearer; EHLO and HELO do so once, as long as nothing else may come.
+_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn, Ehlo, Helo})
+# The weight of an idle command, in tenths: a client may have sent many recipients before it hears of a refusal.
+_COMMAND, _RECIPIENT = 10, 1
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
 
 # BDAT, however it was mistyped; and one that says how many octets follow:
@@ -457,11 +460,12 @@ class ServerConnection:
             if not self._room:
                 return self._show(command, start, _TOO_MANY_RECIPIENTS)
         elif isinstance(command, Mail):
-            if command.parameters and self._capabilities.too_big(command.size or 0):
+            if self._idle_commands and self._too_idle(0):
+                reply = _TOO_MANY_IDLE
+            elif command.parameters and self._capabilities.too_big(command.size or 0):
                 return self._show(command, start, _TOO_BIG)
         elif kind in _IDLE:
-            self._idle_commands += 1
-            if self._limits.idle_commands is not None and self._idle_commands > self._limits.idle_commands:
+            if self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
                 reply = _TOO_MANY_IDLE
             else:
                 reply = self._why_not_offered(kind)
@@ -505,10 +509,24 @@ class ServerConnection:
             return None if config.starttls else _NOT_IMPLEMENTED
         return None
 
+    def _is_first_hello(self, kind: type[Event]) -> bool:
+        return self._state is State.GREETED and kind in (Ehlo, Helo)
+
+    def _too_idle(self, tenths: int) -> bool:
+        """Count a command that is not progress; return whether there have been too many."""
+        self._idle_commands += tenths
+        limit = self._limits.idle_commands
+        return limit is not None and self._idle_commands > limit * _COMMAND
+
     def _show(self, command: Command, start: int, reply: Reply) -> Event:
         """Refuse a command that is no offence: it has only come up against a limit."""
+        line = self._buffer.data[start : self._buffer.start - 2]
+        if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
+            reply = _TOO_MANY_IDLE
         self._put(reply)
-        return CommandRejected(self._buffer.data[start : self._buffer.start - 2], reply)
+        if reply.code == 421:
+            self._end()
+        return CommandRejected(line, reply)
 
     def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
@@ -590,6 +608,7 @@ class ServerConnection:
         too_much = self._drained_enough(decoder.size)
         reply = _TOO_MUCH_CONTENT if too_much else _VIOLATIONS[decoder.violation]
         self._put(reply)
+        self._too_idle(_COMMAND)
         self._advance(EndOfMessage, reply.code)
         return MessageAborted(reply)
 
@@ -647,6 +666,8 @@ class ServerConnection:
                 self.envelope.recipients.append(event)
                 self._room -= 1
             else:
+                if kind is EndOfMessage:
+                    self._idle_commands = 0
                 self._enter(new, event)
         elif isinstance(event, Question):
             step = self._running().accepted(identity)
@@ -778,10 +799,10 @@ class ServerConnection:
 
     def _answer(self, event: Event, reply: Reply) -> None:
         kind = event.__class__
-        if kind is Rcpt and reply.is_permanent and self._limits.refused_recipients is not None:
-            self._refused_recipients += 1
-            if self._refused_recipients > self._limits.refused_recipients:
-                reply = _TOO_MANY_REFUSED
+        if reply.severity >= 4:
+            reply = self._count_refusal(kind, reply)
+        elif kind is EndOfMessage:
+            self._idle_commands = 0
         if isinstance(event, Ehlo) and reply.is_success:
             # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
             reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
@@ -790,6 +811,20 @@ class ServerConnection:
         self._unanswered = None
         self._put(reply, status=kind not in _WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
+
+    def _count_refusal(self, kind: type[Event], reply: Reply) -> Reply:
+        """Count a command that the application refuses; return its reply, or 421 after too many."""
+        if kind is Rcpt:
+            if reply.is_permanent and self._limits.refused_recipients is not None:
+                self._refused_recipients += 1
+                if self._refused_recipients > self._limits.refused_recipients:
+                    return _TOO_MANY_REFUSED
+            return _TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
+        if kind in _IDLE and not self._is_first_hello(kind):
+            return reply  # it was counted when it came
+        too_many = self._too_idle(_COMMAND)
+        # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
+        return _TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
         if reply.code in _WITH_HOSTNAME:
@@ -819,7 +854,6 @@ class ServerConnection:
             if isinstance(event, Mail):
                 self.envelope = Envelope(event)
                 self._room = self._limits.recipients
-                self._idle_commands = 0
         elif state is _CONTENT:
             self._start_content()
         elif state is not _RCPT:

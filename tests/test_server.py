@@ -22,15 +22,19 @@ from smtpcore._events import (
     CommandRejected,
     Connect,
     ConnectionClosed,
+    Data,
     Ehlo,
     EndOfMessage,
     Event,
+    Expn,
     Helo,
     InputDiscarded,
     Mail,
     MessageAborted,
     Quit,
     Rcpt,
+    StartTls,
+    Vrfy,
 )
 from smtpcore._limits import Limits, ServerConfig, Timeouts, TlsInfo
 from smtpcore._replies import STATUSES, Reply, ReplyParser
@@ -1854,3 +1858,74 @@ def test_the_last_of_too_many_malformed_responses_is_told_before_the_end() -> No
         peer.say("AUTH PLAIN", "AAAA")
     assert peer.events[-1] == ConnectionClosed()
     assert isinstance(peer.events[-2], CommandRejected) and peer.events[-2].reply.code == 421
+
+
+# --- Commands that are not progress ------------------------------------------------------------------------
+
+TRANSACTION = ["MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA", "."]
+CIRCLES: list[tuple[list[str], tuple[type[Event], ...]]] = [
+    # lines, and the events of which the application refuses
+    *(
+        ([line], ())
+        for line in ("NOOP", "RSET", "HELP", "VRFY x", "EXPN x", "EHLO a.example", "HELO a.example")
+    ),
+    *(([line], (Vrfy, Expn, Ehlo, Helo)) for line in ("VRFY x", "EXPN x", "EHLO a.example", "HELO a.example")),
+    (["STARTTLS"], (StartTls,)),
+    (["MAIL FROM:<a@example.com>"], (Mail,)),
+    (["MAIL FROM:<a@example.com> SIZE=99999999999"], ()),
+    *(([*TRANSACTION[:1], line], ()) for line in ("RSET", "EHLO a.example", "HELO a.example")),
+    *(([*TRANSACTION[:2], line], ()) for line in ("RSET", "EHLO a.example", "HELO a.example")),
+    (TRANSACTION[:2], (Rcpt,)),
+    (TRANSACTION[:3], (Data,)),
+    (TRANSACTION, (EndOfMessage,)),
+    ([*TRANSACTION[:3], "\0", "."], ()),
+    (TRANSACTION[1:2], ()),  # beyond the limit of recipients
+]
+
+
+@pytest.mark.req("SES-47")
+@pytest.mark.parametrize("code", [450, 550])
+@pytest.mark.parametrize("start", ["EHLO a.example", "HELO a.example", "MAIL FROM:<a@example.com>", ""])
+@pytest.mark.parametrize("lines, refused", CIRCLES, ids=str)
+def test_no_circle_is_walked_for_ever(
+    lines: list[str], refused: tuple[type[Event], ...], start: str, code: int
+) -> None:
+    def answer(connection: ServerConnection, event: Event) -> None:
+        if isinstance(event, refused):
+            connection.reject(code, None, "no")
+        else:
+            connection.accept()
+
+    limits = Limits(idle_commands=20, recipients=100, refused_recipients=None, bad_commands=20)
+    peer = greeted(limits=limits, starttls=True, expn=True)
+    peer.say(start)
+    walked = 0
+    while peer.connection.state is not State.CLOSED:
+        peer.say(*lines, answer=answer)
+        walked += 1
+        assert walked < 400
+
+
+def test_a_hello_and_a_handshake_and_a_login_are_progress() -> None:
+    peer = greeted(limits=Limits(idle_commands=0), starttls=True, **WITH_AUTH)
+    assert peer.say("EHLO a.example", "STARTTLS")[-1].startswith("220 ")
+    peer.connection.tls_started(TlsInfo())
+    said = peer.say("EHLO a.example", PLAIN, *TRANSACTION, *TRANSACTION, *TRANSACTION)
+    assert {reply[:3] for reply in said} == {"250", "235", "354"}
+
+
+def test_ten_refused_recipients_count_as_one_command() -> None:
+    def refuse(connection: ServerConnection, event: Event) -> None:
+        connection.reject(450, "4.2.0", "greylisted")
+
+    peer = in_rcpt(limits=Limits(idle_commands=2))
+    assert peer.say(*["RCPT TO:<c@example.org>"] * 20, answer=refuse) == ["450 4.2.0 greylisted"] * 20
+    assert peer.say("RCPT TO:<c@example.org>", answer=refuse) == [
+        "421 4.7.0 mx.example.com too many commands without mail"
+    ]
+
+
+def test_thousands_of_recipients_beyond_the_limit_do_not_cost_those_before() -> None:
+    peer = in_mail()
+    said = peer.say(*[f"RCPT TO:<r{number}@example.org>" for number in range(6000)], "DATA", ".")
+    assert [reply[:3] for reply in said] == ["250"] * 1000 + ["452"] * 5000 + ["354", "250"]
