@@ -388,11 +388,13 @@ def test_the_envelope_grows_with_the_recipients_that_are_accepted() -> None:
     envelope = peer.connection.envelope
     assert envelope is not None
     assert (envelope.mail, envelope.recipients) == (mail, [])
-    peer.say("RCPT TO:<b@example.org>", "RCPT TO:<c@example.org>", "RCPT TO:<b@example.org>")
+    names = ["b", "c", "b", "e", "f"]  # in order, duplicates included, and not the same from behind
+    peer.say(*[f"RCPT TO:<{name}@example.org>" for name in names[:3]])
     peer.say("RCPT TO:<d@example.org>", answer=lambda connection, event: connection.reject(550, "5.1.1", "no"))
+    peer.say("RCPT TO:<e@example.org>", "RCPT TO:<f@example.org>")
     assert peer.connection.envelope is envelope
     assert envelope.mail == mail
-    assert envelope.recipients == [Rcpt("b@example.org"), Rcpt("c@example.org"), Rcpt("b@example.org")]
+    assert envelope.recipients == [Rcpt(f"{name}@example.org") for name in names]
 
 
 @pytest.mark.req("SES-28", "SES-35", "SES-27")
