@@ -90,7 +90,7 @@ class Ehlo(_Hello):
         domain: The client's fully-qualified domain, or an address literal.
 
     Raises:
-        LocalProtocolError: It is neither. (A lenient server may have taken other text: see ServerConfig.)
+        LocalProtocolError: It is neither. (A lenient server accepts any printable text: see ServerConfig.)
     """
 
     __slots__ = ()
