@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 from ._errors import LocalProtocolError
 from ._grammar import EHLO_KEYWORD, EHLO_PARAMETER, MECHANISM
@@ -174,7 +174,8 @@ class ServerConfig:
             names of your own start with ``X-``.
         require_tls: Answer 530 to everything but NOOP, EHLO, STARTTLS and QUIT until TLS is active
             (RFC 3207 4). Not for a public MX.
-        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3).
+        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
+            ``ServerConfig.submission()`` does so by default.
         allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
             are neither listed nor taken there (RFC 4954 4). Turning it on gives passwords away to
             everyone on the path; test fixtures need it.
@@ -216,6 +217,29 @@ class ServerConfig:
     never_accepts_mail: bool = False
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @classmethod
+    def submission(cls, **settings: Any) -> Self:
+        """Return the profile of a submission server, ports 587 and 465: mail only after TLS and authentication.
+
+        RFC 6409 4.3 demands authentication by default, RFC 8314 3 TLS. MAIL is answered 530 until the client
+        has authenticated, and AUTH is neither offered nor accepted before TLS is active. The mechanisms are
+        PLAIN and LOGIN. The server needs a certificate, and a handler that checks credentials.
+
+        Args:
+            settings: Fields of ``ServerConfig`` that differ from the profile:
+                ``ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",))``.
+
+        Raises:
+            LocalProtocolError: A setting is not valid.
+        """
+        profile: dict[str, Any] = {
+            "starttls": True,
+            "require_tls": True,
+            "require_auth": True,
+            "auth_mechanisms": ("PLAIN", "LOGIN"),
+        }
+        return cls(**profile | settings)
 
     def __post_init__(self) -> None:
         if self.smtputf8 and not self.eight_bit_mime:

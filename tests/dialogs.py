@@ -6,7 +6,8 @@ with ``#`` are for people. In front stand, in any order,
 ``req: DAT-05, DAT-06``
     the requirements it proves;
 ``config: starttls=yes auth_mechanisms=PLAIN,LOGIN limits.recipients=100 limits.idle_commands=none``
-    fields of ``ServerConfig`` and ``Limits``, and ``tls=yes`` for TLS before the first octet;
+    fields of ``ServerConfig`` and ``Limits``, ``tls=yes`` for TLS before the first octet, and
+    ``profile=submission`` for ``ServerConfig.submission()``;
 ``cut: no, BECAUSE``
     if what happens depends on what arrives together.
 
@@ -48,7 +49,7 @@ from __future__ import annotations
 import random
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -147,16 +148,20 @@ def _read_config(text: str) -> tuple[ServerConfig, bool]:
     defaults: dict[str, ServerConfig | Limits] = {"": ServerConfig(), "limits": Limits()}
     values: dict[str, dict[str, Any]] = {"": {}, "limits": {}}
     tls = False
+    make: Callable[..., ServerConfig] = ServerConfig
     for word in text.split():
         name, _, value = word.partition("=")
         if name == "tls":
             tls = _value(False, value)
             continue
+        if name == "profile":
+            make = {"submission": ServerConfig.submission}[value]
+            continue
         group, _, name = name.rpartition(".")
         if name not in [one.name for one in fields(defaults[group])]:
             raise DialogError(f"no such setting: {word}")
         values[group][name] = _value(getattr(defaults[group], name), value)
-    return ServerConfig(**values[""], limits=Limits(**values["limits"])), tls
+    return make(**values[""], limits=Limits(**values["limits"])), tls
 
 
 def _expression(kind: str, text: str) -> re.Pattern[str]:

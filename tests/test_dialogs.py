@@ -53,6 +53,7 @@ def test_a_dialog_goes_alike_however_it_is_cut(dialog: Dialog) -> None:
         ("config: no_such=1", "no such setting"),
         ("config: limits.no_such=1", "no such setting"),
         ("config: starttls=maybe", "maybe"),
+        ("config: profile=relay", "relay"),
         ("config: limits.recipients=many", "many"),
     ],
 )

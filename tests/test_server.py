@@ -1335,7 +1335,7 @@ def test_before_TLS_that_is_required(state: State, verb: str) -> None:
         assert snapshot(peer.connection) == before
 
 
-@pytest.mark.req("AUT-25", "AUT-26")
+@pytest.mark.req("AUT-25")
 @pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("state", [State.GREETED, State.READY], ids=str)
 def test_before_authentication_that_is_required(state: State, verb: str) -> None:
