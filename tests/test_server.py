@@ -1931,3 +1931,63 @@ def test_thousands_of_recipients_beyond_the_limit_do_not_cost_those_before() -> 
     peer = in_mail()
     said = peer.say(*[f"RCPT TO:<r{number}@example.org>" for number in range(6000)], "DATA", ".")
     assert [reply[:3] for reply in said] == ["250"] * 1000 + ["452"] * 5000 + ["354", "250"]
+
+
+# --- Octets that do not decode -----------------------------------------------------------------------------
+
+NOT_UTF8 = [b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"]
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("octets", NOT_UTF8)
+@pytest.mark.parametrize("end", [b"", b" SMTPUTF8", b" SIZE=1 SMTPUTF8 BODY=8BITMIME"])
+@pytest.mark.parametrize(
+    "line", [b"MAIL FROM:<a%s@b.example>", b"RCPT TO:<a@%s.example>", b"VRFY %s", b"EXPN x%s", b"MAIL FROM:<%s"]
+)
+def test_octets_that_are_not_UTF8_are_a_syntax_error(line: bytes, end: bytes, octets: bytes) -> None:
+    peer = ready(smtputf8=True, expn=True)
+    if line.startswith(b"RCPT"):
+        peer.say("MAIL FROM:<a@b.example> SMTPUTF8")
+        end = b""
+    peer.connection.receive_data(line % octets + end + b"\r\n")
+    assert peer.go_on() == ["501 5.5.2 the command is not valid UTF-8"]
+    assert isinstance(peer.events[-1], CommandRejected)
+    assert peer.say("NOOP") == ["250 2.0.0 ok"]
+
+
+NOT_BASE64 = [
+    b"A",
+    b"=",
+    b"A===",
+    b"AA=A",
+    b"AAA=A",
+    b"AA",
+    b"\xff",
+    b"A\0==",
+    b"AAAA AAAA",
+    b"AAA\xc3\xa9",
+    b"-_-_",
+]
+NOT_A_RESPONSE = [b"/w==", b"AP8A/w==", b"AGEA/w==", b"AAAA", b""]  # not UTF-8; not NUL-separated; empty
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("initial", [False, True])
+@pytest.mark.parametrize("response", [*NOT_BASE64, *NOT_A_RESPONSE])
+def test_a_response_that_does_not_decode_is_an_error_of_the_protocol(
+    response: bytes, initial: bool, mechanism: str
+) -> None:
+    peer = ready(auth_mechanisms=("PLAIN", "LOGIN"), allow_cleartext_auth=True)
+    if initial:
+        peer.connection.receive_data(b"AUTH %s %s\r\n" % (mechanism.encode(), response))
+    else:
+        peer.say(f"AUTH {mechanism}")
+        peer.connection.receive_data(response + b"\r\n")
+    reply = peer.go_on()[-1]
+    if reply[:3] == "334":  # of two responses to LOGIN this was the first
+        peer.connection.receive_data(response + b"\r\n")
+        reply = peer.go_on()[-1]
+    assert reply[:3] in (("501",) if response in NOT_BASE64 else ("501", "535", "235"))
+    assert peer.connection.state is State.READY
+    assert peer.say("NOOP") == ["250 2.0.0 ok"]
