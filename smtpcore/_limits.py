@@ -42,7 +42,8 @@ class Limits:
             attachment of 25 MiB, which many providers promise, is 35 MiB of base64 (RFC 2045 6.8). None: no
             limit is announced and none is held.
         oversize_factor: Content beyond ``message_size`` is drained, so that its 552 can be heard
-            (RFC 5321 3.3); beyond this multiple of it the answer is 421 and the end.
+            (RFC 5321 3.3), and so are the octets of a refused BDAT; beyond this multiple of it the reply is
+            421 and the session ends.
         content_line: Octets of one content line without CRLF. RFC 5321 4.5.3.1.6 guarantees only 998,
             but content is streamed, so length costs nothing and real senders exceed it. None: no limit.
         bad_commands: Commands refused by the core itself (syntax, sequence, unknown) before 421.
