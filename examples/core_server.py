@@ -22,7 +22,6 @@ from smtpcore import (
     Envelope,
     MessageAborted,
     Rcpt,
-    Reply,
     ServerConfig,
     ServerConnection,
     State,
@@ -64,7 +63,7 @@ class Session:
                 try:
                     octets = sock.recv(65536)
                 except TimeoutError:
-                    connection.close(Reply(421, "4.4.2", "timeout"))
+                    connection.close(connection.timeout_reply)
                 else:
                     connection.receive_data(octets)  # b"" is the end, and the core wants to know
 

@@ -23,7 +23,6 @@ from typing import Self, TypeVar
 from ._errors import LocalProtocolError
 from ._grammar import (
     ADDRESS_LITERAL,
-    CONTROL,
     GENERAL_LITERAL,
     IPV4,
     IS_DOMAIN,
@@ -231,15 +230,12 @@ def is_hello_argument(text: str, *, lenient: bool = False) -> bool:
 
     Args:
         text: The argument.
-        lenient: Also underscores and a trailing dot, and any text behind an address literal.
+        lenient: Also any other printable text of 1 to 255 octets. The argument identifies the client in trace
+            fields and logs, and mail must not be refused because it cannot be verified (RFC 5321 4.1.4).
     """
     if is_domain(text) or is_address_literal(text):
         return True
-    if not lenient:
-        return False
-    if text.startswith("["):
-        return is_address_literal(text.partition(" ")[0]) and text.isascii() and CONTROL.search(text) is None
-    return len(text) <= 255 and LENIENT_DOMAIN.fullmatch(text.removesuffix(".")) is not None
+    return lenient and text.isprintable() and 0 < len(_octets(text)) <= _DEFAULT_LIMITS.domain
 
 
 def parse_mailbox(

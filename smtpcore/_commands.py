@@ -63,11 +63,14 @@ _DATA, _RSET, _QUIT, _STARTTLS, _NOOP = Data(), Rset(), Quit(), StartTls(), Noop
 
 _BLANKS = " \t"
 _AUTH_ARGUMENTS = re.compile(r" +([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
+_C1 = re.compile("[\x80-\x9f]")
 _VERB = re.compile(r"[A-Za-z]++")
 
 UNKNOWN = Reply(500, "5.5.2", "command not recognized")
 _NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 TOO_LONG = Reply(500, "5.5.2", "line too long")
+TOO_LONG_WITH_LF = Reply(500, "5.5.2", "line too long: it holds LF without CR, lines end in CRLF")
+BARE_LF = Reply(501, "5.5.2", "LF without CR in the command: lines end in CRLF")
 _NO_ARGUMENT = Reply(501, "5.5.4", "this command takes no argument")
 _CONTROL_CHARACTER = Reply(501, "5.5.2", "control character in the command")
 _TAB = Reply(501, "5.5.2", "a space stands between command and argument")
@@ -96,6 +99,7 @@ class CommandParser:
         "_config",
         "_ignore_unknown",
         "_lenient",
+        "_lenient_hello",
         "_mail_line",
         "_mail_parameters",
         "_rcpt_line",
@@ -108,6 +112,7 @@ class CommandParser:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         self._lenient = config.addresses == "lenient"
+        self._lenient_hello = config.hello == "lenient"
         self._ignore_unknown = config.unknown_parameters == "ignore"
         self.end = 0
         self.capabilities = NO_CAPABILITIES
@@ -212,7 +217,7 @@ class CommandParser:
         limit = {"MAIL": self._mail_line, "RCPT": self._rcpt_line, "AUTH": self.max_line}.get(verb)
         self._check_length(len(line) + 2, limit or self._config.limits.command_line)
         if CONTROL.search(line):
-            raise Refused(_CONTROL_CHARACTER)
+            raise Refused(BARE_LF if "\n" in line else _CONTROL_CHARACTER)
         if not line.isascii():
             line = self._decode(line, verb)
         # RFC 5321 4.1.1: trailing white space is tolerated; otherwise the verb is set off by a space.
@@ -228,10 +233,24 @@ class CommandParser:
                 line = line.encode("latin-1").decode("utf-8")
             except UnicodeDecodeError:
                 raise Refused(Reply(501, "5.5.2", "the command is not valid UTF-8")) from None
-            if any("\x80" <= character <= "\x9f" for character in line):
+            if _C1.search(line):
                 raise Refused(_CONTROL_CHARACTER)
             return line
+        if self._lenient_hello and verb in ("EHLO", "HELO"):
+            return self._decode_hello(line)
         raise Refused(_NOT_ASCII)
+
+    def _decode_hello(self, line: str) -> str:
+        """Computer names come in UTF-8, and in the encoding of the computer: then their octets are shown."""
+        octets = line.encode("latin-1")
+        try:
+            text = octets.decode("utf-8")
+        except UnicodeDecodeError:
+            return octets.decode("ascii", "backslashreplace")
+        if _C1.search(text):
+            raise Refused(_CONTROL_CHARACTER)
+        # What is not a control character and not printable either, as U+202E, turns the text around it.
+        return text if text.isprintable() else octets.decode("ascii", "backslashreplace")
 
     def _check_length(self, octets: int, limit: int) -> None:
         if octets > limit:
@@ -293,8 +312,7 @@ class CommandParser:
 
     def _hello_argument(self, rest: str) -> str:
         argument = rest.strip(_BLANKS)
-        lenient = self._config.hello == "lenient"
-        if not rest.startswith(" ") or not is_hello_argument(argument, lenient=lenient):
+        if not rest.startswith(" ") or not is_hello_argument(argument, lenient=self._lenient_hello):
             raise Refused(Reply(501, "5.5.4", "give your domain, or an address literal such as [192.0.2.1]"))
         return argument
 

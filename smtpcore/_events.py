@@ -90,7 +90,7 @@ class Ehlo(_Hello):
         domain: The client's fully-qualified domain, or an address literal.
 
     Raises:
-        LocalProtocolError: It is neither. (A lenient server may have taken other text: see ServerConfig.)
+        LocalProtocolError: It is neither. (A lenient server accepts any printable text: see ServerConfig.)
     """
 
     __slots__ = ()
@@ -442,7 +442,7 @@ class InputDiscarded(Event):
 
 
 class ConnectionClosed(Event):
-    """The session is over: send what ``data_to_send()`` gives, and close."""
+    """The session is over: send what ``data_to_send()`` gives, and close. It comes once, as the last event."""
 
     __slots__ = ()
 

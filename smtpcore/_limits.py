@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 from ._errors import LocalProtocolError
 from ._grammar import EHLO_KEYWORD, EHLO_PARAMETER, MECHANISM
@@ -42,13 +42,16 @@ class Limits:
             attachment of 25 MiB, which many providers promise, is 35 MiB of base64 (RFC 2045 6.8). None: no
             limit is announced and none is held.
         oversize_factor: Content beyond ``message_size`` is drained, so that its 552 can be heard
-            (RFC 5321 3.3); beyond this multiple of it the answer is 421 and the end.
+            (RFC 5321 3.3), and so are the octets of a refused BDAT; beyond this multiple of it the reply is
+            421 and the session ends.
         content_line: Octets of one content line without CRLF. RFC 5321 4.5.3.1.6 guarantees only 998,
             but content is streamed, so length costs nothing and real senders exceed it. None: no limit.
         bad_commands: Commands refused by the core itself (syntax, sequence, unknown) before 421.
         auth_attempts: Failed AUTH exchanges before 421; RFC 4954 9 wants at least three.
-        idle_commands: NOOP, RSET, HELP, VRFY and EXPN since the last transaction before 421: they cost
-            an attacker nothing. None: no limit.
+        idle_commands: Commands without progress since the last accepted message before 421: they cost an
+            attacker nothing. These are NOOP, RSET, HELP, VRFY, EXPN, repeated EHLO and HELO, and all that is
+            refused for another reason than syntax or sequence; ten refused recipients count as one command.
+            None: no limit.
         outstanding_commands: Commands a client has sent without having the reply (RFC 2920 3.1: the
             window is bounded so that two full socket buffers cannot deadlock).
         receive_buffer: Octets a connection holds that the application has not asked for with
@@ -172,7 +175,8 @@ class ServerConfig:
             names of your own start with ``X-``.
         require_tls: Answer 530 to everything but NOOP, EHLO, STARTTLS and QUIT until TLS is active
             (RFC 3207 4). Not for a public MX.
-        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3).
+        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
+            ``ServerConfig.submission()`` does so by default.
         allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
             are neither listed nor taken there (RFC 4954 4). Turning it on gives passwords away to
             everyone on the path; test fixtures need it.
@@ -180,8 +184,10 @@ class ServerConfig:
         addresses: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
             colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
             underscores in it.
-        hello: The same switch for the argument of EHLO and HELO; lenient by default, since many clients
-            send a host name with an underscore or a trailing dot.
+        hello: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321 4.1.1.1).
+            ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets: many clients
+            send the name of the computer, be it with an underscore or an umlaut, or an address without its
+            tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
         line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
             the true end. ``"accept"`` passes them through; then a next hop that takes a bare LF for a
             line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).
@@ -212,6 +218,29 @@ class ServerConfig:
     never_accepts_mail: bool = False
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @classmethod
+    def submission(cls, **settings: Any) -> Self:
+        """Return the profile of a submission server, ports 587 and 465: mail only after TLS and authentication.
+
+        RFC 6409 4.3 demands authentication by default, RFC 8314 3 TLS. MAIL is answered 530 until the client
+        has authenticated, and AUTH is neither offered nor accepted before TLS is active. The mechanisms are
+        PLAIN and LOGIN. The server needs a certificate, and a handler that checks credentials.
+
+        Args:
+            settings: Fields of ``ServerConfig`` that differ from the profile:
+                ``ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",))``.
+
+        Raises:
+            LocalProtocolError: A setting is not valid.
+        """
+        profile: dict[str, Any] = {
+            "starttls": True,
+            "require_tls": True,
+            "require_auth": True,
+            "auth_mechanisms": ("PLAIN", "LOGIN"),
+        }
+        return cls(**profile | settings)
 
     def __hash__(self) -> int:
         # It is the key to what is derived from it once, and looked up for each connection: some fields suffice.

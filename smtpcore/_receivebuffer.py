@@ -138,3 +138,37 @@ class ReceiveBuffer:
         if end + 2 - self.start > limit and not self.too_long:
             self.too_long = self.data[self.start : self.start + HEAD]
         return end
+
+    def take_line(self, limit: int) -> tuple[bytes, bool] | None:
+        """Use the line at ``start``. All lines that the server reads octet by octet are taken here.
+
+        Args:
+            limit: Octets of a line at most, with its CRLF.
+
+        Returns:
+            The line without its CRLF, and whether it is longer than ``limit``; then only its first ``HEAD``
+            octets are given. None if its end has not arrived; EOF ends a line that is too long.
+        """
+        end = self.find_line(limit)
+        head = self.too_long
+        if end >= 0:
+            line = head or self.data[self.start : end]
+            self.start = end + 2
+            self.too_long = b""
+            return line, bool(head)
+        if head and self.at_eof:
+            self.clear()
+            return head, True
+        return None
+
+    def discard(self, count: int) -> int:
+        """Throw away up to ``count`` octets; return how many there were."""
+        self.join()
+        count = min(count, len(self.data) - self.start)
+        self.start += count
+        return count
+
+    @property
+    def has_lf(self) -> bool:
+        """Whether there is an LF in what has not been used, or in the line that is thrown away as it comes."""
+        return b"\n" in self.too_long or b"\n" in self._rest or self.data.find(b"\n", self.start) >= 0

@@ -23,7 +23,7 @@ end, and only then is anything said (``MessageAborted``): what is inside content
 
 **The end** has two forms. The orderly one is a reply: 221, 421, or a refusal after which the state is CLOSED.
 The other one is that octets stop coming; whatever was half done is void. ``ConnectionClosed`` is the last event
-in both, repeated for everyone who asks.
+in both; after it ``next_event()`` returns None, so that the loop above ends by itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from functools import lru_cache
 from typing import Final
 
 from ._addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
-from ._commands import KNOWN_VERBS, SHORT, TOO_LONG, CommandParser, verb_of
+from ._commands import BARE_LF, KNOWN_VERBS, SHORT, TOO_LONG, TOO_LONG_WITH_LF, CommandParser, verb_of
 from ._content import ContentDecoder, Violation
 from ._errors import LocalProtocolError
 from ._events import (
@@ -137,6 +137,7 @@ _AUTHENTICATED = Reply(503, "5.5.1", "authenticated already")
 _NO_SERVICE = Reply(503, "5.5.1", "no service here: all that is left is QUIT")
 _NEVER_MAIL = Reply(521, "5.3.2", "this host accepts no mail")
 _NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
+_NO_COUNT = Reply(501, "5.5.4", "BDAT without a usable count: cannot tell where the next command begins")
 _NO_MECHANISM = Reply(504, "5.5.4", "this authentication mechanism is not offered")
 _MECHANISM_NEEDS_TLS = Reply(538, "5.7.11", "this mechanism needs TLS: say STARTTLS first")
 _BAD_CREDENTIALS = Reply(535, "5.7.8", "credentials not accepted")
@@ -152,6 +153,10 @@ _TOO_MANY_IDLE = Reply(421, "4.7.0", "too many commands without mail")
 _TOO_MANY_REFUSED = Reply(421, "4.7.0", "too many refused recipients")
 _TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed authentications")
 _TOO_MUCH_CONTENT = Reply(421, "4.3.4", "far more content than is taken here")
+_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")
+_TIMEOUT_AFTER_LF = Reply(
+    421, "4.4.2", "timeout, closing connection: received LF without CR, lines end in CRLF"
+)
 _SHUTTING_DOWN = Reply(421, "4.3.2", "service is shutting down")
 _NO_HTTP = Reply(554, "5.5.1", "this is an SMTP server, not a web server")
 _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after STARTTLS")
@@ -159,12 +164,22 @@ _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after ST
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 
-_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn})
+# Commands that bring no mail nearer; EHLO and HELO do so once, as long as nothing else may come.
+_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn, Ehlo, Helo})
+# The weight of an idle command, in tenths: a client may have sent many recipients before it hears of a refusal.
+_COMMAND, _RECIPIENT = 10, 1
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
+
+# BDAT, however it was mistyped; and one that says how many octets follow:
+# bdat-cmd = "BDAT" SP chunk-size [SP "LAST"] CRLF; chunk-size = 1*DIGIT                           ; RFC 3030 2
+# No message has a size of more than 20 digits (RFC 1870 3).
+_CHUNK = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
+_COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
 
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
 # AUTH, however it was mistyped, and the word behind it.
 _AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
+_AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
 _HANDSHAKE_RECORD = b"\x16"
 
@@ -268,6 +283,7 @@ class ServerConnection:
         self._output: list[bytes] = []
         self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
         self._unanswered: Event | None = None
+        self._chunk = 0  # octets of a refused BDAT that are still to come, before the first event of the queue
         self._room = 0  # recipients that the transaction may still have
         self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
         self._bad_commands = self._idle_commands = self._refused_recipients = self._failed_logins = 0
@@ -300,6 +316,19 @@ class ServerConnection:
     def timeout(self) -> float:
         """Seconds to wait for the client's next command or content (RFC 5321 4.5.3.2.7)."""
         return self._config.timeouts.server
+
+    @property
+    def timeout_reply(self) -> Reply:
+        """The reply for ``close()`` when the wait for the client has timed out (RFC 5321 3.8).
+
+        It says so if the client has sent lines that end in LF alone, which is why it got no reply (RFC 5321
+        2.3.8).
+        """
+        if self._state is _CONTENT:
+            lf = self._decoder.violation == "bare-lf"
+        else:
+            lf = self._buffer.has_lf
+        return _TIMEOUT_AFTER_LF if lf else _TIMEOUT
 
     @property
     def submitter(self) -> ReversePath | None:
@@ -338,7 +367,8 @@ class ServerConnection:
         """The next thing that has happened.
 
         Returns:
-            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read.
+            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read. After
+            ``ConnectionClosed`` always None.
 
         Raises:
             LocalProtocolError: The last event has not been answered.
@@ -380,40 +410,32 @@ class ServerConnection:
             return command
         return self._judge(command, start)
 
-    def _from_queue(self) -> Event:
+    def _from_queue(self) -> Event | None:
+        if self._chunk:
+            return self._discard_chunk()
         event = self._queue.popleft()
         if isinstance(event, (Connect, Question)):
             self._unanswered = event
         return event
 
     def _next_without_commands(self) -> Event | None:
-        if self._state is State.CLOSED:
-            return _CLOSED
         if self._state is State.AUTHENTICATING:
             return self._next_response()
-        return self._lost() if self._buffer.at_eof else None
+        return self._lost() if self._buffer.at_eof and self._state is _TLS else None
 
     def _next_line(self) -> Event | None:
         """Take a line the long way."""
         buffer = self._buffer
         if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
             return self._hang_up(_HANDSHAKE_RECORD, _NO_TLS_HERE)
-        end = buffer.find_line(self._parser.max_line)
-        if end < 0 and not buffer.at_eof:
-            return None
-        if buffer.too_long:  # and it is one for which the end of the connection counts as its own
-            line = buffer.too_long
-            if end < 0:
-                buffer.clear()
-            else:
-                buffer.start = end + 2
-                buffer.too_long = b""
-            return self._reject(line, TOO_LONG)
-        if end < 0:
-            return self._lost()
-        start = buffer.start
-        line = buffer.data[start:end]
-        buffer.start = end + 2
+        taken = buffer.take_line(self._parser.max_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_lf else self._lost()
+        line, too_long = taken
+        if too_long:
+            return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
         if self._state is State.GREETED and _HTTP.match(line):
             return self._hang_up(line, _NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
@@ -421,7 +443,7 @@ class ServerConnection:
             command = self._parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
         except Refused as refused:
             return self._reject(line, refused.reply)
-        return self._judge(command, start)
+        return self._judge(command, buffer.start - 2 - len(line))
 
     def _judge(self, command: Command, start: int) -> Event | None:
         """Hand out a well-formed command, unless it must not come now, or is one too many.
@@ -438,11 +460,12 @@ class ServerConnection:
             if not self._room:
                 return self._show(command, start, _TOO_MANY_RECIPIENTS)
         elif isinstance(command, Mail):
-            if command.parameters and self._capabilities.too_big(command.size or 0):
+            if self._idle_commands and self._too_idle(0):
+                reply = _TOO_MANY_IDLE
+            elif command.parameters and self._capabilities.too_big(command.size or 0):
                 return self._show(command, start, _TOO_BIG)
         elif kind in _IDLE:
-            self._idle_commands += 1
-            if self._limits.idle_commands is not None and self._idle_commands > self._limits.idle_commands:
+            if self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
                 reply = _TOO_MANY_IDLE
             else:
                 reply = self._why_not_offered(kind)
@@ -486,13 +509,29 @@ class ServerConnection:
             return None if config.starttls else _NOT_IMPLEMENTED
         return None
 
+    def _is_first_hello(self, kind: type[Event]) -> bool:
+        return self._state is State.GREETED and kind in (Ehlo, Helo)
+
+    def _too_idle(self, tenths: int) -> bool:
+        """Count a command that is not progress; return whether there have been too many."""
+        self._idle_commands += tenths
+        limit = self._limits.idle_commands
+        return limit is not None and self._idle_commands > limit * _COMMAND
+
     def _show(self, command: Command, start: int, reply: Reply) -> Event:
         """Refuse a command that is no offence: it has only come up against a limit."""
+        line = self._buffer.data[start : self._buffer.start - 2]
+        if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
+            reply = _TOO_MANY_IDLE
         self._put(reply)
-        return CommandRejected(self._buffer.data[start : self._buffer.start - 2], reply)
+        if reply.code == 421:
+            self._end()
+        return CommandRejected(line, reply)
 
-    def _reject(self, line: bytes, reply: Reply) -> Event:
+    def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
+        if _CHUNK.match(line):
+            return self._reject_chunk(line, reply)
         verb = verb_of(line[:_SHOWN].decode("latin-1"))
         shown = _without_secrets(line)
         if verb in KNOWN_VERBS:
@@ -510,6 +549,37 @@ class ServerConnection:
         if reply.code == 421 or reply is _CONTENT_WITHOUT_354:
             self._end()
         return CommandRejected(shown, reply)
+
+    def _reject_chunk(self, line: bytes, reply: Reply) -> Event | None:
+        """Refuse a BDAT. The octets that follow it are content and never run as commands (RFC 3030 2).
+
+        With a usable count they are discarded before the reply is given. Without one, or with one beyond the
+        limit of content that is drained, there is no telling where the next command begins: the session ends.
+        """
+        self._refused = ""
+        self._bad_commands += 1
+        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else _COUNTED_CHUNK.fullmatch(line)
+        if self._bad_commands > self._limits.bad_commands:
+            reply = _TOO_MANY_ERRORS
+        elif match is None:
+            reply = _NO_COUNT
+        elif self._drained_enough(int(match[1])):
+            reply = _TOO_MUCH_CONTENT
+        else:
+            self._chunk = int(match[1])
+            self._queue.append(CommandRejected(line[:_SHOWN], reply))
+            return self._discard_chunk()
+        return self._hang_up(line, reply)
+
+    def _discard_chunk(self) -> Event | None:
+        """Discard the octets of a refused BDAT; then give the reply."""
+        self._chunk -= self._buffer.discard(self._chunk)
+        if self._chunk:
+            return self._lost() if self._buffer.at_eof else None
+        event = self._queue.popleft()
+        assert isinstance(event, CommandRejected)
+        self._put(event.reply)
+        return event
 
     def _hang_up(self, line: bytes, reply: Reply) -> Event:
         """Refuse somebody who does not speak SMTP at all, for good."""
@@ -538,6 +608,7 @@ class ServerConnection:
         too_much = self._drained_enough(decoder.size)
         reply = _TOO_MUCH_CONTENT if too_much else _VIOLATIONS[decoder.violation]
         self._put(reply)
+        self._too_idle(_COMMAND)
         self._advance(EndOfMessage, reply.code)
         return MessageAborted(reply)
 
@@ -549,9 +620,14 @@ class ServerConnection:
         """The client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
         in_content = self._state is _CONTENT
         self._end()
-        return MessageAborted(None) if in_content else _CLOSED
+        return MessageAborted(None) if in_content else self._queue.popleft()
 
     def _end(self) -> None:
+        """Close the session. ``ConnectionClosed`` is its last event, and comes once."""
+        if self._chunk:  # the reply to that BDAT was not given
+            self._chunk = 0
+            self._queue.clear()
+        self._queue.append(_CLOSED)
         self._state = State.CLOSED
         self._legal = frozenset()
         self._unanswered = None
@@ -590,6 +666,8 @@ class ServerConnection:
                 self.envelope.recipients.append(event)
                 self._room -= 1
             else:
+                if kind is EndOfMessage:
+                    self._idle_commands = 0
                 self._enter(new, event)
         elif isinstance(event, Question):
             step = self._running().accepted(identity)
@@ -721,10 +799,10 @@ class ServerConnection:
 
     def _answer(self, event: Event, reply: Reply) -> None:
         kind = event.__class__
-        if kind is Rcpt and reply.is_permanent and self._limits.refused_recipients is not None:
-            self._refused_recipients += 1
-            if self._refused_recipients > self._limits.refused_recipients:
-                reply = _TOO_MANY_REFUSED
+        if reply.severity >= 4:
+            reply = self._count_refusal(kind, reply)
+        elif kind is EndOfMessage:
+            self._idle_commands = 0
         if isinstance(event, Ehlo) and reply.is_success:
             # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
             reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
@@ -733,6 +811,20 @@ class ServerConnection:
         self._unanswered = None
         self._put(reply, status=kind not in _WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
+
+    def _count_refusal(self, kind: type[Event], reply: Reply) -> Reply:
+        """Count a command that the application refuses; return its reply, or 421 after too many."""
+        if kind is Rcpt:
+            if reply.is_permanent and self._limits.refused_recipients is not None:
+                self._refused_recipients += 1
+                if self._refused_recipients > self._limits.refused_recipients:
+                    return _TOO_MANY_REFUSED
+            return _TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
+        if kind in _IDLE and not self._is_first_hello(kind):
+            return reply  # it was counted when it came
+        too_many = self._too_idle(_COMMAND)
+        # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
+        return _TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
         if reply.code in _WITH_HOSTNAME:
@@ -762,7 +854,6 @@ class ServerConnection:
             if isinstance(event, Mail):
                 self.envelope = Envelope(event)
                 self._room = self._limits.recipients
-                self._idle_commands = 0
         elif state is _CONTENT:
             self._start_content()
         elif state is not _RCPT:
@@ -832,13 +923,16 @@ class ServerConnection:
     def _next_response(self) -> Event | None:
         """Take the next line of an exchange, whatever it looks like."""
         buffer = self._buffer
-        end = buffer.find_line(self._limits.auth_line)
-        if end < 0:
-            return self._lost() if buffer.at_eof else None
-        line = buffer.data[buffer.start : end]
-        buffer.start = end + 2
-        if buffer.too_long:
-            buffer.too_long = b""
+        taken = buffer.take_line(self._limits.auth_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            if not buffer.has_lf:
+                return self._lost()
+            buffer.clear()
+            return self._break_off(BARE_LF)
+        line, too_long = taken
+        if too_long:
             return self._break_off(_RESPONSE_TOO_LONG)
         if line == b"*":
             return self._break_off(_CANCELLED)
@@ -870,7 +964,7 @@ class ServerConnection:
             self._advance(Auth, 235)
             self._circumstances_changed()
         elif step.malformed:
-            self._queue.append(self._break_off(_MALFORMED_RESPONSE))
+            self._queue.appendleft(self._break_off(_MALFORMED_RESPONSE))  # it may have ended the session
         else:
             self._fail(self._failure or _BAD_CREDENTIALS)
 
@@ -911,10 +1005,17 @@ def _check_verified(line: str) -> None:
         ) from None
 
 
+def _head(octets: bytes) -> bytes:
+    """The first of several lines that end in LF alone; the others may hold secrets."""
+    return octets.partition(b"\n")[0][:_SHOWN]
+
+
 def _without_secrets(line: bytes) -> bytes:
     """A line as it may be shown."""
     if match := _AUTH.match(line):
         # Anything else in this place may be the secret: people forget to name the mechanism.
         known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
         return b" ".join([b"AUTH", *known, _HIDDEN])
+    if _AUTH_AFTER_LF.search(line):
+        return _head(line)
     return line[:_SHOWN]

@@ -42,7 +42,6 @@ ServeOne = Callable[["ServerSession"], Any]
 
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
 _NO_HANDSHAKE = "no TLS handshake with %s: %s"
-_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")  # RFC 5321 3.8
 
 
 class ServeOptions(TypedDict, total=False):
@@ -201,7 +200,7 @@ class ServerSession:
                 try:
                     data = await stream.read(deadline - now)
                 except TimeoutError:
-                    connection.close(_TIMEOUT)
+                    connection.close(connection.timeout_reply)
                 except OSError as error:
                     self._lost(error)
                 else:
@@ -209,6 +208,8 @@ class ServerSession:
                     if state is _CONTENT:
                         self._content_octets += len(data)
             event = connection.next_event()
+            if event is None and state is _CLOSED:
+                return ConnectionClosed()  # the core says it once; here each caller is told
             if event is None:
                 now = time.monotonic()
                 if state is _CONTENT:

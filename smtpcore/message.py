@@ -819,7 +819,8 @@ def received_field(
     """Write the Received field that a server puts in front of a message it has accepted.
 
     Args:
-        from_domain: The argument of EHLO or HELO.
+        from_domain: The argument of EHLO or HELO. If a lenient server has accepted one that is neither a domain
+            nor an address literal, the address literal of ``from_address`` stands in its place.
         from_address: The IP address of the client, ``"192.0.2.1"`` or ``"[192.0.2.1]"``; None if it has none,
             as on a Unix socket.
         by: The server's own domain.
@@ -843,12 +844,12 @@ def received_field(
     """
     form = _Form(eight_bit=True, utf8=smtputf8)
     literal = None if from_address is None else _literal(from_address)
-    client = _hello_name(from_domain, form)
+    client = _client_name(from_domain, form, literal)
     if literal is not None:
         client += f" ({literal})" if from_name is None else f" ({_domain(from_name, form)} {literal})"
     elif client.startswith("["):
         raise LocalProtocolError("an address literal in FROM needs from_address, too (RFC 5321 4.4)")
-    clauses = [f"from {client}", f"by {_hello_name(by, form)}"]
+    clauses = [f"from {client}", f"by {_host_name(by, form)}"]
     if via is not None:
         clauses.append(f"via {_registered(via, _VIA, 'VIA')}")
     clauses.append(f"with {_registered(with_protocol, _WITH, 'WITH')}")
@@ -906,11 +907,19 @@ def count_received(content: bytes) -> int:
     return len(_RECEIVED.findall(header_and_more, 0, end.start() if end else len(header_and_more)))
 
 
-def _hello_name(text: str, form: _Form) -> str:
-    """What a client calls itself; of a spelling that only a lenient server takes, what has a meaning."""
-    if is_hello_argument(text, lenient=True):
-        return text.partition(" ")[0]
-    return _domain(text, form)
+def _client_name(text: str, form: _Form, literal: str | None) -> str:
+    """What a client calls itself, if RFC 5321 4.4 allows it in FROM; otherwise its address."""
+    name = text.partition(" ")[0] if text.startswith("[") else text.removesuffix(".")
+    try:
+        return _host_name(name, form)
+    except LocalProtocolError:
+        if not is_hello_argument(text, lenient=True):
+            raise
+        return literal or "unknown"
+
+
+def _host_name(text: str, form: _Form) -> str:
+    return text if is_hello_argument(text) else _domain(text, form)
 
 
 def _domain(text: str, form: _Form) -> str:

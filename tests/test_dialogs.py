@@ -9,6 +9,14 @@ import pytest
 from .dialogs import Dialog, DialogError, parse, play, read_all, replay
 
 DIALOGS = read_all()
+MESSAGE = """\
+HELLO
+C: MAIL FROM:<a@x.example>
+C*2: RCPT TO:<c{n}@x.example>
+C: DATA
+S*3: 250 ...
+S: 354 ...
+C: ."""
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,7 @@ def test_a_dialog_goes_alike_however_it_is_cut(dialog: Dialog) -> None:
         ("config: no_such=1", "no such setting"),
         ("config: limits.no_such=1", "no such setting"),
         ("config: starttls=maybe", "maybe"),
+        ("config: profile=relay", "relay"),
         ("config: limits.recipients=many", "many"),
     ],
 )
@@ -63,12 +72,21 @@ def test_a_dialog_that_is_not_written_as_it_should_be(text: str, complaint: str)
         ("HELLO\nC: NOOP\nE: Rset\nS: 250 ...", "received"),
         ("HELLO\nC: NOOP\nE: Noop\nE: Noop\nS: 250 ...", "received"),
         ("HELLO\nC: NOOP x\nE: Noop y\nS: 250 ...", "received"),
+        (f"{MESSAGE}\nS: 250 ...", "not told"),
+        (f"{MESSAGE}\nE: EndOfMessage\nS: 250 ...", "received"),
+        (f"{MESSAGE}\nE: EndOfMessage <a@x.example>\nS: 250 ...", "received"),
+        (f"{MESSAGE}\nE: EndOfMessage <a@x.example> <c2@x.example> <c1@x.example>\nS: 250 ...", "received"),
+        (f"{MESSAGE}\nE: EndOfMessage <a@x.example> <c{{1-3}}@x.example>\nS: 250 ...", "received"),
         ("HELLO\nC: NOOPX\nA: reject 550 5.7.1 no\nS: 500 ...", "nothing was asked"),
     ],
 )
 def test_a_dialog_that_goes_otherwise_is_noticed(text: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         play(parse("name", text))
+
+
+def test_the_envelope_of_a_message_is_told() -> None:
+    play(parse("name", f"{MESSAGE}\nE: EndOfMessage <a@x.example> <c{{1-2}}@x.example>\nS: 250 ..."))
 
 
 def test_an_unknown_answer_is_noticed() -> None:

@@ -198,3 +198,14 @@ def test_a_keyword_of_ones_own_starts_with_x() -> None:
     for keyword in ("FOO", "8XFOO", "SIZE", "STARTTLS", "AUTH"):
         with pytest.raises(LocalProtocolError, match="start with X"):
             ServerConfig(keywords={keyword: ""})
+
+
+def test_the_profile_of_a_submission_server_takes_other_settings() -> None:
+    profile = ServerConfig.submission()
+    assert (profile.starttls, profile.require_tls, profile.require_auth) == (True, True, True)
+    assert not profile.allow_cleartext_auth
+    limits = Limits(recipients=100)
+    other = ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",), limits=limits)
+    assert (other.require_auth, other.auth_mechanisms, other.limits) == (True, ("SCRAM-SHA-256",), limits)
+    with pytest.raises(LocalProtocolError):
+        ServerConfig.submission(smtputf8=True, eight_bit_mime=False)

@@ -6,11 +6,15 @@ arrived already, once for every read, shows as a count that grows with the squar
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
+import smtpcore
 from smtpcore import (
     Chunk,
     ClientConnection,
@@ -68,6 +72,65 @@ def serve(octets: bytes, size: int) -> None:
             if not isinstance(event, Chunk | CommandRejected | MessageAborted):
                 connection.accept()
         connection.data_to_send()
+
+
+# Methods that go through all of the octets or the text that they belong to.
+WHOLE = frozenset({"decode", "encode", "replace", "split", "splitlines", "translate", "upper", "lower", "join"})
+
+
+def octets(function: Callable[[], object]) -> int:
+    """How many octets and characters such methods have gone through."""
+    count = 0
+
+    def tell(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        whole = getattr(argument, "__self__", None)
+        if event == "c_call" and getattr(argument, "__name__", "") in WHOLE and isinstance(whole, bytes | str):
+            count += len(whole)
+
+    sys.setprofile(tell)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def assert_octets_linear(work: Callable[[int], object], size: int = 200) -> None:
+    work(10)
+    once, twice = octets(lambda: work(size)), octets(lambda: work(2 * size))
+    assert once > 0
+    assert twice <= 2.2 * once + 1000
+
+
+def test_the_count_of_octets_sees_a_read_that_is_decoded_for_each_command() -> None:
+    def work(size: int) -> None:
+        read = b"NOOP\r\n" * size
+        for _ in range(size):
+            read.decode("latin-1")
+
+    with pytest.raises(AssertionError):
+        assert_octets_linear(work)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10**9])
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"NOOP\r\n",
+        b"noop x\r\n",
+        b"HELO a.example\r\n",
+        b"EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n",
+        b"EHLO M\xdcLLER\r\n",
+        b"BDAT 3\r\nxyz",
+        b"\xff\r\n",
+        ENVELOPE + b"x\r\n.\r\n",
+        ENVELOPE + b"..x\r\n\0\r\n.\r\n",
+    ],
+    ids=repr,
+)
+def test_a_read_full_of_commands_is_decoded_once(block: bytes, size: int) -> None:
+    assert_octets_linear(lambda count: serve(block * count, size))
 
 
 def test_the_count_sees_the_square() -> None:
@@ -166,3 +229,33 @@ def test_content_that_a_client_sends() -> None:
         connection.send(EndOfMessage())
 
     assert_linear(work)
+
+
+# --- What sessions share -----------------------------------------------------------------------------------
+
+
+def unbounded_caches(members: Mapping[str, object]) -> list[str]:
+    """The functions and methods that remember without a limit what they have returned."""
+    found = []
+    for name, member in members.items():
+        if isinstance(member, type):
+            found += unbounded_caches(vars(member))
+        parameters = getattr(member, "cache_parameters", None)
+        if parameters is not None and parameters()["maxsize"] is None:
+            found.append(name)
+    return found
+
+
+def test_no_cache_grows_without_a_limit() -> None:
+    """Sessions share the caches, and a peer chooses the keys of some of them."""
+
+    class Offence:
+        method = functools.cache(len)
+
+    functions = {"f": functools.cache(len), "g": functools.lru_cache(maxsize=8)(len), "Offence": Offence}
+    assert unbounded_caches(functions) == ["f", "method"]
+    names = [one.name for one in pkgutil.iter_modules(smtpcore.__path__) if one.name != "__main__"]
+    assert "_server" in names
+    for name in names:
+        module = importlib.import_module(f"smtpcore.{name}")
+        assert unbounded_caches(vars(module)) == [], name

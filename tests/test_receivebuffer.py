@@ -18,14 +18,12 @@ FLOOR = 65536
 
 def lines_of(buffer: ReceiveBuffer, limit: int = LIMIT) -> Iterator[bytes]:
     """Take the lines that are there, as the server does; of one that is too long its beginning and ``>``."""
-    while (end := buffer.find_line(limit)) >= 0:
-        line = buffer.data[buffer.start : end]
-        assert buffer.decode()[buffer.start : end].encode("latin-1") == line
-        buffer.start = end + 2
-        if buffer.too_long:
-            line = buffer.too_long + b">"
-            buffer.too_long = b""
-        yield line
+    while (taken := buffer.take_line(limit)) is not None:
+        line, too_long = taken
+        if not too_long:
+            end = buffer.start - 2
+            assert buffer.decode()[end - len(line) : end].encode("latin-1") == line
+        yield line + b">" * too_long
 
 
 def read(pieces: Iterable[bytes], limit: int = LIMIT) -> list[bytes]:
@@ -280,3 +278,43 @@ def test_each_octet_is_searched_and_moved_a_bounded_number_of_times(data: bytes,
     assert lines == data.count(b"\r\n")
     assert 0 < counting.searched <= 3 * len(data)
     assert 0 < counting.moved <= 3 * len(data)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_EOF_ends_a_line_that_is_too_long_and_no_other(size: int) -> None:
+    for octets, expected in ((LONG, (LONG[:HEAD], True)), (b"NOOP", None), (b"NOOP\n", None)):
+        buffer = ReceiveBuffer(FLOOR)
+        for start in range(0, len(octets), size):
+            buffer.feed(octets[start : start + size])
+            assert buffer.take_line(LIMIT) is None
+        buffer.feed(b"")
+        assert buffer.take_line(LIMIT) == expected
+        assert buffer.take_line(LIMIT) is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("searched", [False, True])
+def test_counted_octets_are_discarded_wherever_they_lie(searched: bool, size: int) -> None:
+    octets = b"0123456789\r\nQUIT\r\n"
+    buffer = ReceiveBuffer(FLOOR)
+    left = 10
+    for start in range(0, len(octets), size):
+        buffer.feed(octets[start : start + size])
+        if searched and left:
+            buffer.find_line(LIMIT)
+        left -= buffer.discard(left)
+    assert left == 0
+    assert buffer.take() == b"\r\nQUIT\r\n"
+
+
+def test_an_LF_is_seen_until_it_is_used() -> None:
+    buffer = ReceiveBuffer(FLOOR)
+    assert not buffer.has_lf
+    buffer.feed(b"NOOP\r\nQU")
+    assert buffer.has_lf and buffer.take_line(LIMIT) == (b"NOOP", False)
+    assert not buffer.has_lf
+    buffer.feed(b"IT\n")
+    assert buffer.has_lf and buffer.take_line(LIMIT) is None
+    assert buffer.has_lf
+    buffer.feed(b"x" * LIMIT)
+    assert buffer.take_line(LIMIT) is None and buffer.has_lf

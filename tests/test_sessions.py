@@ -87,6 +87,20 @@ def test_a_session_is_an_iterator_of_events(recorder: Recorder) -> None:
     assert stream.closed
 
 
+def test_the_end_of_a_session_is_told_as_often_as_it_is_asked_for() -> None:
+    ends: list[Event | None] = []
+
+    async def handle(session: ServerSession) -> None:
+        while await session.next_event() is not None:
+            if session.wants_answer:
+                session.accept()
+        ends.extend([await session.next_event(), await session.next_event()])
+        ends.extend([event async for event in session])
+
+    serve(handle, [HELLO, ("250", "QUIT")], last="221")
+    assert ends == [None, None]
+
+
 def test_a_plain_function_can_run_a_session_on_blocking_sockets() -> None:
     seen: list[str] = []
 
@@ -203,6 +217,12 @@ def test_a_client_that_is_silent_is_told_421(seconds: float, recorder: Recorder,
     stream = serve(recorder, [HELLO, ("250", [LONG])], last="421", clock=clock, config=config)
     assert b"421 4.4.2 mx.example timeout, closing connection\r\n" in stream.written
     assert clock.now == 1000 + seconds
+
+
+def test_a_client_whose_lines_end_in_LF_is_told_so_at_the_timeout(recorder: Recorder, clock: Clock) -> None:
+    stream = serve(recorder, [("220", [b"EHLO client.example\n", LONG])], last="421", clock=clock)
+    assert b"timeout, closing connection: received LF without CR, lines end in CRLF\r\n" in stream.written
+    assert [type(event).__name__ for event in recorder.events] == ["Connect"]
 
 
 @pytest.mark.req("TMO-10")

@@ -157,6 +157,7 @@ class Session:
         self.mechanisms: list[PasswordMechanism] = []
         self.contents: list[bytes] = []
         self.answers: list[Reply | None] = []
+        self.envelopes: list[list[Event]] = []
         self._verdicts = cycle(verdicts)
 
         self._send(Ehlo("client.example"))
@@ -171,6 +172,9 @@ class Session:
         self.joined.run()
 
     def _answer(self, server: ServerConnection, event: Event) -> None:
+        if isinstance(event, EndOfMessage):
+            assert server.envelope is not None
+            self.envelopes.append([server.envelope.mail, *server.envelope.recipients])
         verdict = None if isinstance(event, Connect | Ehlo | Rset | Quit) else next(self._verdicts)
         self.answers.append(verdict)
         if verdict is None:
@@ -231,14 +235,20 @@ def check(session: Session) -> None:
     arrived: Iterator[Event] = iter(session.joined.server_events)
     answers, mechanisms = iter(session.answers), iter(session.mechanisms)
     contents: list[bytes] = []
+    envelopes: list[list[Event]] = []
     assert len(outcomes) == len(session.sent)
     for sent, outcome in zip(session.sent, outcomes, strict=True):
         assert isinstance(outcome, Response | NotSent)
         assert outcome.command == sent
         if isinstance(outcome, NotSent):
             continue
+        if isinstance(sent, Mail):
+            envelope: list[Event] = [sent]
+        elif isinstance(sent, Rcpt) and outcome.reply.is_success:
+            envelope.append(sent)
         event = next(arrived)
         if isinstance(sent, EndOfMessage):
+            envelopes.append(envelope)
             contents.append(b"")
             if isinstance(event, Chunk):
                 contents[-1] = event.data
@@ -261,6 +271,7 @@ def check(session: Session) -> None:
         else:
             assert outcome.reply == answer
     assert contents == session.contents
+    assert envelopes == session.envelopes
     assert [*arrived] == [ConnectionClosed()]
     assert [*answers] == []
 
