@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import email
 import email.policy
+import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from email import encoders
 from email.header import Header, decode_header, make_header
@@ -18,9 +21,13 @@ from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formataddr, parseaddr
+from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 
+import smtpcore.sync
 from smtpcore._addresses import ForwardPath, Mailbox, ReversePath
 from smtpcore._errors import LocalProtocolError
 from smtpcore.message import (
@@ -1018,6 +1025,45 @@ def test_a_folded_first_line_of_a_parsed_field_stays_empty() -> None:
     octets = b"From: a@x\r\nTo: b@x\r\nMessage-ID:\r\n <1@x.example>\r\n\r\n"
     for modern in (True, False):
         assert prepare(parsed(octets, modern=modern)).content == octets
+
+
+class Store:
+    """A handler that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.contents: list[bytes] = []
+
+    def accept_recipient(self, session: object, forward_path: object, parameters: object) -> bool:
+        return True
+
+    def store(self, session: object, envelope: object, content: BinaryIO) -> bool:
+        self.contents.append(content.read())
+        return True
+
+
+def test_the_documented_ways_to_send_signed_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed: list[bytes] = []
+
+    def sign(content: bytes, selector: bytes, domain: bytes, key: bytes) -> bytes:
+        signed.append(content)
+        return b"DKIM-Signature: v=1;\r\n b=" + base64.b64encode(hashlib.sha256(content).digest()) + b"\r\n"
+
+    monkeypatch.setitem(sys.modules, "dkim", SimpleNamespace(sign=sign))
+    monkeypatch.chdir(tmp_path)
+    Path("signed.eml").write_bytes(FILE)
+    Path("key.pem").write_bytes(b"key")
+    text = (Path(__file__).parent.parent / "docs" / "messages.md").read_text(encoding="utf-8")
+    from_a_file, with_a_signature = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    store = Store()
+    with smtpcore.sync.serve(store) as listener:
+        for block in (from_a_file, with_a_signature):
+            assert "8025" in block
+            exec(block.replace("8025", str(listener.addresses[0][1])), {})
+    assert store.contents[0] == FILE
+    signature, _, content = store.contents[1].partition(b"From:")
+    assert b"From:" + content == signed[0]
+    assert signature == sign(signed[0], b"", b"", b"")
+    assert signed[0].isascii()
 
 
 # --- Digests ---
