@@ -74,7 +74,10 @@ def run(options: argparse.Namespace) -> int:
     size = len(prepare(message, sender=sender, recipients=recipients).content)  # an error is told at once
     port = options.port or PORTS.get(options.security, 25)
     connect_options = ConnectOptions(
-        security=options.security, ssl_context=_context(options), timeout=options.timeout
+        security=options.security,
+        ssl_context=_context(options),
+        timeout=options.timeout,
+        local_hostname=options.local_hostname,
     )
     if options.user is not None:
         connect_options["auth"] = options.user, _password(options)
