@@ -62,7 +62,7 @@ from email.errors import (
     MissingHeaderBodySeparatorDefect,
 )
 from email.header import Header, decode_header, make_header
-from email.headerregistry import AddressHeader, BaseHeader, HeaderRegistry
+from email.headerregistry import Address, AddressHeader, BaseHeader, HeaderRegistry
 from email.message import Message as EmailBase
 from email.parser import BytesParser
 from email.policy import SMTP, Compat32, compat32
@@ -483,7 +483,7 @@ def _groups(name: str, value: object) -> list[_Group]:
     """
     words = _decode_words if _is_source(value) else str
     header: object = value
-    if not isinstance(header, AddressHeader):
+    if not (isinstance(header, AddressHeader) and _holds_addresses(header)):
         text = _text(name, value)
         try:
             header = _registry("to", text.replace("=?", _DISGUISE))
@@ -511,6 +511,11 @@ def _groups(name: str, value: object) -> list[_Group]:
         group_name = group.display_name
         found.append(_Group(None if group_name is None else words(_undisguise(group_name)), members))
     return found
+
+
+def _holds_addresses(header: AddressHeader) -> bool:
+    """Whether all that a field holds are addresses; the library takes a Header object for one, too."""
+    return all(isinstance(address, Address) for group in header.groups for address in group.addresses)
 
 
 def _is_doubtful(tree: object) -> bool:

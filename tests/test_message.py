@@ -641,6 +641,20 @@ def test_base64_is_not_touched() -> None:
     assert body_of(prepare(message)) == expected
 
 
+@pytest.mark.parametrize("modern", [True, False])
+def test_base64_in_one_line_that_is_too_long_is_put_on_lines(modern: bool) -> None:
+    octets = bytes(range(256)) * 4
+    header = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    message = header + b"\r\n" + base64.b64encode(octets) + b"\r\n"
+    for prepared in (
+        to_nobody(parsed(message, modern=modern)),
+        prepare(message, sender="", recipients=["u@x"]),
+    ):
+        assert prepared.content.startswith(header)
+        assert max(map(len, prepared.content.split(b"\r\n"))) == 76
+        assert again(prepared).get_payload(decode=True) == octets
+
+
 def test_base64_that_is_none_stays_what_it_is() -> None:
     octets = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nA\r\n"
     assert to_nobody(parsed(octets)).content == octets
@@ -727,6 +741,35 @@ def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_
     prepared = prepare(parsed(octets.replace(b"\r\n", line_end), modern=modern))
     assert signed_octets(prepared.content) == signed_octets(octets)
     assert not prepared.smtputf8
+
+
+QUOTED = (
+    b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nTo: \r\nBcc: z@x\r\n"
+    b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n%s"
+)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_message_that_is_quoted_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], QUOTED)
+    # Outside, each of these is changed: the label, and what depends on its line ends.
+    prepared = to_nobody(parsed(octets % b"\xff\r\n", modern=modern))
+    assert signed_octets(prepared.content) == QUOTED % b"\xff\r\n"
+    assert "8BITMIME" in refused(parsed(octets % b"\xff\r\n", modern=modern), eight_bit_mime=False)
+    assert "longer than 998" in refused(parsed(octets % (b"x" * 999), modern=modern))
+    outside = to_nobody(parsed(QUOTED % b"\xff\n", modern=modern))
+    assert b"Content-Transfer-Encoding: base64" in outside.content
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_delivery_status_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    status = (
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\nX-A: \xc3\xa4\r\n\r\n"
+        b"Action: failed\r\n"
+    )
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], status)
+    assert signed_octets(to_nobody(parsed(octets, modern=modern)).content) == status
+    assert "SMTPUTF8" in refused(parsed(octets, modern=modern), smtputf8=False)
 
 
 def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
