@@ -246,14 +246,14 @@ def prepare(
     try:
         for path in (reverse_path, *forward_paths):
             _in_ascii(path, "envelope")
-        content = _render(message, form, source=source, top=True)
+        content = _render_top(message, form, source)
     except _NeedsSmtpUtf8:
         if not smtputf8:
             raise
         if not eight_bit_mime:
             raise LocalProtocolError("a server with SMTPUTF8 but without 8BITMIME (RFC 6531 3.1)") from None
         form = form._replace(utf8=True)
-        content = _render(message, form, source=source, top=True)
+        content = _render_top(message, form, source)
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     _check_content(content, form)
@@ -749,6 +749,13 @@ def _fold_by_library(name: str, value: object, text: str) -> bytes:
 # --- Parts ------------------------------------------------------------------------------------------------
 
 
+def _render_top(message: EmailBase, form: _Form, source: bytes | None) -> bytes:
+    try:
+        return _render(message, form, source=source, top=True)
+    except RecursionError:  # of a caller that is deep in calls itself
+        raise _too_deep() from None
+
+
 def _render(
     part: EmailBase,
     form: _Form,
@@ -843,8 +850,9 @@ def _mime_fields(fields: _Fields, default_type: str = "text/plain") -> EmailBase
         if name.lower() in _MIME_FIELDS and name not in mime:
             mime.set_raw(name, _text(name, value))
     try:
-        mime.get_boundary(), mime.get_content_charset()
-    except Exception as error:  # for a charset that Python cannot read at all, in the way of RFC 2231
+        mime.get_boundary()
+        mime.get_content_charset()
+    except (LookupError, ValueError) as error:  # for a charset of RFC 2231 that is no codec of Python
         raise LocalProtocolError(f"the Content-Type field cannot be read: {error}") from error
     return mime
 

@@ -8,6 +8,7 @@ import datetime
 import email
 import email.policy
 import hashlib
+import inspect
 import re
 import sys
 from collections.abc import Sequence
@@ -612,6 +613,12 @@ def test_long_lines_are_encoded_where_that_can_be() -> None:
     assert untouched.content == b"\r\n" + b"x" * 998 + b"\r\n"
 
 
+def test_a_long_line_that_ends_a_part_is_encoded_with_crlf() -> None:
+    text = b"--b\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 999 + b"\r\n--b--\r\n"
+    content = to_nobody(parsed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + text)).content
+    assert b"=\r\n" in content and content.count(b"\n") == content.count(b"\r\n")
+
+
 def test_nul_is_encoded_where_that_can_be() -> None:
     prepared = to_nobody(parsed(b"Content-Type: text/plain\n\na\0b\n"))
     assert b"\0" not in prepared.content
@@ -991,6 +998,8 @@ def test_what_is_labelled_8bit_is_relabelled_for_a_server_without_8bitmime() -> 
     octets = b"From:a@x\r\nTo:b@x\r\nContent-Transfer-Encoding:8bit\r\n\r\nascii\r\n"
     assert prepare(octets).content == octets
     assert prepare(octets, eight_bit_mime=False).content == octets.replace(b":8bit", b": 7bit")
+    for label in (b": BINARY", b":Binary "):
+        assert prepare(octets.replace(b":8bit", label)).content == octets.replace(b":8bit", b": 7bit")
 
 
 def test_a_long_line_in_bytes_is_encoded_and_the_header_stays() -> None:
@@ -1283,6 +1292,22 @@ def test_parts_are_nested_a_hundred_levels_deep_at_most(kind: str) -> None:
         with pytest.raises(LocalProtocolError, match="nested too deep: 100 levels are allowed"):
             prepare(nested(levels, kind), sender="", recipients=["u@x"])
     assert "nested too deep" in refused(parsed(nested(NESTING_LIMIT + 1, kind)))
+
+
+def test_a_caller_that_is_deep_in_calls_gets_no_recursion_error() -> None:
+    octets = nested(NESTING_LIMIT, "multipart/mixed")
+    message = parsed(octets)
+
+    def call(depth: int) -> None:
+        if depth:
+            call(depth - 1)
+        else:
+            for one in (octets, message):
+                with pytest.raises(LocalProtocolError, match="nested too deep"):
+                    prepare(one, sender="", recipients=["u@x"])
+
+    used = len(inspect.stack(0))
+    call(sys.getrecursionlimit() - used - 100)
 
 
 def test_a_message_in_itself_is_nested_too_deep() -> None:
