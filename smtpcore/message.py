@@ -818,7 +818,11 @@ def _body(part: EmailBase, mime: EmailBase, form: _Form, *, frozen: bool, bounde
     if kind == "message/delivery-status":
         # Groups of fields with empty lines between them (RFC 3464 2.1): messages, to the library.
         return b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
-    return b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts[:1])
+    if len(parts) > 1:
+        raise LocalProtocolError(
+            f"a part of type {kind} holds {len(parts)} messages, of which only one has a place"
+        )
+    return b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts)
 
 
 def _flat_message(part: EmailBase, mime: EmailBase, form: _Form, *, bounded: bool) -> bytes:

@@ -1189,6 +1189,15 @@ def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -
         assert text_of(attached.get_content()) == "gr\u00fc\u00dfe, and so on\n"
 
 
+def test_no_message_is_left_out_of_a_part_that_holds_two() -> None:
+    message = OldMessage()
+    message["Content-Type"] = "message/rfc822"
+    message.set_payload([new_message(), new_message()])
+    assert "holds 2 messages" in refused(message)
+    message.set_payload([])
+    assert body_of(to_nobody(message)) == b""
+
+
 def test_a_message_in_base64_that_is_none_stays_what_it_is() -> None:
     part = MIMEBase("message", "rfc822")
     part["Content-Transfer-Encoding"] = "base64"
