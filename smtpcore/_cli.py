@@ -23,8 +23,10 @@ exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unkno
 nobody there, 73 cannot make a folder, 74 cannot write the output, 75 failed for now, 76 not SMTP, 77 login or
 permission, 78 certificate or password file"""
 
-# What a hint advises, for who writes Python; and the same for who types.
+# What a hint advises to a program, and what to a command line.
 _AS_OPTIONS = {
+    ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
+    "set local_hostname to its real one": "give its real one with --local-hostname",
     "security='starttls'": "--security starttls",
     "security='tls'": "--security tls",
     "security='opportunistic' or 'none'": "--security opportunistic or none",
@@ -58,11 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SMTPError as error:
         from ._cli_send import exit_code
 
-        for words, option in _AS_OPTIONS.items():
-            error.hint = error.hint and error.hint.replace(words, option)
+        error.hint = error.hint and as_options(error.hint)
         return _failed(exit_code(error), error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def as_options(hint: str) -> str:
+    """Return a hint with options of the command line in place of arguments of ``connect()``."""
+    for words, option in _AS_OPTIONS.items():
+        hint = hint.replace(words, option)
+    return hint
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -159,6 +167,7 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="SECONDS",
         help="how long to wait for each answer (default: minutes)",
     )
+    add("--local-hostname", metavar="NAME", help="the name that EHLO gives (default: that of this machine)")
     add("--user", help="log in")
     add("--password-file", metavar="FILE", help="its first line; else SMTPCORE_PASSWORD, else you are asked")
     add("--from", dest="sender", metavar="ADDRESS", help="who sends it; with a file, the reverse-path")

@@ -7,7 +7,6 @@ got it another try may help; 69 and others, it will not.
 from __future__ import annotations
 
 import argparse
-import email
 import email.utils
 import getpass
 import mimetypes
@@ -16,7 +15,6 @@ import ssl
 import sys
 from collections.abc import Sequence
 from email.message import EmailMessage
-from email.policy import default
 from pathlib import Path
 from typing import TextIO
 
@@ -76,7 +74,10 @@ def run(options: argparse.Namespace) -> int:
     size = len(prepare(message, sender=sender, recipients=recipients).content)  # an error is told at once
     port = options.port or PORTS.get(options.security, 25)
     connect_options = ConnectOptions(
-        security=options.security, ssl_context=_context(options), timeout=options.timeout
+        security=options.security,
+        ssl_context=_context(options),
+        timeout=options.timeout,
+        local_hostname=options.local_hostname,
     )
     if options.user is not None:
         connect_options["auth"] = options.user, _password(options)
@@ -87,7 +88,16 @@ def run(options: argparse.Namespace) -> int:
         connect_options["transcript"] = meter = Meter(size, sys.stderr)
     try:
         with sync.connect(options.host, port, **connect_options) as client:
-            result = client.send_message(message, sender, recipients)
+            prepared = prepare(
+                message,
+                sender=sender,
+                recipients=recipients,
+                eight_bit_mime="8BITMIME" in client.capabilities,
+                smtputf8="SMTPUTF8" in client.capabilities,
+            )
+            result = client.send(
+                prepared.sender, prepared.recipients, prepared.content, smtputf8=prepared.smtputf8
+            )
     except ReplyError as error:
         if error.result is not None:
             _report(error.result)
@@ -210,14 +220,13 @@ def _read(path: str) -> bytes:
         raise unreadable(path, error) from None
 
 
-def _message(options: argparse.Namespace) -> EmailMessage:
+def _message(options: argparse.Namespace) -> EmailMessage | bytes:
+    """The message; of a file, its octets, since a parsed message does not hold all of them."""
     composing = options.subject is not None or options.body is not None or bool(options.attach)
     if options.file is not None:
         if composing:
             raise Failure(EX_USAGE, "--subject, --body and --attach do not go with a file that is a message")
-        message = email.message_from_bytes(_read(options.file), policy=default)
-        assert isinstance(message, EmailMessage)
-        return message
+        return _read(options.file)
     if not composing:
         raise Failure(
             EX_USAGE, "nothing to send (hint: FILE.eml, - for the standard input, or --subject and --body)"
@@ -226,7 +235,9 @@ def _message(options: argparse.Namespace) -> EmailMessage:
         raise Failure(EX_USAGE, "a new message needs --from and --to")
     try:
         return _compose(options.sender, options.to, options.subject, options.body, options.attach)
-    except ValueError as error:
+    except Failure:
+        raise
+    except Exception as error:  # of the library's parser of addresses: IndexError, AttributeError, ...
         raise Failure(EX_DATAERR, f"this makes no message: {error}") from None
 
 

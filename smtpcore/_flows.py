@@ -757,6 +757,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
         failed = ConnectFailed(f"cannot connect to {host} port {port}: {what}")
+        failed.__cause__ = error  # which the hint is worked out from
         failed.facts, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)
         raise failed from error

@@ -11,22 +11,31 @@ it has been at work already, because a field was set and not parsed, its result 
 **What may change, and what may not.** A message is rendered depth first: each part from what it holds, its
 fields last, because only then it is known what they have to say. Changed is as little as possible:
 
-* A field that was *parsed* goes out as it came in, folding included, for somebody may have signed it. A
-  field that was *set* is a value, and is written by us. Where a field that was parsed cannot go out (UTF-8, a
-  line too long) it becomes a value too.
+* A field that was *parsed* goes out as it came in, folding included, since it may be signed. A field that was
+  *set* is a value, and is written anew. Where a field that was parsed cannot go out (UTF-8, a line too long) it
+  becomes a value too.
+* The parser of the standard library drops the white space after the colon, and with it a signature over the
+  field (RFC 6376 3.4.1). So a message that is given as *bytes* is parsed with :class:`_KeepSource`, and what
+  needs no change, the header field by field and the body as a whole, is the octets that were given.
 * Line ends become CRLF. In text that is all: a line end is a line end. In anything else it would be damage,
   so binary data that is not encoded, or so encoded that it depends on its line ends, is put into base64.
 * Text with lines that are too long, or with octets that the server does not take, is encoded; the labels
   (Content-Transfer-Encoding) around it are made true.
 * What stands in a multipart/signed is somebody's word. Nothing changes in there but line ends, which a
   signature does not see (RFC 1847 2.1). If that will not do, the message is refused.
+* What type a part has that does not say so depends on its parent: in a multipart/digest it is a message (RFC
+  2046 5.1.5). And a message inside a message is encoded inside, never as a whole (RFC 2046 5.2.1).
 
 Rules that hold for the whole content (CRLF only, 998 octets a line, no NUL, 8 bits only where allowed) are
 checked once, at the end, on the very octets to be sent.
 
 **UTF-8 in a header** needs SMTPUTF8 from every server on the way, so it is used for what cannot be expressed
-otherwise: a local-part that is not ASCII. The message is rendered without; if that turns out to be impossible
-(:class:`_NeedsSmtpUtf8`) it is rendered once more with. Domains alone have A-labels, and words are encoded.
+otherwise: a local-part that is not ASCII, a signed field. The message is rendered without; if that turns out
+to be impossible (:class:`_NeedsSmtpUtf8`) it is rendered once more with. Domains alone have A-labels, and
+words are encoded.
+
+**Depth.** Rendering is recursive, as is the parser of the standard library; so a message in which parts are
+nested deeper than :data:`NESTING_LIMIT` is refused before either.
 
 **Trace fields** (RFC 5321 4.4) are values of a server: :func:`received_field` knows only registered clauses
 and writes only what the grammar allows, because what a client says about itself ends up in there.
@@ -36,30 +45,38 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import datetime
 import hashlib
 import ipaddress
 import quopri
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email import base64mime, quoprimime
-from email.errors import HeaderParseError, InvalidHeaderDefect
-from email.header import decode_header, make_header
-from email.headerregistry import AddressHeader, BaseHeader, HeaderRegistry
+from email.errors import (
+    FirstHeaderLineIsContinuationDefect,
+    HeaderParseError,
+    InvalidHeaderDefect,
+    MisplacedEnvelopeHeaderDefect,
+    MissingHeaderBodySeparatorDefect,
+)
+from email.header import Header, decode_header, make_header
+from email.headerregistry import Address, AddressHeader, BaseHeader, HeaderRegistry
 from email.message import Message as EmailBase
-from email.policy import SMTP
+from email.parser import BytesParser
+from email.policy import SMTP, Compat32, compat32
 from email.utils import format_datetime
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from ._addresses import (
     ForwardPath,
     Mailbox,
     ReversePath,
-    a_label,
+    composed,
+    in_ascii,
     is_address_literal,
-    is_domain,
     is_hello_argument,
 )
 from ._content import LINE_LENGTH, normalize_line_endings
@@ -68,6 +85,7 @@ from ._grammar import DOT_STRING
 
 __all__ = [
     "LOOP_THRESHOLD",
+    "NESTING_LIMIT",
     "Message",
     "count_received",
     "prepare",
@@ -78,6 +96,12 @@ __all__ = [
 
 LOOP_THRESHOLD: Final = 100
 """So many Received fields make a mail loop (RFC 5321 6.3: no fewer than 100)."""
+
+NESTING_LIMIT: Final = 100
+"""So deep parts of a message may be nested in one another; the message itself is the first level.
+
+Postfix stops at the same depth (mime_nesting_limit); sendmail at 20.
+"""
 
 # Where a line is folded, if it can be (RFC 5322 2.1.1).
 _FOLD_AT = 78
@@ -126,6 +150,14 @@ _WITH: Final = frozenset(
     " UTF8LMTP UTF8LMTPA UTF8LMTPS UTF8LMTPSA".split()
 )
 _VIA: Final = frozenset({"TCP", "UUCP"})
+# obs-optional  = field-name *WSP ":" unstructured CRLF                                    ; RFC 5322 4.5.8
+_SPACE_BEFORE_COLON = re.compile(rb"^([!-9;-~]++)[ \t]++:", re.MULTILINE)
+_BINARY = re.compile(rb"^content-transfer-encoding:[ \t\r\n]*+binary", re.IGNORECASE | re.MULTILINE)
+_HEADER_DEFECTS = (
+    FirstHeaderLineIsContinuationDefect,
+    MissingHeaderBodySeparatorDefect,
+    MisplacedEnvelopeHeaderDefect,
+)
 _END_OF_HEADER = re.compile(rb"\n\r?\n")
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
@@ -167,7 +199,7 @@ class Message:
 
 
 def prepare(
-    message: EmailBase,
+    message: EmailBase | bytes,
     *,
     sender: str | None = None,
     recipients: Sequence[str] | None = None,
@@ -180,31 +212,48 @@ def prepare(
     Cc and Bcc. In a message that was resent the newest block of Resent fields, the one nearest to the top,
     counts instead (RFC 5322 3.6.6).
 
+    Bcc and Return-Path are taken out, and so are address fields without an address. Of a message that is given
+    as bytes, only what cannot be sent as it is changes: line ends, lines of more than 998 octets, octets above
+    127 for a server without 8BITMIME, UTF-8 in the header. Otherwise ``content`` is the very bytes that were
+    given, so a signature over them stays valid (RFC 6376 5.3).
+
     Args:
-        message: An ``EmailMessage``, or a ``Message`` of the older interface.
+        message: An ``EmailMessage``, a ``Message`` of the older interface, or a message as bytes, such as a
+            file holds it. Its line ends may be CRLF, LF or CR.
         sender: The reverse-path; ``""`` for the null reverse-path.
         recipients: The forward-paths, one string each.
         eight_bit_mime: The server takes 8BITMIME. If not, what has 8 bits is encoded.
         smtputf8: The server takes SMTPUTF8.
 
+    Returns:
+        What MAIL, RCPT and DATA carry. Addresses are in Normalization Form C (RFC 6530 10.1).
+
     Raises:
         LocalProtocolError: There is no envelope in this message, or a field or a part of it cannot be sent
-            without changing what it says. Nothing has been sent.
+            without changing what it says, or its parts are nested deeper than :data:`NESTING_LIMIT`. Nothing
+            has been sent.
+        TypeError: An argument is of another type.
     """
+    source = None
+    if not isinstance(message, EmailBase):
+        source = _with_crlf(message)
+        message = _parse(source)
+    _check_depth(message)
     reverse_path = _reverse_path(message, sender)
     forward_paths = _forward_paths(message, recipients)
-    form = _Form(eight_bit=eight_bit_mime, utf8=False)
+    signed_utf8 = source is not None and smtputf8 and eight_bit_mime and _has_signed_utf8(message)
+    form = _Form(eight_bit=eight_bit_mime, utf8=signed_utf8)
     try:
         for path in (reverse_path, *forward_paths):
             _in_ascii(path, "envelope")
-        content = _render(message, form, top=True)
+        content = _render_top(message, form, source)
     except _NeedsSmtpUtf8:
         if not smtputf8:
             raise
         if not eight_bit_mime:
             raise LocalProtocolError("a server with SMTPUTF8 but without 8BITMIME (RFC 6531 3.1)") from None
         form = form._replace(utf8=True)
-        content = _render(message, form, top=True)
+        content = _render_top(message, form, source)
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     _check_content(content, form)
@@ -231,19 +280,129 @@ class _Form(NamedTuple):
 _Fields = list[tuple[str, object]]
 
 
+# --- A message given as bytes -----------------------------------------------------------------------------
+
+
+class _Source(str):
+    """What a field says, and how it stands in the message, name and line ends included."""
+
+    whole: str
+
+
+class _KeepSource(Compat32):
+    """Parses fields into :class:`_Source`."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Take name and value apart as the standard library does, and keep the lines."""
+        name, value = super().header_source_parse(sourcelines)
+        source = _Source(value)
+        source.whole = "".join(sourcelines).rstrip("\r\n")
+        return name, source
+
+
+def _with_crlf(octets: object) -> bytes:
+    """Return a message as bytes with its line ends mended, unless some of them may be data."""
+    if not isinstance(octets, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a message is an EmailMessage or bytes, not {type(octets).__name__}")
+    octets = bytes(octets)
+    if not octets:
+        raise LocalProtocolError("the message is empty")
+    return octets if _BINARY.search(octets) else _crlf(octets)
+
+
+def _parse(octets: bytes) -> EmailBase:
+    end = _END_OF_HEADER.search(octets)
+    body = end.start() if end else len(octets)
+    header = _SPACE_BEFORE_COLON.sub(rb"\1:", octets[:body])  # the library takes such a field for the body
+    try:
+        return BytesParser(policy=_KeepSource()).parsebytes(header + octets[body:])
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _has_signed_utf8(message: EmailBase) -> bool:
+    """Whether the header has UTF-8 that cannot be encoded without breaking a signature."""
+    fields = _fields_of(message)
+    signed = any(name.lower() == "dkim-signature" for name, _ in fields)
+    texts = [_text(name, value) for name, value in fields] if signed else []
+    return any(not text.isascii() for text in texts) and not any("\ufffd" in text for text in texts)
+
+
+def _carried_body(message: EmailBase, source: bytes, form: _Form) -> bytes | None:
+    """The body of a message given as bytes, and the empty line before it; None if something has to change."""
+    if any(isinstance(defect, _HEADER_DEFECTS) for defect in message.defects):
+        return None
+    end = (b"\r\n" + source).find(b"\r\n\r\n")
+    body = b"" if end < 0 else source[end:]
+    if _problem(body, form) is not None or _crlf(body) != body:
+        return None
+    for part in _walk(message):
+        texts = [(name.lower(), _text(name, value)) for name, value in _fields_of(part)]
+        encodings = [text.strip().lower() for name, text in texts if name == "content-transfer-encoding"]
+        if encodings and (encodings[0] == "binary" or (encodings[0] == "8bit" and not form.eight_bit)):
+            return None
+        if part is not message and not form.utf8 and not all(text.isascii() for _, text in texts):
+            return None
+    return body
+
+
+# --- Parts and fields of a message ------------------------------------------------------------------------
+
+
+def _too_deep() -> LocalProtocolError:
+    return LocalProtocolError(
+        f"the parts of the message are nested too deep: {NESTING_LIMIT} levels are allowed"
+    )
+
+
+def _check_depth(message: EmailBase) -> None:
+    """Raise if parts are nested too deep, or in themselves."""
+    waiting = [(message, 1)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > NESTING_LIMIT:
+            raise _too_deep()
+        waiting += [(child, depth + 1) for child in _parts_of(part) if isinstance(child, EmailBase)]
+
+
+def _walk(message: EmailBase) -> Iterator[EmailBase]:
+    waiting = [message]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting += [child for child in _parts_of(part) if isinstance(child, EmailBase)]
+
+
+def _parts_of(part: EmailBase) -> Sequence[object]:
+    """What a part consists of; nothing if it has a text or nothing at all."""
+    # get_payload() of text reads the charset, and raises for some of them.
+    payload: object = part.get_payload() if part.is_multipart() else ()
+    return payload if isinstance(payload, list) else ()
+
+
+def _fields_of(part: EmailBase) -> _Fields:
+    fields: _Fields = [*part.raw_items()]
+    for name, _ in fields:
+        if not isinstance(name, str):
+            raise LocalProtocolError(f"the name of a field is a str, not {name!r}")
+    return fields
+
+
 # --- The envelope -----------------------------------------------------------------------------------------
 
 
 def _reverse_path(message: EmailBase, sender: str | None) -> Mailbox:
     if sender is not None:
+        if not isinstance(sender, str):
+            raise TypeError(f"sender is a str, not {type(sender).__name__}")
         try:
-            return ReversePath(sender)
+            return ReversePath(composed(sender))
         except LocalProtocolError as error:
             raise LocalProtocolError(f"the sender {sender!r}: {error}") from None
     resent = _newest_resent_block(message)
     for found in (
         _mailboxes_of(resent, ("resent-sender", "resent-from")),
-        _mailboxes_of([*message.raw_items()], ("sender", "from")),
+        _mailboxes_of(_fields_of(message), ("sender", "from")),
     ):
         if found:
             return found[0]
@@ -257,7 +416,7 @@ def _forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> tupl
         if resent:  # and then the recipients of the first time are not to get it again
             paths = _mailboxes_of(resent, _RESENT_RECIPIENTS)
         else:
-            paths = _mailboxes_of([*message.raw_items()], ("to", "cc", "bcc"))
+            paths = _mailboxes_of(_fields_of(message), ("to", "cc", "bcc"))
     elif isinstance(recipients, str):
         raise LocalProtocolError(f"the recipients are a sequence of strings, one each, not {recipients!r}")
     else:
@@ -269,8 +428,10 @@ def _forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> tupl
 
 
 def _forward_path(text: str) -> ForwardPath:
+    if not isinstance(text, str):
+        raise TypeError(f"a recipient is a str, not {type(text).__name__}")
     try:
-        return ForwardPath(text)
+        return ForwardPath(composed(text))
     except LocalProtocolError as error:
         advice = "; one string is one recipient" if "," in text else ""
         raise LocalProtocolError(f"the recipient {text!r}: {error}{advice}") from None
@@ -283,7 +444,7 @@ def _newest_resent_block(message: EmailBase) -> _Fields:
     """
     block: _Fields = []
     seen: set[str] = set()
-    for name, value in message.raw_items():
+    for name, value in _fields_of(message):
         lower = name.lower()
         if lower in seen or (block and lower in ("received", "return-path")):
             break
@@ -322,7 +483,7 @@ def _groups(name: str, value: object) -> list[_Group]:
     """
     words = _decode_words if _is_source(value) else str
     header: object = value
-    if not isinstance(header, AddressHeader):
+    if not (isinstance(header, AddressHeader) and _holds_addresses(header)):
         text = _text(name, value)
         try:
             header = _registry("to", text.replace("=?", _DISGUISE))
@@ -342,7 +503,7 @@ def _groups(name: str, value: object) -> list[_Group]:
         for address in group.addresses:
             local_part = _undisguise(address.username)
             try:
-                mailbox = Mailbox(local_part, address.domain)
+                mailbox = Mailbox(composed(local_part), composed(address.domain))
             except LocalProtocolError as error:
                 written = f"{local_part}@{address.domain}"
                 raise LocalProtocolError(f"the {name} field, address {written!r}: {error}") from None
@@ -352,22 +513,31 @@ def _groups(name: str, value: object) -> list[_Group]:
     return found
 
 
-def _is_doubtful(token: object, *, in_address: bool = False) -> bool:
+def _holds_addresses(header: AddressHeader) -> bool:
+    """Whether all that a field holds are addresses; the library takes a Header object for one, too."""
+    return all(isinstance(address, Address) for group in header.groups for address in group.addresses)
+
+
+def _is_doubtful(tree: object) -> bool:
     """Whether the library may have found an address that was not written there.
 
     Of a field that was set as text, it decodes encoded words in addresses, and what was set is lost. In an
     obsolete local-part (with white space around the dots) it even reads the decoded text again, as source:
     what comes out may be any address. And it forgets white space in a domain, be it from any script.
     """
-    kind = getattr(token, "token_type", None)
-    if in_address:
-        if kind in ("encoded-word", "obs-local-part"):
-            return True
-        if isinstance(token, str) and any(c.isspace() and c not in " \t" for c in token):
-            return True
-    in_address = in_address or kind == "addr-spec"
-    children: Iterable[object] = token if isinstance(token, list) else ()
-    return any(_is_doubtful(child, in_address=in_address) for child in children)
+    waiting = [(tree, False)]
+    while waiting:
+        token, in_address = waiting.pop()
+        kind = getattr(token, "token_type", None)
+        if in_address:
+            if kind in ("encoded-word", "obs-local-part"):
+                return True
+            if isinstance(token, str) and any(c.isspace() and c not in " \t" for c in token):
+                return True
+        in_address = in_address or kind == "addr-spec"
+        children: Iterable[object] = token if isinstance(token, list) else ()
+        waiting += [(child, in_address) for child in children]
+    return False
 
 
 def _undisguise(text: str) -> str:
@@ -375,23 +545,18 @@ def _undisguise(text: str) -> str:
 
 
 def _in_ascii(mailbox: Mailbox, where: str) -> str:
-    """The mailbox as it can be written without SMTPUTF8: RFC 6531 3.2, with A-labels in the domain.
+    """Return what :func:`smtpcore._addresses.in_ascii` does.
 
     Raises:
         _NeedsSmtpUtf8: The local-part has no such form.
     """
-    text = str(mailbox)
-    if text.isascii():
-        return text
-    if not mailbox.local_part.isascii():
+    text = in_ascii(mailbox)
+    if text is None:
         raise _NeedsSmtpUtf8(
-            f"the address {text!r} ({where}) has a local-part that is not ASCII and the server does not offer"
-            " SMTPUTF8 (RFC 6531)"
+            f"the address {str(mailbox)!r} ({where}) has a local-part that is not ASCII and the server does not"
+            " offer SMTPUTF8 (RFC 6531)"
         )
-    domain = ".".join(label if label.isascii() else a_label(label) for label in mailbox.domain.split("."))
-    if not is_domain(domain):
-        raise LocalProtocolError(f"the domain of {text!r} ({where}) is too long in ASCII (RFC 5890)")
-    return text.removesuffix(mailbox.domain) + domain
+    return text
 
 
 def _written(mailbox: Mailbox, form: _Form, where: str) -> str:
@@ -401,14 +566,21 @@ def _written(mailbox: Mailbox, form: _Form, where: str) -> str:
 # --- Fields -----------------------------------------------------------------------------------------------
 
 
-def _is_source(value: object) -> bool:
+def _is_source(value: object) -> TypeGuard[str]:
     """Whether a field came out of a parser, or might have: text as it is in a message, folding included."""
     return isinstance(value, str) and not hasattr(value, "fold")
 
 
 def _text(name: str, value: object) -> str:
     """What a field says, on one line. UTF-8 that was not decoded is; encoded words are not."""
-    text = str(value)
+    if not isinstance(value, (str, Header)):
+        raise LocalProtocolError(
+            f"the {name} field is set to a {type(value).__name__}; str and email.header.Header are accepted"
+        )
+    try:
+        text = str(value)
+    except UnicodeError:
+        raise LocalProtocolError(f"the {name} field holds octets and characters together") from None
     first, *rest = _LINE_END.split(text)
     if any(not line.startswith((" ", "\t")) for line in rest):
         raise LocalProtocolError(f"the {name} field has a line end in it: that would begin another field")
@@ -418,13 +590,26 @@ def _text(name: str, value: object) -> str:
         raise LocalProtocolError(f"the {name} field has half a character in it (a lone surrogate)") from None
 
 
+def _is_empty_list(name: str, value: object) -> bool:
+    """Whether an address field has no address in it and no group: the grammar has no such field."""
+    if name.lower() not in _ADDRESS_FIELDS or isinstance(value, _Source):
+        return False
+    text = _text(name, value)
+    if "@" in text or ":" in text:
+        return False
+    try:
+        return not text.strip(" \t,") or not _groups(name, value)
+    except LocalProtocolError:
+        return False
+
+
 def _field(name: str, value: object, form: _Form, *, frozen: bool) -> bytes:
     """Write one field, CRLF included."""
     if not _FIELD_NAME.fullmatch(name):
         raise LocalProtocolError(f"{name!r} is no name of a field")
     text = _text(name, value)
     if _is_source(value):
-        verbatim = _verbatim(name, str(value), form, frozen=frozen)
+        verbatim = _verbatim(name, value, form, frozen=frozen)
         if verbatim is not None:
             return verbatim
     lower = name.lower()
@@ -439,15 +624,23 @@ def _field(name: str, value: object, form: _Form, *, frozen: bool) -> bytes:
 
 def _verbatim(name: str, source: str, form: _Form, *, frozen: bool) -> bytes | None:
     """A field as it came in, or None where it has to be written anew."""
-    lines = _LINE_END.split(source)
-    octets = (f"{name}: " + "\r\n".join(lines)).encode("utf-8", "surrogateescape") + b"\r\n"
+    if isinstance(source, _Source):
+        lines = _LINE_END.split(source.whole)
+    else:
+        # One space after the colon is a guess, since the parser has dropped what was there; if the first line
+        # was empty, there was none.
+        lines = _LINE_END.split(source)
+        lines[0] = f"{name}: {lines[0]}" if lines[0] or len(lines) == 1 else f"{name}:"
+        if not frozen and any(not line.strip() for line in lines[1:]):
+            return None
+    octets = "\r\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
     if frozen:
         if not octets.isascii() and not form.utf8:
             raise _NeedsSmtpUtf8(f"the {name} field in a signed part has UTF-8 and SMTPUTF8 is not offered")
         return octets
     if not octets.isascii() and not (form.utf8 and _is_utf8(octets)):
         return None
-    if b"\0" in octets or _longest_line(octets) > LINE_LENGTH or any(not line.strip() for line in lines[1:]):
+    if b"\0" in octets or _longest_line(octets) > LINE_LENGTH:
         return None
     return octets
 
@@ -556,55 +749,115 @@ def _fold_by_library(name: str, value: object, text: str) -> bytes:
 # --- Parts ------------------------------------------------------------------------------------------------
 
 
+def _render_top(message: EmailBase, form: _Form, source: bytes | None) -> bytes:
+    try:
+        return _render(message, form, source=source, top=True)
+    except RecursionError:  # of a caller that is deep in calls itself
+        raise _too_deep() from None
+
+
 def _render(
-    part: EmailBase, form: _Form, *, top: bool = False, frozen: bool = False, bounded: bool = False
+    part: EmailBase,
+    form: _Form,
+    *,
+    source: bytes | None = None,
+    top: bool = False,
+    frozen: bool = False,
+    bounded: bool = False,
+    default_type: str = "text/plain",
 ) -> bytes:
     """Write a message or a part of one.
 
     Args:
         part: What to write.
         form: What the server takes.
+        source: The whole message as it was given, if that was as bytes.
         top: It is the message itself.
         frozen: It stands in something signed.
         bounded: A boundary follows, to which the CRLF in front of it belongs.
+        default_type: The type of a part that does not say it.
     """
-    fields: _Fields = [
-        (name, value) for name, value in part.raw_items() if not (top and name.lower() in _NEVER_SENT)
-    ]
-    mime = _mime_fields(fields)
-    kind = mime.get_content_maintype()
-    frozen_below = frozen or mime.get_content_type() == "multipart/signed"
-    payload = part.get_payload()
-    parts = [child for child in payload if isinstance(child, EmailBase)] if isinstance(payload, list) else []
-    if not isinstance(payload, list):
-        body = _leaf(part, mime, form, frozen=frozen, bounded=bounded)
-    elif len(parts) != len(payload) or kind not in ("multipart", "message"):
-        raise LocalProtocolError(f"a part of type {mime.get_content_type()} has parts that it cannot have")
-    elif kind == "multipart":
-        children = [_render(child, form, frozen=frozen_below, bounded=True) for child in parts]
-        body = _join(part, mime, children, frozen=frozen, bounded=bounded)
-    elif mime.get_content_type() == "message/delivery-status":
+    fields = _fields_of(part)
+    if top:
+        fields = [one for one in fields if one[0].lower() not in _NEVER_SENT and not _is_empty_list(*one)]
+    body = None if source is None else _carried_body(part, source, form)
+    if body is None:
+        mime = _mime_fields(fields, default_type)
+        if not frozen and part.is_multipart() and "content-type" not in mime:
+            # A part that was taken out of a digest is still a message.
+            if (kind := part.get_default_type()) != default_type:
+                mime.set_raw("content-type", kind)
+        body = _body(part, mime, form, frozen=frozen, bounded=bounded)
+        if not frozen:
+            _label(mime, body, form)
+        fields = _with_mime_fields(fields, mime, top=top)
+        body = b"\r\n" + body
+    return b"".join(_field(name, value, form, frozen=frozen) for name, value in fields) + body
+
+
+def _body(part: EmailBase, mime: EmailBase, form: _Form, *, frozen: bool, bounded: bool) -> bytes:
+    """Write what follows the fields of a part; ``mime`` is made to say how it is encoded."""
+    kind = mime.get_content_type()
+    if not part.is_multipart():
+        if kind == "message/rfc822" and not frozen:
+            return _flat_message(part, mime, form, bounded=bounded)
+        return _leaf(part, mime, form, frozen=frozen, bounded=bounded)
+    payload = _parts_of(part)
+    parts = [child for child in payload if isinstance(child, EmailBase)]
+    maintype = mime.get_content_maintype()
+    if len(parts) != len(payload) or maintype not in ("multipart", "message"):
+        raise LocalProtocolError(f"a part of type {kind} has parts that it cannot have")
+    if maintype == "multipart":
+        frozen_below = frozen or kind == "multipart/signed"
+        default_type = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+        children = [
+            _render(child, form, frozen=frozen_below, bounded=True, default_type=default_type)
+            for child in parts
+        ]
+        return _join(part, mime, children, frozen=frozen, bounded=bounded)
+    if kind == "message/delivery-status":
         # Groups of fields with empty lines between them (RFC 3464 2.1): messages, to the library.
-        body = b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
-    else:
-        body = b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts[:1])
-    if not frozen:
-        _label(mime, body, form)
-    fields = _with_mime_fields(fields, mime, top=top)
-    header = b"".join(_field(name, value, form, frozen=frozen) for name, value in fields)
-    return header + b"\r\n" + body
+        return b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
+    if len(parts) > 1:
+        raise LocalProtocolError(
+            f"a part of type {kind} holds {len(parts)} messages, of which only one has a place"
+        )
+    return b"".join(_render(child, form, frozen=frozen, bounded=bounded) for child in parts)
 
 
-def _mime_fields(fields: _Fields) -> EmailBase:
+def _flat_message(part: EmailBase, mime: EmailBase, form: _Form, *, bounded: bool) -> bytes:
+    """Write a message/rfc822 that was set as text, which may not be encoded as a whole (RFC 2046 5.2.1)."""
+    octets = _payload(part, mime, frozen=False)
+    encoding = _encoding(mime)
+    if encoding in ("base64", "quoted-printable"):
+        try:
+            octets = _DECODERS[encoding](octets)
+        except binascii.Error:  # it means nothing, so it stays what it is
+            return _crlf(octets)
+        _set_encoding(mime, "7bit")
+    elif _problem(wire := _crlf(octets), form) is None:
+        return wire
+    inner = _parse(_crlf(octets))
+    _check_depth(inner)
+    return _render(inner, form, source=_crlf(octets), bounded=bounded)
+
+
+def _mime_fields(fields: _Fields, default_type: str = "text/plain") -> EmailBase:
     """The MIME fields of a part, to be read and changed freely.
 
     In a message of the older interface, whose parser takes anything: a field that is broken must not be an
     exception here. The first of several counts.
     """
     mime = EmailBase()
+    mime.set_default_type(default_type)
     for name, value in fields:
         if name.lower() in _MIME_FIELDS and name not in mime:
             mime.set_raw(name, _text(name, value))
+    try:
+        mime.get_boundary()
+        mime.get_content_charset()
+    except (LookupError, ValueError) as error:  # for a charset of RFC 2231 that is no codec of Python
+        raise LocalProtocolError(f"the Content-Type field cannot be read: {error}") from error
     return mime
 
 
@@ -712,33 +965,45 @@ def _payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
     The library keeps octets above 127 as lone surrogates and does not give them away: ``get_payload()``
     decodes them with the charset they are said to have, ``get_payload(decode=True)`` has the octets. But the
     older interface also takes characters that have never been octets, and of these it makes octets of its
-    own. They are told apart by decoding: only of octets that were there is the text the decoded form.
+    own. They are told apart by decoding: only of octets that were there is the text the decoded form. That is
+    asked of a copy without fields, as there are charsets for which ``get_payload()`` raises.
     """
-    payload: object = part.get_payload()
+    bare = copy.copy(part)
+    bare.policy = compat32
+    for name in _MIME_FIELDS:
+        del bare[name]
+    try:
+        payload: object = bare.get_payload()
+    except UnicodeEncodeError:
+        raise LocalProtocolError("the text of a part has half a character in it (a lone surrogate)") from None
     if not isinstance(payload, str):
         if payload is None:
             return b""
         raise LocalProtocolError(f"the payload of a part is neither text nor parts: {type(payload).__name__}")
     if payload.isascii():
         return payload.encode("ascii")
-    charset = mime.get_content_charset("us-ascii")
-    octets: object = part.get_payload(decode=True)
+    octets: object = bare.get_payload(decode=True)
     assert isinstance(octets, bytes)
-    if _encoding(mime) in _CODED:
+    encoding = _encoding(mime)
+    if encoding in _CODED:
         # 7-bit by name, and yet octets above 127: what the library makes of that is what it was.
         if frozen:
-            raise LocalProtocolError(f"a signed part is {_encoding(mime)} and has octets above 127")
+            raise LocalProtocolError(f"a signed part is {encoding} and has octets above 127")
+        bare["Content-Transfer-Encoding"] = encoding
+        octets = bare.get_payload(decode=True)
+        assert isinstance(octets, bytes)
         _set_encoding(mime, "8bit")
         return octets
+    if octets.decode("ascii", "replace") == payload:
+        return octets
     try:
-        if octets.decode(charset, "replace") == payload:
-            return octets
-        return payload.encode(charset)
-    except (LookupError, UnicodeEncodeError):
-        if octets.decode("ascii", "replace") == payload:
-            return octets
-    mime.set_param("charset", "utf-8")
-    return payload.encode("utf-8", "surrogateescape")
+        return payload.encode(mime.get_content_charset("us-ascii"))
+    except (LookupError, ValueError):  # no such charset, or not in it
+        mime.set_param("charset", "utf-8")
+    try:
+        return payload.encode("utf-8")
+    except UnicodeEncodeError:
+        raise LocalProtocolError("the text of a part has half a character in it (a lone surrogate)") from None
 
 
 # --- Octets -----------------------------------------------------------------------------------------------
@@ -760,24 +1025,29 @@ def _is_utf8(octets: bytes) -> bool:
     return True
 
 
+def _problem(octets: bytes, form: _Form) -> tuple[int, str] | None:
+    """What the rules for the whole content forbid in these octets: the line, and what is wrong with it."""
+    if _longest_line(octets) > LINE_LENGTH:
+        lengths = map(len, octets.split(b"\r\n"))
+        line = next(number for number, length in enumerate(lengths, 1) if length > LINE_LENGTH)
+        return line, f"is longer than {LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
+    if b"\0" in octets:
+        return octets.count(b"\r\n", 0, octets.index(b"\0")) + 1, "has a NUL in it"
+    if not form.eight_bit and (eight_bit := _EIGHT_BIT.search(octets)):
+        line = octets.count(b"\r\n", 0, eight_bit.start()) + 1
+        return line, "has octets above 127 and the server does not offer 8BITMIME"
+    return None
+
+
 def _check_content(content: bytes, form: _Form) -> None:
     """The rules for the whole content."""
-    if _longest_line(content) > LINE_LENGTH:
-        lengths = map(len, content.split(b"\r\n"))
-        line = next(number for number, length in enumerate(lengths, 1) if length > LINE_LENGTH)
-        problem = f"is longer than {LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
-    elif b"\0" in content:
-        line = content.count(b"\r\n", 0, content.index(b"\0")) + 1
-        problem = "has a NUL in it"
-    elif not form.eight_bit and (eight_bit := _EIGHT_BIT.search(content)):
-        line = content.count(b"\r\n", 0, eight_bit.start()) + 1
-        problem = "has octets above 127 and the server does not offer 8BITMIME"
-    else:
-        return
-    raise LocalProtocolError(
-        f"line {line} of the content {problem}; it stands where nothing can be encoded: in something signed,"
-        " in a header, or in a part that claims to have parts"
-    )
+    found = _problem(content, form)
+    if found is not None:
+        line, problem = found
+        raise LocalProtocolError(
+            f"line {line} of the content {problem}; it stands where nothing can be encoded: in something"
+            " signed, in a header, or in a part that claims to have parts"
+        )
 
 
 # --- Trace fields: RFC 5321 4.4 ---------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from smtpcore._addresses import (
     Mailbox,
     ReversePath,
     a_label,
+    composed,
+    in_ascii,
     is_address_literal,
     is_domain,
     is_hello_argument,
@@ -733,3 +735,32 @@ def test_a_path_cannot_be_made_to_hold_anything_else(text: str) -> None:
     for kind in (ReversePath, ForwardPath):
         with pytest.raises(LocalProtocolError):
             kind(text)
+
+
+@pytest.mark.req("UTF-08")
+@pytest.mark.parametrize(
+    ("text", "ascii_form"),
+    [
+        ("u@example.org", "u@example.org"),
+        ('"a b"@b\u00fccher.example', '"a b"@xn--bcher-kva.example'),
+        ("u@MAIL.B\u00dcCHER.example", "u@MAIL.xn--bcher-kva.example"),
+        ("u@[192.0.2.1]", "u@[192.0.2.1]"),
+        ("Postmaster", "Postmaster"),
+        ("j\u00fcrg@example.org", None),
+        ("j\u00fcrg@b\u00fccher.example", None),
+    ],
+)
+def test_without_smtputf8_a_domain_has_a_labels_and_a_local_part_no_form(
+    text: str, ascii_form: str | None
+) -> None:
+    assert in_ascii(ForwardPath(text)) == ascii_form
+    assert in_ascii(ReversePath("")) == ""
+    with pytest.raises(LocalProtocolError, match="too long in ASCII"):
+        in_ascii(ForwardPath("u@" + "\u00fc." * 40 + "example"))
+
+
+def test_what_a_mac_writes_is_composed() -> None:
+    assert composed("ju\u0308rg@bu\u0308cher.example") == "j\u00fcrg@b\u00fccher.example"
+    assert composed("\u212bngstr\u00f6m@x") == "\u00c5ngstr\u00f6m@x"
+    for unchanged in ("u@example.org", "", "\uff21@x", "\ud800@x"):
+        assert composed(unchanged) == unchanged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import email
 import getpass
 import inspect
@@ -671,6 +672,71 @@ def test_send_takes_a_message_from_a_file(tmp_path: Path) -> None:
     assert content == EML.replace(b"Bcc: z@server.example\n", b"").replace(b"\n", b"\r\n")
 
 
+SIGNED_EML = (
+    b"DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=x.example; s=sel; h=from:to:subject:message-id;\r\n"
+    b" bh=a=; b=b=\r\nFrom: Anna <a@x.example>\r\nTo:b@y.example\r\nSubject:   three blanks\r\n"
+    b"Message-ID:\r\n <1@x.example>\r\n\r\nhello\r\n"
+)
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_send_takes_the_octets_of_a_file_as_they_are(tmp_path: Path, line_end: bytes) -> None:
+    (tmp_path / "signed.eml").write_bytes(SIGNED_EML.replace(b"\r\n", line_end))
+    eight_bit = SIGNED_EML.replace(b"hello", b"\xc3\xa4")
+    (tmp_path / "8bit.eml").write_bytes(eight_bit)
+    (tmp_path / "utf8.eml").write_bytes(SIGNED_EML.replace(b"three", b"\xc3\xa4"))
+    server = Server()
+    with serving(server, config=ServerConfig(smtputf8=True)) as port:
+        envelope = "--from", "a@x.example", "--to", "b@y.example"
+        for name in ("signed", "8bit", "utf8"):
+            assert main(["send", "--port", port, *envelope, str(tmp_path / f"{name}.eml")]) == 0
+    assert [content for _, _, content in server.messages] == [
+        SIGNED_EML,
+        eight_bit,
+        SIGNED_EML.replace(b"three", b"\xc3\xa4"),
+    ]
+
+
+@pytest.mark.parametrize("keyword", [b"8BITMIME", b"SMTPUTF8"])
+def test_send_encodes_what_the_server_does_not_take(tmp_path: Path, keyword: bytes) -> None:
+    subject, body = ("\u00e4", "a") if keyword == b"SMTPUTF8" else ("a", "\u00e4")
+    text = f"DKIM-Signature: v=1\nFrom:a@x\nTo:b@y\nSubject:{subject}\n\n{body} and more text than that\n"
+    (tmp_path / "x.eml").write_bytes(text.encode())
+    offered = [word for word in (b"8BITMIME", b"SMTPUTF8") if word != keyword]
+    with conversing(b"250-mx\r\n250-%s\r\n250 HELP\r\n" % offered[0]) as (port, lines):
+        assert main(["send", "--port", port, "--security", "none", str(tmp_path / "x.eml")]) == 0
+    content = b"".join(lines[lines.index(b"DATA\r\n") + 1 : -1])
+    assert content.isascii() and b"\r\nTo:b@y\r\n" in content
+
+
+@contextmanager
+def conversing(hello: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server for one message that answers EHLO with what is given; gives its port and the lines it got."""
+    lines: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def act() -> None:
+            with listener.accept()[0] as sock, sock.makefile("rwb") as file:
+                reply, in_content = b"220 mx\r\n", False
+                while reply:
+                    file.write(reply)
+                    file.flush()
+                    lines.append(line := file.readline())
+                    while in_content and line not in (b".\r\n", b""):
+                        lines.append(line := file.readline())
+                    in_content = line == b"DATA\r\n"
+                    reply = (
+                        hello if line.startswith(b"EHLO") else b"354 go\r\n" if in_content else b"250 ok\r\n"
+                    )
+                    if line in (b"QUIT\r\n", b""):
+                        reply = b""
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        yield str(listener.getsockname()[1]), lines
+        thread.join()
+
+
 def test_send_takes_a_message_from_the_standard_input_and_an_envelope_of_its_own() -> None:
     server = Server()
     with serving(server) as port:
@@ -739,7 +805,30 @@ def test_hints_advise_options(capsys: pytest.CaptureFixture[str], authority: Aut
 
 @pytest.mark.parametrize("words", _cli._AS_OPTIONS)
 def test_what_is_said_otherwise_on_the_command_line_is_said_in_hints(words: str) -> None:
-    assert words in inspect.getsource(_hints)
+    assert words in re.sub(r'"\s+f?"', "", inspect.getsource(_hints))
+
+
+def test_no_hint_on_the_command_line_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["send", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    texts = [
+        node.value for node in ast.walk(ast.parse(inspect.getsource(_hints))) if isinstance(node, ast.Constant)
+    ]
+    said = [
+        _cli.as_options(text) for text in texts if isinstance(text, str) and " " in text and "``" not in text
+    ]
+    assert len(said) > 50
+    for hint in said:
+        assert not re.search(r"[a-z]=|[a-z]_[a-z]|smtpcore\.", hint), hint
+        assert set(re.findall(r"--[a-z-]+", hint)) <= options, hint
+
+
+def test_the_name_that_ehlo_gives() -> None:
+    with conversing(b"250 mx\r\n") as (port, lines):
+        arguments = "--security", "none", "--local-hostname", "client.example", *HELLO
+        assert main(["send", "--port", port, *arguments]) == 0
+    assert lines[0] == b"EHLO client.example\r\n"
 
 
 # -- what can go wrong before --
@@ -758,10 +847,23 @@ def test_a_missing_file_is_66(capsys: pytest.CaptureFixture[str]) -> None:
         [os.devnull],
         ["--from", "a@client.example", "--to", "not an address", "--body", "x"],
         ["--from", "a@client.example", "--to", "x@server.example", "--subject", "two\nlines"],
+        ["--from", "a@client.example", "--to", "x@server.example, b@", "--body", "x"],
+        ["--from", "a@client.example, (", "--to", "x@server.example", "--body", "x"],
     ],
 )
 def test_a_message_that_is_none_is_65(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     fails(capsys, 65, "send", *arguments)
+
+
+@pytest.mark.parametrize(
+    "part", [b"Content-Type: message/rfc822\n\n", b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n"]
+)
+def test_a_message_that_is_nested_too_deep_is_65(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, part: bytes
+) -> None:
+    parts = [part % (level, level) if b"%" in part else part for level in range(500)]
+    (tmp_path / "deep.eml").write_bytes(b"From: a@x\nTo: b@y\n" + b"".join(parts))
+    assert "nested too deep" in fails(capsys, 65, "send", str(tmp_path / "deep.eml"))
 
 
 def test_a_ca_file_that_is_none_is_78(capsys: pytest.CaptureFixture[str]) -> None:

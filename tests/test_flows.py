@@ -1329,17 +1329,17 @@ def test_a_write_that_takes_too_long_is_a_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    "error, words",
+    "error, words, hint",
     [
-        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
-        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
-        (TimeoutError("the peer took too long"), "no answer in the time allowed"),
-        (TimeoutError(110, "Connection timed out"), "no answer in the time allowed"),
-        (UnicodeError("label empty or too long"), "label empty or too long"),
-        (OSError(), "OSError"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused", "try port 465"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known", "no address is known"),
+        (TimeoutError("the peer took too long"), "no answer in the time allowed", "a firewall"),
+        (TimeoutError(110, "Connection timed out"), "no answer in the time allowed", "a firewall"),
+        (UnicodeError("label empty or too long"), "label empty or too long", "cannot be the name of a host"),
+        (OSError(), "OSError", "check host name and port"),
     ],
 )
-def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, words: str) -> None:
+def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, words: str, hint: str) -> None:
     async def fails(*args: Any, **options: Any) -> Any:
         raise error
 
@@ -1350,7 +1350,7 @@ def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, wo
     assert failed.facts is not None
     assert (failed.facts.host, failed.facts.port, failed.facts.security) == ("mx.example", 587, "starttls")
     assert failed.facts.phase == "connect"
-    assert failed.hint == "check host name and port; many networks block port 25, while 587 and 465 are open"
+    assert failed.hint is not None and hint in failed.hint
     assert failed.transcript is transcript
     assert failed.__cause__ is error
 

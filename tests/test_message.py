@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import datetime
 import email
 import email.policy
+import hashlib
+import inspect
 import re
+import sys
 from collections.abc import Sequence
+from email import encoders
 from email.header import Header, decode_header, make_header
 from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.message import Message as OldMessage
 from email.mime.application import MIMEApplication
+from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formataddr, parseaddr
+from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 
+import smtpcore.sync
 from smtpcore._addresses import ForwardPath, Mailbox, ReversePath
 from smtpcore._errors import LocalProtocolError
 from smtpcore.message import (
     LOOP_THRESHOLD,
+    NESTING_LIMIT,
     Message,
     count_received,
     prepare,
@@ -317,7 +329,6 @@ def test_a_quoted_local_part_stays_one() -> None:
 
 def test_an_address_field_that_is_none_goes_out_if_the_envelope_is_given() -> None:
     assert b"\r\nTo: nonsense without at\r\n" in to_nobody(new_message(To="nonsense without at")).content
-    assert b"\r\nReply-To: \r\n" in to_nobody(old_message(Reply_To="")).content
     assert "Reply-To" in refused(old_message(Reply_To="n\u00f6nsense"))
 
 
@@ -602,6 +613,12 @@ def test_long_lines_are_encoded_where_that_can_be() -> None:
     assert untouched.content == b"\r\n" + b"x" * 998 + b"\r\n"
 
 
+def test_a_long_line_that_ends_a_part_is_encoded_with_crlf() -> None:
+    text = b"--b\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 999 + b"\r\n--b--\r\n"
+    content = to_nobody(parsed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + text)).content
+    assert b"=\r\n" in content and content.count(b"\n") == content.count(b"\r\n")
+
+
 def test_nul_is_encoded_where_that_can_be() -> None:
     prepared = to_nobody(parsed(b"Content-Type: text/plain\n\na\0b\n"))
     assert b"\0" not in prepared.content
@@ -629,6 +646,20 @@ def test_base64_is_not_touched() -> None:
     message.add_attachment(bytes(range(256)) * 10, "image", "png", filename="f")
     expected = message.as_bytes(policy=email.policy.SMTP).partition(b"\r\n\r\n")[2]
     assert body_of(prepare(message)) == expected
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_base64_in_one_line_that_is_too_long_is_put_on_lines(modern: bool) -> None:
+    octets = bytes(range(256)) * 4
+    header = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    message = header + b"\r\n" + base64.b64encode(octets) + b"\r\n"
+    for prepared in (
+        to_nobody(parsed(message, modern=modern)),
+        prepare(message, sender="", recipients=["u@x"]),
+    ):
+        assert prepared.content.startswith(header)
+        assert max(map(len, prepared.content.split(b"\r\n"))) == 76
+        assert again(prepared).get_payload(decode=True) == octets
 
 
 def test_base64_that_is_none_stays_what_it_is() -> None:
@@ -717,6 +748,35 @@ def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_
     prepared = prepare(parsed(octets.replace(b"\r\n", line_end), modern=modern))
     assert signed_octets(prepared.content) == signed_octets(octets)
     assert not prepared.smtputf8
+
+
+QUOTED = (
+    b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nTo: \r\nBcc: z@x\r\n"
+    b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n%s"
+)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_message_that_is_quoted_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], QUOTED)
+    # Outside, each of these is changed: the label, and what depends on its line ends.
+    prepared = to_nobody(parsed(octets % b"\xff\r\n", modern=modern))
+    assert signed_octets(prepared.content) == QUOTED % b"\xff\r\n"
+    assert "8BITMIME" in refused(parsed(octets % b"\xff\r\n", modern=modern), eight_bit_mime=False)
+    assert "longer than 998" in refused(parsed(octets % (b"x" * 999), modern=modern))
+    outside = to_nobody(parsed(QUOTED % b"\xff\n", modern=modern))
+    assert b"Content-Transfer-Encoding: base64" in outside.content
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_delivery_status_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    status = (
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\nX-A: \xc3\xa4\r\n\r\n"
+        b"Action: failed\r\n"
+    )
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], status)
+    assert signed_octets(to_nobody(parsed(octets, modern=modern)).content) == status
+    assert "SMTPUTF8" in refused(parsed(octets, modern=modern), smtputf8=False)
 
 
 def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
@@ -852,6 +912,479 @@ def test_the_first_of_several_mime_fields_counts() -> None:
     )
     prepared = to_nobody(parsed(octets, modern=False), eight_bit_mime=False)
     assert parsed(prepared.content, modern=False)["Content-Transfer-Encoding"] == "quoted-printable"
+
+
+# --- A message given as bytes ---
+
+FILE = (
+    b"DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=x.example; s=sel;\r\n\th=from:to; bh=a=; b=b=\r\n"
+    b"From: Anna <a@x.example>\r\nTo:b@y.example\r\nSubject:   three blanks\r\nX-Empty:\r\n"
+    b"Message-ID:\r\n <1@x.example>\r\nX-Folded: a\r\n \r\n b \r\n\r\nhello\r\n"
+)
+MULTIPART_FILE = (
+    b"From: a@x.example\r\nTo:b@y.example\r\nContent-Type:multipart/mixed;boundary=b\r\n\r\n"
+    b"--b  \r\nContent-Type:  text/plain\r\n\r\n.\r\n--b\t\r\nno header\r\n--b--  \r\nepilogue\r\n"
+)
+
+
+@pytest.mark.parametrize("octets", [FILE, MULTIPART_FILE, FILE.partition(b"\r\n\r\n")[0] + b"\r\n"])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n", b"\r"])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_message_given_as_bytes_goes_out_as_it_is_but_for_its_line_ends(
+    octets: bytes, line_end: bytes, kind: type[bytes]
+) -> None:
+    prepared = prepare(kind(octets.replace(b"\r\n", line_end)))
+    assert prepared.content == octets
+    assert (prepared.sender, prepared.recipients) == ("a@x.example", ("b@y.example",))
+    assert prepare(octets, eight_bit_mime=False, smtputf8=False).content == octets
+
+
+@pytest.mark.parametrize(
+    "field", [b"Bcc: z@y.example\r\n", b"Bcc :z@y.example\r\n", b"RETURN-PATH:\r\n <z@y.example>\r\n"]
+)
+def test_what_is_never_sent_is_taken_out_of_bytes_and_nothing_else(field: bytes) -> None:
+    octets = FILE.replace(b"Subject:", field + b"Subject:")
+    prepared = prepare(octets)
+    assert prepared.content == FILE
+    if b"cc" in field:
+        assert prepared.recipients == ("b@y.example", "z@y.example")
+
+
+def test_an_obsolete_space_before_a_colon_ends_no_header() -> None:
+    prepared = prepare(b"From : a@x\r\nTo : b@x\r\n\r\nText : stays\r\n")
+    assert (prepared.sender, prepared.recipients) == ("a@x", ("b@x",))
+    assert prepared.content.endswith(b"\r\n\r\nText : stays\r\n")
+
+
+def test_an_empty_address_field_of_a_file_stays() -> None:
+    octets = b"From: a@x\r\nTo: b@x\r\nCc:\r\nReply-To: \r\n\r\n"
+    assert prepare(octets).content == octets
+
+
+def test_bytes_that_begin_with_an_empty_line_have_no_header() -> None:
+    for octets in (b"\r\nFrom: a@x\r\n", b"\r\n"):
+        assert prepare(octets, sender="", recipients=["u@x"]).content == octets
+    assert prepare(b"no field\r\n", sender="", recipients=["u@x"]).content == b"\r\nno field\r\n"
+    with pytest.raises(LocalProtocolError, match="the message is empty"):
+        prepare(b"", sender="", recipients=["u@x"])
+
+
+def test_the_line_that_separates_messages_in_a_mailbox_is_not_sent() -> None:
+    assert prepare(b"From a@x Thu Jan  1 00:00:00 2026\n" + FILE).content == FILE
+
+
+EIGHT_BIT_FILE = (
+    "From:a@x.example\r\nTo:b@y.example\r\nContent-Type:text/plain;charset=utf-8\r\n"
+    "Content-Transfer-Encoding:%s\r\n\r\ngr\u00fc\u00dfe, and quite a few words more\r\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "7bit", "binary"])
+def test_eight_bits_in_bytes_are_encoded_only_for_a_server_without_8bitmime(encoding: str) -> None:
+    octets = (EIGHT_BIT_FILE % encoding).encode()
+    untouched = prepare(octets)
+    assert untouched.eight_bit
+    assert untouched.content == octets.replace(b"Encoding:binary", b"Encoding: 8bit")
+    prepared = prepare(octets, eight_bit_mime=False)
+    assert not prepared.eight_bit
+    assert header_of(prepared)[:3] == header_of(untouched)[:3]
+    assert body_of(prepared) == b"gr=C3=BC=C3=9Fe, and quite a few words more\r\n"
+    # Without a label nothing has to change, either.
+    bare = b"From:a@x\r\nTo:b@x\r\n\r\n\xfc\r\n"
+    assert prepare(bare).content == bare
+
+
+def test_what_is_labelled_8bit_is_relabelled_for_a_server_without_8bitmime() -> None:
+    octets = b"From:a@x\r\nTo:b@x\r\nContent-Transfer-Encoding:8bit\r\n\r\nascii\r\n"
+    assert prepare(octets).content == octets
+    assert prepare(octets, eight_bit_mime=False).content == octets.replace(b":8bit", b": 7bit")
+    for label in (b": BINARY", b":Binary "):
+        assert prepare(octets.replace(b":8bit", label)).content == octets.replace(b":8bit", b": 7bit")
+
+
+def test_a_long_line_in_bytes_is_encoded_and_the_header_stays() -> None:
+    octets = FILE + b"x" * 999 + b"\r\n"
+    prepared = prepare(octets)
+    assert prepared.content.startswith(FILE.partition(b"\r\n\r\n")[0])
+    assert again(prepared)["Content-Transfer-Encoding"] == "quoted-printable"
+
+
+def test_binary_data_in_bytes_keeps_its_line_ends() -> None:
+    octets = b"From:a@x\nTo:b@x\nContent-Type: image/png\nContent-Transfer-Encoding: binary\n\na\nb\r\n"
+    prepared = prepare(octets)
+    assert again(prepared).get_payload(decode=True) == b"a\nb\r\n"
+    assert header_of(prepared)[0] == b"From:a@x"
+    # What is not binary consists of lines (RFC 2045 2.7), so its line ends are those of the file.
+    assert b"\r\n\r\na\r\nb\r\n" in prepare(octets.replace(b"binary", b"7bit")).content
+
+
+def test_utf8_in_the_header_of_bytes_is_encoded_unless_it_may_be_signed() -> None:
+    unsigned = "From:a@x\r\nTo: b@x\r\nSubject:gr\u00fc\u00df\r\nX:  y\r\n\r\ntext\r\n".encode()
+    prepared = prepare(unsigned)
+    assert not prepared.smtputf8
+    assert prepared.content.isascii() and b"\r\nX:  y\r\n\r\ntext\r\n" in prepared.content
+    signed = b"DKIM-Signature: v=1\r\n" + unsigned
+    prepared = prepare(signed)
+    assert prepared.smtputf8 and prepared.content == signed
+    for server in ({"smtputf8": False}, {"eight_bit_mime": False}):
+        assert prepare(signed, **server).content.isascii()
+    latin = b"DKIM-Signature: v=1\r\nSubject: \xfc\r\n\r\n"
+    assert not prepare(latin, sender="", recipients=["u@x"]).smtputf8
+
+
+def test_utf8_in_the_header_of_a_part_of_bytes_is_encoded() -> None:
+    octets = (
+        "From:a@x\r\nTo:b@x\r\nContent-Type:multipart/mixed;boundary=b\r\n\r\n"
+        "--b\r\nContent-Description:gr\u00fc\u00df\r\n\r\ntext\r\n--b--\r\n"
+    ).encode()
+    prepared = prepare(octets)
+    assert prepared.content.isascii() and not prepared.smtputf8
+
+
+def test_signed_parts_of_bytes_keep_the_space_after_each_colon() -> None:
+    octets = (
+        b"From: a@x\r\nBcc: z@x\r\nTo: b@x\r\nX: "
+        + b"x" * 995
+        + b"\r\n"
+        + (SIGNED % b"text").partition(b"\r\n")[2]
+    )
+    octets = octets.replace(b"To: b@x\r\nSubject", b"Subject", 1)
+    assert signed_octets(prepare(octets).content) == signed_octets(octets)
+    # Even where the message has to be taken apart.
+    octets += b"\0"
+    assert signed_octets(prepare(octets).content) == signed_octets(octets)
+
+
+@pytest.mark.parametrize("message", ["From: a@x\r\n\r\n", None, 5, [b"x"]])
+def test_what_is_no_message_is_refused_by_its_type(message: object) -> None:
+    function: object = prepare
+    assert callable(function)
+    with pytest.raises(TypeError, match="a message is an EmailMessage or bytes, not"):
+        function(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [({"sender": 5}, "sender"), ({"recipients": [None]}, "a recipient")]
+)
+def test_an_envelope_of_another_type_is_named(arguments: dict[str, object], named: str) -> None:
+    function: object = prepare
+    assert callable(function)
+    with pytest.raises(TypeError, match=f"{named} is a str, not"):
+        function(new_message(), **arguments)
+
+
+def test_a_folded_first_line_of_a_parsed_field_stays_empty() -> None:
+    octets = b"From: a@x\r\nTo: b@x\r\nMessage-ID:\r\n <1@x.example>\r\n\r\n"
+    for modern in (True, False):
+        assert prepare(parsed(octets, modern=modern)).content == octets
+
+
+class Store:
+    """A handler that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.contents: list[bytes] = []
+
+    def accept_recipient(self, session: object, forward_path: object, parameters: object) -> bool:
+        return True
+
+    def store(self, session: object, envelope: object, content: BinaryIO) -> bool:
+        self.contents.append(content.read())
+        return True
+
+
+def test_the_documented_ways_to_send_signed_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed: list[bytes] = []
+
+    def sign(content: bytes, selector: bytes, domain: bytes, key: bytes) -> bytes:
+        signed.append(content)
+        return b"DKIM-Signature: v=1;\r\n b=" + base64.b64encode(hashlib.sha256(content).digest()) + b"\r\n"
+
+    monkeypatch.setitem(sys.modules, "dkim", SimpleNamespace(sign=sign))
+    monkeypatch.chdir(tmp_path)
+    Path("signed.eml").write_bytes(FILE)
+    Path("key.pem").write_bytes(b"key")
+    text = (Path(__file__).parent.parent / "docs" / "messages.md").read_text(encoding="utf-8")
+    from_a_file, with_a_signature = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    store = Store()
+    with smtpcore.sync.serve(store) as listener:
+        for block in (from_a_file, with_a_signature):
+            assert "8025" in block
+            exec(block.replace("8025", str(listener.addresses[0][1])), {})
+    assert store.contents[0] == FILE
+    signature, _, content = store.contents[1].partition(b"From:")
+    assert b"From:" + content == signed[0]
+    assert signature == sign(signed[0], b"", b"", b"")
+    assert signed[0].isascii()
+
+
+# --- Digests ---
+
+DIGEST = (
+    b"From: list@x.example\r\nTo: b@y.example\r\nSubject: digest\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/digest; boundary="d"\r\n\r\n'
+    b"--d\r\n\r\nFrom: one@x.example\r\nSubject: first\r\n\r\ntext\r\n"
+    b"--d\r\nContent-Description: the second\r\n\r\nFrom: two@x.example\r\nSubject: second\r\n\r\n%s\r\n"
+    b"--d\r\nContent-Type: text/plain\r\n\r\nno message\r\n"
+    b"--d--\r\n"
+)
+IN_A_MIXED = (
+    b"From: list@x.example\r\nTo: b@y.example\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\ncontents\r\n--m\r\n"
+    + DIGEST.partition(b"MIME-Version: 1.0\r\n")[2].removesuffix(b"\r\n")
+    + b"\r\n--m--\r\n"
+)
+
+
+@pytest.mark.parametrize("octets", [DIGEST % b"text", IN_A_MIXED % b"text"])
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_part_of_a_digest_is_a_message_by_default(octets: bytes, modern: bool) -> None:
+    assert prepare(parsed(octets, modern=modern)).content == octets
+    assert prepare(octets).content == octets
+
+
+@pytest.mark.parametrize("octets", [DIGEST, IN_A_MIXED])
+@pytest.mark.parametrize("modern", [True, False])
+def test_eight_bits_in_a_digest_are_encoded_in_its_messages(octets: bytes, modern: bool) -> None:
+    prepared = prepare(
+        parsed(octets % "gr\u00fc\u00dfe, and so on".encode(), modern=modern), eight_bit_mime=False
+    )
+    assert prepared.content.isascii()
+    digest = next(part for part in again(prepared).walk() if part.get_content_type() == "multipart/digest")
+    kinds = [part.get_content_type() for part in digest.iter_parts()]
+    assert kinds == ["message/rfc822", "message/rfc822", "text/plain"]
+    assert all("content-transfer-encoding" not in part for part in digest.iter_parts())
+    assert text_of(next(part for part in [*digest.iter_parts()][1].walk() if part["Subject"])).startswith(
+        "gr\u00fc"
+    )
+    prepared = prepare(parsed(octets % b"\xfc", modern=modern))
+    digest = next(part for part in again(prepared).walk() if part.get_content_type() == "multipart/digest")
+    assert [part["content-transfer-encoding"] for part in digest.iter_parts()] == [None, "8bit", None]
+
+
+def test_a_part_that_is_taken_out_of_a_digest_says_that_it_is_a_message() -> None:
+    part = next(again(to_nobody(parsed(DIGEST % b"text"))).iter_parts())
+    for message in (part, MIMEMultipart(_subparts=[part])):
+        kinds = [one.get_content_type() for one in again(to_nobody(message)).walk()]
+        assert "message/rfc822" in kinds
+
+
+@pytest.mark.parametrize("coding", ["8bit", "base64", "quoted-printable"])
+def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -> None:
+    inner = (
+        "Subject: s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ngr\u00fc\u00dfe, and so on\r\n".encode()
+    )
+    part = MIMEBase("message", "rfc822")
+    part.set_payload(inner.decode("ascii", "surrogateescape"))
+    if coding == "base64":
+        encoders.encode_base64(part)
+    elif coding == "quoted-printable":
+        encoders.encode_quopri(part)
+    message = MIMEMultipart(_subparts=[part])
+    for eight_bit in (True, False):
+        prepared = to_nobody(message, eight_bit_mime=eight_bit)
+        assert prepared.content.isascii() is not eight_bit
+        attached = next(again(prepared).iter_parts())
+        assert attached["Content-Transfer-Encoding"] in (None, "7bit", "8bit")
+        assert text_of(attached.get_content()) == "gr\u00fc\u00dfe, and so on\n"
+
+
+def test_no_message_is_left_out_of_a_part_that_holds_two() -> None:
+    message = OldMessage()
+    message["Content-Type"] = "message/rfc822"
+    message.set_payload([new_message(), new_message()])
+    assert "holds 2 messages" in refused(message)
+    message.set_payload([])
+    assert body_of(to_nobody(message)) == b""
+
+
+def test_a_message_in_base64_that_is_none_stays_what_it_is() -> None:
+    part = MIMEBase("message", "rfc822")
+    part["Content-Transfer-Encoding"] = "base64"
+    part.set_payload("A")
+    assert body_of(to_nobody(part)) == b"A\r\n"
+
+
+# --- Values of the older interface ---
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["charset*=utf-8''utf-8", "charset*0=utf; charset*1=-8", "charset*=us-ascii'en'utf-8", "charset=idna"],
+)
+@pytest.mark.parametrize("eight_bit", [True, False])
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_charset_in_the_way_of_rfc_2231(parameter: str, eight_bit: bool, modern: bool) -> None:
+    octets = (
+        f"Content-Type: text/plain; {parameter}\r\nFrom: a@b.example\r\nTo: x@y\r\n\r\nh\u00e4\r\n".encode()
+    )
+    prepared = prepare(parsed(octets, modern=modern), eight_bit_mime=eight_bit)
+    assert prepared.recipients == ("x@y",)
+    assert f"Content-Type: text/plain; {parameter}\r\n".encode() in prepared.content
+    assert parsed(prepared.content, modern=False).get_payload(decode=True) == "h\u00e4\r\n".encode()
+
+
+@pytest.mark.parametrize("parameter", ["charset*=a\0b''x", "boundary*=idna''x%E4"])
+def test_a_parameter_that_python_cannot_read_is_an_error_of_ours(parameter: str) -> None:
+    assert "Content-Type field cannot be read" in refused(
+        parsed(f"Content-Type: text/plain; {parameter}\r\n\r\nh\u00e4\r\n".encode(), modern=False)
+    )
+
+
+@pytest.mark.parametrize("name", ["Subject", "To", "Content-Type", "Content-Transfer-Encoding", "X-A", "Bcc"])
+@pytest.mark.parametrize("value", [None, 5, b"text/plain", ("a", "b"), ["u@x"], Address("", "a", "x")])
+def test_a_field_is_text_or_a_header_and_nothing_else(name: str, value: object) -> None:
+    message = OldMessage()
+    message[name] = value
+    message.set_payload("text")
+    problem = f"the {name} field is set to a {type(value).__name__}"
+    if name in ("To", "Bcc"):
+        with pytest.raises(LocalProtocolError, match=problem):
+            prepare(message, sender="")
+    if name != "Bcc":
+        assert problem in refused(message)
+
+
+def test_header_objects_are_read_in_every_field() -> None:
+    message = OldMessage()
+    fields = {
+        "From": "J\u00f6rg <a@x>",
+        "To": "b@x",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Transfer-Encoding": "8bit",
+        "Content-Disposition": "inline",
+    }
+    for name, value in fields.items():
+        message[name] = Header(value, "utf-8")
+    message.set_payload("gr\u00fc\u00df\n".encode().decode("ascii", "surrogateescape"))
+    prepared = prepare(message, eight_bit_mime=False)
+    assert (prepared.sender, prepared.recipients) == ("a@x", ("b@x",))
+    assert text_of(again(prepared)) == "gr\u00fc\u00df\n"
+    message["X"] = Header("\udcff\u00e4", "unknown-8bit")
+    assert "octets and characters together" in refused(message)
+
+
+def test_a_name_of_a_field_is_text() -> None:
+    message = OldMessage()
+    assert isinstance(message, OldMessage)
+    message.set_raw(5, "x")  # type: ignore[arg-type]
+    assert "the name of a field is a str, not 5" in refused(message)
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "\u00e4\udcff", "\udcff\u00e4\ud83d"])
+def test_half_a_character_in_a_text_is_refused(text: str) -> None:
+    message = old_message(**{"Content-Type": "text/plain; charset=utf-8"})
+    message.set_payload(text)
+    assert "half a character" in refused(message)
+
+
+# --- Depth ---
+
+
+def nested(levels: int, kind: str) -> bytes:
+    """A message with so many levels, the message itself being the first."""
+    if kind == "message/rfc822":
+        return b"Content-Type: message/rfc822\r\n\r\n" * (levels - 1) + b"Subject: innermost\r\n\r\ntext\r\n"
+    octets = b""
+    for level in range(levels - 1):
+        octets += b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level)
+    return octets + b"\r\ntext\r\n" + b"".join(b"--b%d--\r\n" % level for level in reversed(range(levels - 1)))
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("kind", ["multipart/mixed", "message/rfc822"])
+def test_parts_are_nested_a_hundred_levels_deep_at_most(kind: str) -> None:
+    octets = nested(NESTING_LIMIT, kind)
+    assert to_nobody(parsed(octets)).content == octets
+    assert prepare(octets, sender="", recipients=["u@x"]).content == octets
+    for levels in (NESTING_LIMIT + 1, 5000):
+        with pytest.raises(LocalProtocolError, match="nested too deep: 100 levels are allowed"):
+            prepare(nested(levels, kind), sender="", recipients=["u@x"])
+    assert "nested too deep" in refused(parsed(nested(NESTING_LIMIT + 1, kind)))
+
+
+def test_a_caller_that_is_deep_in_calls_gets_no_recursion_error() -> None:
+    octets = nested(NESTING_LIMIT, "multipart/mixed")
+    message = parsed(octets)
+
+    def call(depth: int) -> None:
+        if depth:
+            call(depth - 1)
+        else:
+            for one in (octets, message):
+                with pytest.raises(LocalProtocolError, match="nested too deep"):
+                    prepare(one, sender="", recipients=["u@x"])
+
+    used = len(inspect.stack(0))
+    call(sys.getrecursionlimit() - used - 100)
+
+
+def test_a_message_in_itself_is_nested_too_deep() -> None:
+    message = MIMEMultipart()
+    message.attach(message)
+    assert "nested too deep" in refused(message)
+    inner = MIMEBase("message", "rfc822")
+    inner.set_payload(nested(NESTING_LIMIT + 1, "message/rfc822").decode() + "x" * 999)
+    assert "nested too deep" in refused(inner)
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("text", ["(" * 5000, "(" * 200 + ")" * 200 + " a@x", "<" * 5000, "a@x, " + "[" * 5000])
+def test_an_address_field_is_not_read_deeper_than_python_can(text: str) -> None:
+    for message in (old_message(To=text), parsed(f"From: a@x\r\nTo: {text}\r\n\r\n".encode())):
+        with contextlib.suppress(LocalProtocolError):
+            assert prepare(message).recipients == ("a@x",)
+
+
+# --- Fields without an address ---
+
+
+@pytest.mark.parametrize("name", ["To", "Cc", "Reply-To", "Sender", "Resent-Cc", "Mail-Followup-To"])
+@pytest.mark.parametrize("kind", [new_message, old_message])
+def test_an_address_field_without_an_address_is_not_sent(kind: type[OldMessage], name: str) -> None:
+    for value in ("", " ", " , ", "(a comment)", Header("")):
+        if kind is new_message and (isinstance(value, Header) or (name == "Sender" and value.strip(" "))):
+            continue  # the library takes neither
+        content = to_nobody(kind(**{"To": None, name: value})).content
+        assert name.encode() not in content
+        assert (
+            f"{name}: undisclosed-recipients:;\r\n".encode()
+            in to_nobody(old_message(**{"To": None, name: "undisclosed-recipients:;"})).content
+        )
+    content = to_nobody(parsed(f"From: a@x\r\n{name}: \r\nSubject: \r\n\r\n".encode())).content
+    assert content == b"From: a@x\r\nSubject: \r\n\r\n"
+
+
+def test_a_quoted_message_keeps_what_it_has() -> None:
+    octets = b"Content-Type: message/rfc822\r\n\r\nFrom: a@x\r\nTo: \r\n\r\n"
+    assert to_nobody(parsed(octets)).content == octets
+
+
+def test_a_group_stays_though_it_is_empty() -> None:
+    message = new_message(To=[Group("undisclosed-recipients")], Cc=[])
+    content = to_nobody(message).content
+    assert b"\r\nTo: undisclosed-recipients:;\r\n" in content and b"Cc" not in content
+
+
+# --- Normalization ---
+
+
+@pytest.mark.parametrize("kind", [new_message, old_message])
+def test_addresses_are_sent_in_normalization_form_c(kind: type[OldMessage]) -> None:
+    decomposed = "ju\u0308rg@bu\u0308cher.example"
+    message = prepare(kind(From="a@x", To=decomposed, Cc="b@bu\u0308cher.example"))
+    assert message.recipients == ("j\u00fcrg@b\u00fccher.example", "b@b\u00fccher.example")
+    if kind is new_message:
+        assert "To: j\u00fcrg@b\u00fccher.example\r\n".encode() in message.content
+    message = prepare(
+        new_message(), sender=decomposed, recipients=[decomposed, "j\u00fcrg@b\u00fccher.example"]
+    )
+    assert (message.sender, message.recipients) == (
+        "j\u00fcrg@b\u00fccher.example",
+        ("j\u00fcrg@b\u00fccher.example",),
+    )
+    message = prepare(kind(To="b@bu\u0308cher.example"), smtputf8=False)
+    assert message.recipients == ("b@xn--bcher-kva.example",)
 
 
 # --- Trace fields ---

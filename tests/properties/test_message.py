@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
-from email.header import decode_header, make_header
+from email.header import Header, decode_header, make_header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.message import Message as OldMessage
 from email.utils import parseaddr
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpcore._errors import LocalProtocolError
@@ -212,3 +213,128 @@ def test_no_field_that_is_set_adds_another(kind: type[OldMessage], name: str, va
         header, _, body = (b"\r\n" + prepared.content).partition(b"\r\n\r\n")
         assert body == b"body\r\n"
         assert all(line.startswith((b" ", b"\t")) for line in header.split(b"\r\n")[2:])
+
+
+# --- Messages as programs make them ---
+
+NAMES = st.sampled_from(
+    "From To Cc Bcc Sender Reply-To Resent-From Resent-To Subject Date Message-ID Received X-A MIME-Version"
+    " Content-Type Content-Type Content-Transfer-Encoding Content-Disposition Content-ID DKIM-Signature".split()
+)
+# What breaks parsers: of addresses, of parameters, of encoded words, of charsets.
+SPLINTERS = st.lists(
+    st.sampled_from(
+        [
+            "a@b", ", ", "<", ">", "(", ")", ":", ";", "@", '"', "\\", "[", "]", ".", " ", "\t", "\r\n ", "\n",
+            "=?utf-8?q?", "=C3=A4", "?=", "=?idna?b?eA==?=", "\u00e4", "\u3000", "\ud800", "\udce4", "\ufffd",
+            "text/plain", "multipart/mixed", "multipart/digest", "multipart/signed", "message/rfc822",
+            "message/delivery-status", "application/pdf", "; charset=", "; charset*=", "utf-8''utf-8",
+            "idna''x", "\0", "a\0''b", "; boundary=", "; boundary*=", "; boundary*0*=", "b", "utf-16",
+            "; name*99999999999=", "undefined", "unicode_escape", "base64", "quoted-printable", "8bit",
+            "binary", "x-uuencode",
+        ]
+    ),
+    max_size=6,
+).map("".join)  # fmt: skip
+PIECES_OF_TEXT = st.lists(
+    st.sampled_from(
+        ["a", "\n", "\r", "=", "=E4", "w6Q=", "\0", "\u00e4", "\u65e5", "\udce4", "\ud83d", "--b\n", "x" * 999]
+    ),
+    max_size=5,
+).map("".join)
+VALUES = st.one_of(
+    SPLINTERS,
+    st.builds(Header, st.text(max_size=5), st.sampled_from(["utf-8", "us-ascii", "unknown-8bit"])),
+    st.sampled_from([None, 5, b"a@b", ("a", "b"), Address("A", "a", "b"), [Address("A", "a", "b")]]),
+)
+POLICIES = st.sampled_from(
+    [email.policy.default, email.policy.compat32, email.policy.strict, email.policy.SMTPUTF8]
+)
+
+
+@st.composite
+def built_messages(draw: st.DrawFn) -> OldMessage:
+    """A message built by setting what comes, as far as the library takes it."""
+    policy = draw(POLICIES)
+    message: OldMessage = OldMessage(policy) if policy is email.policy.compat32 else EmailMessage(policy)
+    for name, value in draw(st.lists(st.tuples(NAMES, VALUES), max_size=6)):
+        with contextlib.suppress(Exception):  # of the library, which may raise anything
+            message[name] = value
+    payload = draw(
+        st.one_of(
+            PIECES_OF_TEXT,
+            st.sampled_from([None, b"octets", 5, [], ["text"], [message]]),
+            st.lists(st.deferred(built_messages), max_size=3),
+        )
+    )
+    with contextlib.suppress(Exception):
+        message.set_payload(payload, draw(st.sampled_from([None, "utf-8", "us-ascii", "utf-16"])))
+    if draw(st.booleans()):
+        message.preamble, message.epilogue = draw(PIECES_OF_TEXT), draw(PIECES_OF_TEXT)
+    return message
+
+
+ENVELOPES = st.sampled_from([{"sender": "", "recipients": ["u@x"]}, {}])
+
+
+@pytest.mark.req("SEC-01")
+@settings(max_examples=300)
+@given(built_messages(), ENVELOPES, st.booleans(), st.booleans())
+def test_any_message_that_is_built_is_fit_for_smtp_or_a_local_protocol_error(
+    message: OldMessage, envelope: dict[str, Any], eight_bit: bool, smtputf8: bool
+) -> None:
+    with contextlib.suppress(LocalProtocolError):
+        prepared = prepare(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        assert_fit_for_smtp(prepared, eight_bit=eight_bit)
+
+
+FIELDS_AS_OCTETS = st.lists(
+    st.builds(lambda name, value: f"{name}: {value}\r\n".encode("utf-8", "surrogatepass"), NAMES, SPLINTERS),
+    max_size=6,
+).map(b"".join)
+ANY_OCTETS = st.one_of(
+    st.binary(max_size=200),
+    PIECES,
+    st.builds(
+        lambda *parts: b"".join(parts),
+        FIELDS_AS_OCTETS,
+        st.sampled_from([b"\r\n", b"\n", b"", b"\r\n--b\r\n"]),
+        FIELDS_AS_OCTETS,
+        PIECES,
+    ),
+)
+
+
+@pytest.mark.req("SEC-01")
+@settings(max_examples=300)
+@given(ANY_OCTETS, POLICIES, ENVELOPES, st.booleans(), st.booleans())
+def test_any_octets_are_fit_for_smtp_or_a_local_protocol_error(
+    octets: bytes, policy: Any, envelope: dict[str, Any], eight_bit: bool, smtputf8: bool
+) -> None:
+    with contextlib.suppress(LocalProtocolError):
+        prepared = prepare(octets, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        assert_fit_for_smtp(prepared, eight_bit=eight_bit)
+    try:
+        message = email.message_from_bytes(octets, policy=policy)
+    except Exception:  # of the library, which may raise anything
+        return
+    with contextlib.suppress(LocalProtocolError):
+        prepared = prepare(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        assert_fit_for_smtp(prepared, eight_bit=eight_bit)
+
+
+@given(ANY_OCTETS, st.booleans())
+def test_what_was_prepared_as_bytes_needs_no_change(octets: bytes, eight_bit: bool) -> None:
+    with contextlib.suppress(LocalProtocolError):
+        first = prepare(octets, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
+        second = prepare(first.content, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
+        assert second.content == first.content
+
+
+@given(ANY_OCTETS)
+def test_bytes_in_which_nothing_has_to_change_do_not_change(octets: bytes) -> None:
+    octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+    octets = b"From: a@b\r\nTo:c@d\r\n\r\n" + octets
+    fit = b"\0" not in octets and max(map(len, octets.split(b"\r\n"))) <= 998
+    if fit and b"binary" not in octets.lower():
+        assert prepare(octets).content == octets
