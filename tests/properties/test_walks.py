@@ -172,11 +172,11 @@ def check_refusal(walk: Walk, moment: Moment) -> None:
     assert isinstance(event, CommandRejected)
     command, reply = verb(event), code(moment)
     assert reply == event.reply.code
-    if before.state is State.REFUSED:
-        # Syntax comes first.
-        assert reply in {500, 501, 502, 553, 555, 521 if config.never_accepts_mail else 503}
-    elif reply == 421:
+    if reply == 421:
         assert moment.after.state is State.CLOSED
+    elif before.state is State.REFUSED:
+        # Syntax comes first.
+        assert reply in {500, 501, 502, 504, 553, 555, 521 if config.never_accepts_mail else 503}
     elif reply == 554:
         # HTTP, a TLS handshake, or content for which DATA was not granted: the session ends with it.
         assert moment.after.state is State.CLOSED and command not in REFUSALS
