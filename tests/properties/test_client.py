@@ -102,6 +102,9 @@ EHLO_LINES = [
     ["PIPELINING", "SIZE 100", "8BITMIME", "STARTTLS", "AUTH PLAIN LOGIN"],
     ["STARTTLS", "AUTH LOGIN", "SMTPUTF8", "8BITMIME"],
     ["AUTH=PLAIN", "SIZE x", "-", "\xe9"],
+    ["SIZE abc", "AUTH", "PIPELINING x", "8BITMIME"],
+    ["SIZE \xb2", "SMTPUTF8 1", "STARTTLS", "AUTH PL@IN ="],
+    ["SIZE " + "9" * 400, "SIZE", "SIZE -1"],
 ]
 
 
@@ -253,6 +256,11 @@ class Play:
         assert all(one.__class__ in PIPELINED for one in under_way[:-1])
         assert len(under_way) <= 1 or "PIPELINING" in client.capabilities
         assert client.timeout > 0
+        # What the server offers is whatever it says, and can be asked for all the same.
+        offered = client.capabilities
+        assert offered.size is None or offered.size >= 0
+        assert all(isinstance(name, str) for name in offered.mechanisms)
+        assert offered.mail_octets >= 0 and offered.rcpt_octets >= 0
         if client.state is State.TLS:
             client.tls_started(TLS)
 

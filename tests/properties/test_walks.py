@@ -250,7 +250,7 @@ def test_status_codes_are_in_all_replies_that_have_one(walk: Walk) -> None:
                 assert status[1] == line[:1]
 
 
-@pytest.mark.req("RPL-30", "PIP-20")
+@pytest.mark.req("RPL-30")
 @MANY
 @given(walks())
 def test_replies_have_words_for_people(walk: Walk) -> None:
