@@ -387,6 +387,19 @@ def test_an_unproven_must_fails_the_command_where_all_are_wanted(command) -> Non
     assert lines[-1] == "FAILED: 2 MUSTs not proven: AAA-03 BBB-02"
 
 
+def test_a_must_that_is_known_not_to_be_met_is_excepted_by_name(command) -> None:
+    facts = {"AAA_01": "passed", "BBB_01": "passed"}
+    status, lines = command("--require-must", "AAA,BBB", "--except-must", "aaa-03,AAA-01", **facts)
+    assert status == 1
+    assert lines[-2:] == [
+        "Proven by now, so no exception any more: AAA-01",
+        "FAILED: 1 MUSTs not proven: BBB-02",
+    ]
+    assert command("--require-must", "AAA,BBB", "--except-must", "AAA-03,BBB-02", **facts)[0] == 0
+    with pytest.raises(SystemExit, match="2"):
+        command("--except-must", "AAA-99")
+
+
 def test_an_unknown_area_is_refused(command) -> None:
     with pytest.raises(SystemExit, match="2"):
         command("--require-must", "AAA,XYZ")
