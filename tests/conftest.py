@@ -1,19 +1,45 @@
-"""What every test file shares: the requirement marks, and the settings of Hypothesis."""
+"""What every test file shares: the requirement marks, the seed of the run, and the settings of Hypothesis.
+
+Each run draws new examples and prints its seed; ``SMTPCORE_SEED`` makes the same run again, and
+``SMTPCORE_EXAMPLES`` a longer one. What becomes of a failure stands in tests/README.md.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
+from .properties import EXAMPLES
 from .requirements import Recorder
 
-# Nothing here asserts on time, so Hypothesis must not either: a CI machine may stall at any moment. It must
-# also say the same thing twice there; new examples are found where people develop.
-settings.register_profile("smtpcore", deadline=None, derandomize=bool(os.environ.get("CI")))
+SEED_VARIABLE = "SMTPCORE_SEED"
+
+# Nothing here asserts on time, so Hypothesis must not either: a CI machine may stall at any moment. All of it
+# is written down, since Hypothesis has other defaults where the variable CI is set: the same examples again.
+settings.register_profile(
+    "smtpcore",
+    deadline=None,
+    derandomize=False,
+    max_examples=EXAMPLES,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("smtpcore")
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its option
 def pytest_configure(config: pytest.Config) -> None:
+    # The processes of pytest-xdist inherit the variable.
+    seed = os.environ.setdefault(SEED_VARIABLE, str(random.randrange(2**32)))
+    if config.getoption("--hypothesis-seed", None) is None:
+        config.option.hypothesis_seed = seed
     Recorder.register(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.option.hypothesis_seed} (again: {SEED_VARIABLE}=...)"

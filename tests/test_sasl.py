@@ -243,7 +243,6 @@ def test_an_empty_initial_response_is_an_equals_sign() -> None:
         decode_initial_response("")
 
 
-@pytest.mark.req("AUT-11")
 def test_an_equals_sign_is_nothing_later_on() -> None:
     assert encode_base64(b"") == ""
     assert decode_base64("") == b""

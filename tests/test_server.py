@@ -491,9 +491,13 @@ def test_there_is_no_second_question_before_the_first_is_answered() -> None:
 
 @pytest.mark.req("PIP-20")
 def test_the_texts_tell_which_command_is_answered() -> None:
-    peer = ready()
-    texts = peer.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "RSET", "NOOP")
-    assert len(set(texts)) == 4
+    peer = in_rcpt()
+    peer.say("RSET")
+    lines = ["NOOP", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA", "x\r\n.", "RSET", "VRFY x"]
+    replies = [reply for line in lines for reply in peer.say(line)]
+    # The words alone: codes are the same for several commands.
+    texts = {re.sub(r"^\d{3} (\d\.\d\.\d )?", "", reply) for reply in replies}
+    assert len(texts) == len(lines)
 
 
 @pytest.mark.req("PIP-19", "PIP-18", "DAT-03")
@@ -872,7 +876,7 @@ def test_nothing_is_left_to_be_done_when_the_final_dot_arrives() -> None:
     assert len(peer.content()) - handed_out <= 4
 
 
-@pytest.mark.req("DAT-21", "DAT-25")
+@pytest.mark.req("DAT-21")
 def test_there_is_one_answer_for_all_recipients() -> None:
     peer = in_rcpt()
     peer.say("RCPT TO:<c@example.org>", "DATA")
@@ -881,6 +885,16 @@ def test_there_is_one_answer_for_all_recipients() -> None:
     with pytest.raises(LocalProtocolError, match="nothing to answer"):
         peer.connection.reject(550, "5.1.1", "not to the second one")
     assert peer.go_on() == ["250 2.0.0 message accepted"]
+
+
+@pytest.mark.req("AUT-11")
+@pytest.mark.parametrize("responses", [["="], ["dQ==", "="]], ids=["user name", "password"])
+def test_an_equals_sign_is_bad_base64_and_not_an_empty_response(responses: list[str]) -> None:
+    peer = ready(auth_mechanisms=("LOGIN",), allow_cleartext_auth=True)
+    replies = peer.say("AUTH LOGIN", *responses)
+    bad = peer.say("AUTH LOGIN", "!")[-1]
+    assert replies[-1] == bad
+    assert replies[-1] != peer.say("AUTH LOGIN", "")[-1]  # which is an empty response
 
 
 @pytest.mark.req("DAT-20")
@@ -1244,7 +1258,7 @@ def test_addresses_can_be_taken_leniently(rest: str, path: str) -> None:
     assert str(peer.connection.envelope.reverse_path) == path
 
 
-@pytest.mark.req("EHL-29", "EHL-23", "EHL-24")
+@pytest.mark.req("EHL-29", "EHL-24")
 @pytest.mark.parametrize("name", ["my_host", "a_b.c", "host.example.", "[192.0.2.1] and more"])
 @pytest.mark.parametrize("verb", ["EHLO", "HELO"])
 def test_a_host_name_that_is_not_quite_one_is_taken_unless_it_must_not(verb: str, name: str) -> None:

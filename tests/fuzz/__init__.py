@@ -1,7 +1,7 @@
-"""Random sessions, for as long as one likes: ``python -m tests.fuzz [server|client] --seconds N --seed S``.
+"""Random sessions, for as long as one likes: ``python -m tests.fuzz [NAME] --seconds N --seed S``.
 
 A run is made from a seed and nothing else, so that a failure can be had again. What a run may be like is in
-``server`` and ``client``; a few hundred fixed seeds of each are an ordinary test.
+``server``, ``client`` and ``adapters``; a few hundred new seeds of each are an ordinary test.
 """
 
 from __future__ import annotations

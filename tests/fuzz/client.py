@@ -41,7 +41,7 @@ CONTEXT = ssl.create_default_context()  # nobody encrypts anything here
 
 VERBS = b"EHLO HELO MAIL RCPT DATA QUIT RSET NOOP VRFY AUTH STARTTLS".split()
 KEYWORDS = (
-    *("PIPELINING", "8BITMIME", "SIZE 1000", "SMTPUTF8", "STARTTLS"),
+    *("PIPELINING", "8BITMIME", "SIZE 1000", "SIZE abc", "SIZE -1 x", "SMTPUTF8", "STARTTLS"),
     *("AUTH PLAIN LOGIN", "AUTH LOGIN", "ENHANCEDSTATUSCODES"),
 )
 CODES = (

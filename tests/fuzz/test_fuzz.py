@@ -1,27 +1,60 @@
-"""Some hundred fixed seeds of each fuzzer, and that a failure says which seed it was."""
+"""Some hundred seeds of each fuzzer, new ones in each run, and that a failure says which seed it was."""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 from random import Random
 
 import pytest
 
 from smtpcore import LocalProtocolError
 
+from ..conftest import SEED_VARIABLE
 from . import client, from_seed, server
 from .__main__ import main
+from .adapters import ADAPTERS, fuzzer, nothing_lost
 
-SERVER_SEEDS, CLIENT_SEEDS = 500, 1000  # that takes a few seconds
+SERVER_SEEDS, CLIENT_SEEDS, ADAPTER_SEEDS = 500, 1000, 3  # that takes a few seconds
+FIRST = Random(os.environ[SEED_VARIABLE]).randrange(2**32)
 
 
 def test_a_server_core_says_the_same_however_its_input_is_cut() -> None:
-    for seed in range(SERVER_SEEDS):
+    for seed in range(FIRST, FIRST + SERVER_SEEDS):
         server.run(seed)
 
 
 def test_whatever_a_server_does_the_client_tells_the_truth_and_keeps_the_secret() -> None:
-    for seed in range(CLIENT_SEEDS):
+    for seed in range(FIRST, FIRST + CLIENT_SEEDS):
         client.run(seed)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_adapter_survives_every_end(adapter: str) -> None:
+    run = fuzzer(adapter)
+    for seed in range(FIRST, FIRST + ADAPTER_SEEDS):
+        run(seed)
+
+
+def test_an_error_that_is_only_logged_is_found() -> None:
+    with pytest.raises(AssertionError, match="smtpcore: it was only logged"), nothing_lost():
+        logging.getLogger("smtpcore").error("it was only logged")
+
+
+def test_an_exception_of_a_thread_is_found() -> None:
+    def fail() -> None:
+        raise ValueError("in a thread")
+
+    thread = threading.Thread(target=fail)
+
+    def run() -> None:
+        with nothing_lost():
+            thread.start()
+            thread.join()
+
+    with pytest.raises(AssertionError, match="in a thread"):
+        run()
 
 
 @pytest.mark.parametrize("error", [AssertionError("it differs"), LocalProtocolError("no"), KeyError()])
@@ -46,7 +79,8 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 def test_the_command_counts_its_sessions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "5"]) == 0
-    assert capsys.readouterr().out == "server: 1 sessions, seeds 5 to 5\nclient: 1 sessions, seeds 5 to 5\n"
+    lines = [f"{name}: 1 sessions, seeds 5 to 5\n" for name in ("server", "client", *ADAPTERS)]
+    assert capsys.readouterr().out == "".join(lines)
 
 
 def test_the_command_fails_with_the_seed(

@@ -122,6 +122,9 @@ EHLO_LINES = [
     ["AUTH=PLAIN", "SIZE x", "-", "\xe9"],
     ["SIZE abc", "AUTH \xe9\x1b LOGIN"],
     ["SIZE 99999999999999999999999", "SIZE \xb2", "AUTH"],
+    ["SIZE abc", "AUTH", "PIPELINING x", "8BITMIME"],
+    ["SIZE \xb2", "SMTPUTF8 1", "STARTTLS", "AUTH PL@IN ="],
+    ["SIZE " + "9" * 400, "SIZE", "SIZE -1"],
 ]
 # Challenges that are base64 of text or of other octets, and some that are not base64.
 CHALLENGES = [
@@ -284,8 +287,12 @@ class Play:
         assert all(one.__class__ in PIPELINED for one in under_way[:-1])
         assert len(under_way) <= 1 or "PIPELINING" in client.capabilities
         assert client.timeout > 0
-        assert client.capabilities.size is None or client.capabilities.size >= 0
-        assert (repr(client.capabilities) + "".join(client.capabilities.mechanisms)).isascii()
+        # What the server offers is whatever it says, and can be asked for all the same.
+        offered = client.capabilities
+        assert offered.size is None or offered.size >= 0
+        assert all(isinstance(name, str) for name in offered.mechanisms)
+        assert offered.mail_octets >= 0 and offered.rcpt_octets >= 0
+        assert (repr(offered) + "".join(offered.mechanisms)).isascii()
         if client.state is State.TLS:
             client.tls_started(TLS)
 

@@ -132,6 +132,7 @@ class Session:
         mechanisms: Those of the AUTH commands among them.
         contents: The contents that were sent to their end, as they have to arrive.
         answers: What the server has answered to what it was asked.
+        envelopes: MAIL and the recipients of each message, as the server's application has got them.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class Session:
         self.mechanisms: list[PasswordMechanism] = []
         self.contents: list[bytes] = []
         self.answers: list[Reply | None] = []
-        self.envelopes: list[list[Event]] = []
+        self.envelopes: list[tuple[Mail, list[Rcpt]]] = []
         self._verdicts = cycle(verdicts)
 
         self._send(Ehlo("client.example"))
@@ -172,11 +173,11 @@ class Session:
         self.joined.run()
 
     def _answer(self, server: ServerConnection, event: Event) -> None:
-        if isinstance(event, EndOfMessage):
-            assert server.envelope is not None
-            self.envelopes.append([server.envelope.mail, *server.envelope.recipients])
         verdict = None if isinstance(event, Connect | Ehlo | Rset | Quit) else next(self._verdicts)
         self.answers.append(verdict)
+        if isinstance(event, EndOfMessage):
+            assert server.envelope is not None
+            self.envelopes.append((server.envelope.mail, list(server.envelope.recipients)))
         if verdict is None:
             server.accept()
         else:
@@ -226,7 +227,9 @@ def written(event: Event) -> list[str]:
     """What equality does not see: how a path was written, and the order of parameters."""
     if isinstance(event, Mail):
         return [str(event.reverse_path), *map(repr, event.parameters.items())]
-    return [str(event.forward_path)] if isinstance(event, Rcpt) else []
+    if isinstance(event, Rcpt):
+        return [str(event.forward_path), *map(repr, event.parameters.items())]
+    return []
 
 
 def check(session: Session) -> None:
@@ -235,24 +238,23 @@ def check(session: Session) -> None:
     arrived: Iterator[Event] = iter(session.joined.server_events)
     answers, mechanisms = iter(session.answers), iter(session.mechanisms)
     contents: list[bytes] = []
-    envelopes: list[list[Event]] = []
+    envelopes = iter(session.envelopes)
+    accepted: list[Event] = []  # MAIL and RCPT of the transaction
     assert len(outcomes) == len(session.sent)
     for sent, outcome in zip(session.sent, outcomes, strict=True):
         assert isinstance(outcome, Response | NotSent)
         assert outcome.command == sent
         if isinstance(outcome, NotSent):
             continue
-        if isinstance(sent, Mail):
-            envelope: list[Event] = [sent]
-        elif isinstance(sent, Rcpt) and outcome.reply.is_success:
-            envelope.append(sent)
         event = next(arrived)
         if isinstance(sent, EndOfMessage):
-            envelopes.append(envelope)
             contents.append(b"")
             if isinstance(event, Chunk):
                 contents[-1] = event.data
                 event = next(arrived)
+            mail, recipients = next(envelopes)
+            assert [mail, *recipients] == accepted
+            assert [written(one) for one in (mail, *recipients)] == [written(one) for one in accepted]
         if isinstance(event, CommandRejected):
             # Behind a refused MAIL or without a recipient: the server's own answer.
             assert isinstance(sent, Rcpt | Data)
@@ -266,12 +268,16 @@ def check(session: Session) -> None:
             assert event == sent
             assert written(event) == written(sent)
         answer = next(answers)
+        if answer is None and isinstance(sent, Mail):
+            accepted = [sent]
+        elif answer is None and isinstance(sent, Rcpt):
+            accepted.append(sent)
         if answer is None:
             assert outcome.reply.code in SUCCESS[type(sent)]
         else:
             assert outcome.reply == answer
     assert contents == session.contents
-    assert envelopes == session.envelopes
+    assert [*envelopes] == []
     assert [*arrived] == [ConnectionClosed()]
     assert [*answers] == []
 

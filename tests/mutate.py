@@ -1,0 +1,200 @@
+"""A mutation sample: change a module in one place after the other, and see which changes no test notices.
+
+    python -m tests.mutate smtpcore/_state.py --sample 40
+
+Each mutant is one small change of the syntax tree: a comparison turned round, ``and`` for ``or``, a number off
+by one, a constant emptied, a condition negated, a statement left out. It is written into a copy of the project.
+There the tests run that are about the module, then the properties and dialogs, until one fails. A mutant that
+all of them pass is printed, with its line before and after: it is equivalent, or a test is missing.
+
+The sample is drawn from ``--seed``, by default a new one, which is printed. There is one process, so that
+others can use the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path("tests")
+# What takes everything into account, and so is run for every module.
+BROAD = ("tests/properties", "tests/test_dialogs.py", "tests/test_flows.py")
+SECONDS = 300  # for the tests of one mutant: an endless loop counts as noticed
+
+_COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+_CALCULATED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult,
+}  # fmt: skip
+
+
+class Mutant(NamedTuple):
+    """A module with one change.
+
+    Attributes:
+        line: Where.
+        what: The change, for people.
+        source: The whole module.
+    """
+
+    line: int
+    what: str
+    source: str
+
+
+def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
+    """The changes that can be made to a node itself, in place."""
+    match node:
+        case ast.Compare(ops=[operator]) if type(operator) in _COMPARED:
+            yield lambda: setattr(node, "ops", [_COMPARED[type(operator)]()])
+        case ast.BoolOp():
+            yield lambda: setattr(node, "op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
+        case ast.BinOp() if type(node.op) in _CALCULATED:
+            yield lambda: setattr(node, "op", _CALCULATED[type(node.op)]())
+        case ast.Constant(value=bool(value)):
+            yield lambda: setattr(node, "value", not value)
+        case ast.Constant(value=int(value)):
+            yield lambda: setattr(node, "value", value + 1)
+        case ast.Constant(value=str(value)) if value:
+            yield lambda: setattr(node, "value", "")
+        case ast.Constant(value=bytes(value)) if value:
+            yield lambda: setattr(node, "value", b"")
+        case ast.If() | ast.While() | ast.IfExp():
+            yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
+        case ast.Return(value=ast.expr()):
+            yield lambda: setattr(node, "value", ast.Constant(None))
+
+
+def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
+    """Whether a node is no code: a docstring, an annotation, or the text of an exception."""
+    if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
+        return True
+    if isinstance(parent, ast.Raise):
+        return True
+    return node in (getattr(parent, "annotation", None), getattr(parent, "returns", None))
+
+
+def _code(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that do something, in order."""
+    for child in ast.iter_child_nodes(tree):
+        if not _is_untold(tree, child) and not isinstance(child, ast.JoinedStr):
+            yield child
+            yield from _code(child)
+
+
+def _omissions(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
+    """The statements that can be left out, as their block and place."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for block in (body, getattr(node, "orelse", None)):
+            if isinstance(block, list) and not isinstance(node, ast.Module | ast.ClassDef):
+                for place, statement in enumerate(block):
+                    docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+                    if (
+                        isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise)
+                        and not docstring
+                    ):
+                        yield block, place
+
+
+def mutants(source: str) -> list[Mutant]:
+    """All mutants of a module, in the order of its lines."""
+    tree = ast.parse(source)
+    made: list[Mutant] = []
+
+    def note(line: int, before: str) -> None:
+        after = ast.unparse(ast.fix_missing_locations(tree))
+        removed = [one for one in before.splitlines() if one not in set(after.splitlines())]
+        added = [one for one in after.splitlines() if one not in set(before.splitlines())]
+        shown = [" / ".join(one.strip() for one in lines) for lines in (removed, added)]
+        made.append(Mutant(line, " => ".join(shown), after))
+
+    before = ast.unparse(tree)
+    for node in list(_code(tree)):
+        kept = copy.copy(node.__dict__)
+        for change in _changes(node):
+            change()
+            note(getattr(node, "lineno", 0), before)
+            node.__dict__.clear()
+            node.__dict__.update(kept)
+    for block, place in list(_omissions(tree)):
+        statement = block[place]
+        block[place] = ast.copy_location(ast.Pass(), statement)
+        note(statement.lineno, before)
+        block[place] = statement
+    return sorted((one for one in made if one.source != before), key=lambda one: (one.line, one.what))
+
+
+def chosen_tests(module: Path) -> list[str]:
+    """The test files for a module: those of its name, then those that import it, then the broad ones."""
+    name = module.stem
+    paths = sorted((ROOT / TESTS).glob("test_*.py"))
+    named = [path for path in paths if name.strip("_") in path.stem]
+    pattern = re.compile(rf"\bsmtpcore(\.{name} import| import {name}\b)")
+    importing = [
+        path
+        for path in sorted((ROOT / TESTS).glob("test_*.py"))
+        if pattern.search(path.read_text(encoding="utf-8"))
+    ]
+    own = [str(path.relative_to(ROOT)) for path in dict.fromkeys([*named, *importing])]
+    return list(dict.fromkeys([*own, *BROAD]))
+
+
+def is_noticed(root: Path, tests: Sequence[str]) -> bool:
+    """Whether the tests fail in a copy of the project."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the mutants that survive; the exit status is 0, or 2 if the tests fail without a change."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description="A mutation sample.")
+    parser.add_argument("module", type=Path, help="such as smtpcore/_state.py")
+    parser.add_argument("--sample", type=int, default=40, help="how many mutants")
+    parser.add_argument("--seed", type=int, help="of the sample; by default a new one is drawn")
+    parser.add_argument("--tests", nargs="+", help="in place of those that are about the module")
+    options = parser.parse_args(arguments)
+    seed = random.randrange(2**32) if options.seed is None else options.seed
+    source = (ROOT / options.module).read_text(encoding="utf-8")
+    made = mutants(source)
+    sample = random.Random(seed).sample(made, min(options.sample, len(made)))
+    tests = options.tests or chosen_tests(options.module)
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder, "copy")
+        shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        if is_noticed(copied, tests):
+            print(f"{' '.join(tests)} fail as it is", file=sys.stderr)
+            return 2
+        for mutant in sorted(sample, key=lambda one: (one.line, one.what)):
+            (copied / options.module).write_text(mutant.source, encoding="utf-8")
+            if not is_noticed(copied, tests):
+                survivors += 1
+                print(f"{options.module}:{mutant.line}: {mutant.what}", flush=True)
+    print(f"{options.module}: {len(sample) - survivors} of {len(sample)} mutants noticed, seed {seed}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
