@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import Limits, SMTPError, __version__
-from ._cli_common import EX_OK, EX_USAGE, Failure
+from ._cli_common import EX_IOERR, EX_OK, EX_USAGE, Failure, complain, standard_streams, write
 from ._replies import printable
 
 _EXIT_CODES = """\
 exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
-nobody there, 73 cannot make a folder, 74 cannot write the output, 75 failed for now, 76 not SMTP, 77 login or
-permission, 78 certificate or password file"""
+nobody there, 73 cannot make a folder, 74 cannot read the input or write the output, 75 failed for now, 76 not
+SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 ended at once by a signal"""
 
-# What a hint advises, for who writes Python; and the same for who types.
+# What a hint advises to a program, and the same as an option of the command line.
 _AS_OPTIONS = {
     "security='starttls'": "--security starttls",
     "security='tls'": "--security tls",
@@ -37,6 +37,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(EX_USAGE, f"smtpcore: {message} (hint: {self.prog} --help)\n")
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        # argparse hides a failure from Python 3.12 on, and shows a traceback before.
+        if file is sys.stderr:
+            complain(message.rstrip("\n"))
+        else:
+            write(sys.stdout, message)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -47,22 +54,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+    with standard_streams() as closed:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+        try:
+            return _command(argv, closed)
+        except Failure as failure:
+            return _failed(failure.code, failure)
+        except SMTPError as error:
+            from ._cli_send import exit_code
+
+            for words, option in _AS_OPTIONS.items():
+                error.hint = error.hint and error.hint.replace(words, option)
+            return _failed(exit_code(error), error)
+        except OSError as error:
+            return _failed(EX_IOERR, error)
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+
+
+def _command(argv: Sequence[str] | None, closed: frozenset[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    try:
-        return _run(parser, options)
-    except Failure as failure:
-        return _failed(failure.code, failure)
-    except SMTPError as error:
-        from ._cli_send import exit_code
-
-        for words, option in _AS_OPTIONS.items():
-            error.hint = error.hint and error.hint.replace(words, option)
-        return _failed(exit_code(error), error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    if "stderr" in closed and getattr(options, "trace", False):
+        raise Failure(EX_IOERR, "--trace needs the standard error, which is closed")
+    code = _run(parser, options)
+    write(sys.stdout, "")  # what an earlier failure left unwritten is one
+    return code
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -84,7 +102,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _failed(code: int, error: Exception) -> int:
-    print(f"smtpcore: {printable(str(error))}", file=sys.stderr)
+    complain(f"smtpcore: {printable(str(error))}")
     return code
 
 
