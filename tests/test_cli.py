@@ -530,7 +530,7 @@ def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_at_once(
             pass
         assert "Traceback" not in process.stderr.read()
         assert process.wait() == 128 + getattr(signal, second)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert stored(tmp_path) == []
 
 
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
