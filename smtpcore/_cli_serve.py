@@ -278,10 +278,12 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
         except OSError as error:
             raise unreadable(path, error) from None
 
+    key_file = options.tls_key or options.tls_cert
+
     def encrypted() -> str:
         # A server starts without a person at its terminal, so it does not ask for a passphrase.
-        hint = f"openssl pkey -in {path} -out FILE decrypts it; keep FILE readable for its owner only"
-        raise Failure(EX_CONFIG, f"the private key in {path} is encrypted (hint: {hint})")
+        hint = f"openssl pkey -in {key_file} -out FILE decrypts it; keep FILE readable for its owner only"
+        raise Failure(EX_CONFIG, f"the private key in {key_file} is encrypted (hint: {hint})")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
