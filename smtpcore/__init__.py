@@ -5,6 +5,15 @@ The core is :class:`ServerConnection` and :class:`ClientConnection`, and the eve
 makes envelope and octets of an ``EmailMessage``; ``smtpcore.sasl`` has the authentication mechanisms.
 """
 
+import sys as _sys
+
+# First of all, and in words that every Python understands: the other modules are syntax errors to old ones.
+if _sys.hexversion < 0x030B0000:
+    _text = "smtpcore needs Python 3.11 or later; this is Python " + ".".join(map(str, _sys.version_info[:3]))
+    if _sys.argv[:1] == ["-m"]:  # python -m smtpcore
+        _sys.exit(_text)
+    raise ImportError(_text)
+
 from ._addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
 from ._client import ClientConnection
 from ._content import normalize_line_endings

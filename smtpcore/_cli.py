@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import Limits, SMTPError, __version__
-from ._cli_common import EX_OK, EX_USAGE, Failure
+from ._cli_common import EX_IOERR, EX_OK, EX_USAGE, Failure, complain, standard_streams, write
 from ._replies import printable
 
 _EXIT_CODES = """\
 exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
-nobody there, 73 cannot make a folder, 74 cannot write the output, 75 failed for now, 76 not SMTP, 77 login or
-permission, 78 certificate or password file"""
+nobody there, 73 cannot make a folder, 74 cannot read the input or write the output, 75 failed for now, 76 not
+SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 ended at once by a signal"""
 
-# What a hint advises to a program, and what to a command line.
+# What a hint advises to a program, and the same as an option of the command line.
 _AS_OPTIONS = {
     ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
     "set local_hostname to its real one": "give its real one with --local-hostname",
@@ -39,6 +39,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(EX_USAGE, f"smtpcore: {message} (hint: {self.prog} --help)\n")
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        # argparse hides a failure from Python 3.12 on, and shows a traceback before.
+        if file is sys.stderr:
+            complain(message.rstrip("\n"))
+        else:
+            write(sys.stdout, message)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -49,21 +56,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+    with standard_streams() as closed:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+        try:
+            return _command(argv, closed)
+        except Failure as failure:
+            return _failed(failure.code, failure)
+        except SMTPError as error:
+            from ._cli_send import exit_code
+
+            error.hint = error.hint and as_options(error.hint)
+            return _failed(exit_code(error), error)
+        except OSError as error:
+            return _failed(EX_IOERR, error)
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+
+
+def _command(argv: Sequence[str] | None, closed: frozenset[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    try:
-        return _run(parser, options)
-    except Failure as failure:
-        return _failed(failure.code, failure)
-    except SMTPError as error:
-        from ._cli_send import exit_code
-
-        error.hint = error.hint and as_options(error.hint)
-        return _failed(exit_code(error), error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    if "stderr" in closed and getattr(options, "trace", False):
+        raise Failure(EX_IOERR, "--trace needs the standard error, which is closed")
+    code = _run(parser, options)
+    write(sys.stdout, "")  # what an earlier failure left unwritten is one
+    return code
 
 
 def as_options(hint: str) -> str:
@@ -92,7 +110,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _failed(code: int, error: Exception) -> int:
-    print(f"smtpcore: {printable(str(error))}", file=sys.stderr)
+    complain(f"smtpcore: {printable(str(error))}")
     return code
 
 

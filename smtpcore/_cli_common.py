@@ -1,10 +1,23 @@
-"""What the commands of the command line have in common: exit codes, one clear line for a failure, colours."""
+"""What the commands of the command line have in common: exit codes, one clear line for a failure, colours.
+
+**The standard streams.** Each may be closed when the program starts (``>&-``), and each may fail later: a full
+disk, a pipe that is not read any more. Python gives None for a closed one. :func:`standard_streams` puts an
+object in its place that fails like any other stream, with an OSError, so that one rule holds for all commands:
+an output that cannot be written ends the command with one line and EX_IOERR. The standard error is different:
+its loss cannot be reported anywhere, so it is silent and ends no command.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import socket
-from typing import Final, Literal, TextIO
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, NoReturn, TextIO
 
 # sysexits.h; os has these names on POSIX only.
 EX_OK: Final = 0
@@ -38,13 +51,101 @@ class Failure(Exception):
 
 
 def unreadable(path: str, error: OSError) -> Failure:
-    """For a file that cannot be read."""
+    """For a file that cannot be read; ``-`` is the standard input."""
+    if path == "-":
+        return Failure(EX_IOERR, f"cannot read the standard input: {error.strerror or error}")
     return Failure(EX_NOINPUT, f"cannot read {path}: {error.strerror or error}")
 
 
 def is_unresolvable(error: BaseException | None) -> bool:
     """Whether an error means that a host name has no address."""
     return isinstance(error, socket.gaierror)
+
+
+class _Closed(io.TextIOBase):
+    """A standard stream that was closed before the program started: each use fails."""
+
+    def write(self, text: str, /) -> int:
+        self._fail()
+
+    def read(self, size: int | None = -1, /) -> str:
+        self._fail()
+
+    @property
+    def buffer(self) -> _Closed:
+        return self
+
+    def _fail(self) -> NoReturn:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+class _Silent(io.TextIOBase):
+    """A standard error that was closed: what is written is lost."""
+
+    def write(self, text: str, /) -> int:
+        return len(text)
+
+
+@contextmanager
+def standard_streams() -> Iterator[frozenset[str]]:
+    """Replace the standard streams that are closed; at the end see that Python can flush the others.
+
+    Their descriptors are occupied for good. Otherwise the next file or socket would get one of them, and what
+    a library writes to the standard error would be written into a message.
+
+    Gives the names of the streams that were closed: ``stdin``, ``stdout``, ``stderr``.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+    closed = frozenset(name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None)
+    for name in closed:
+        setattr(sys, name, _Silent() if name == "stderr" else _Closed())
+    try:
+        yield closed
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                _give_up(stream)
+        for name in closed:
+            setattr(sys, name, None)
+
+
+def write(out: TextIO, text: str) -> None:
+    """Write text at once.
+
+    Raises:
+        Failure: The output is closed, full, or not read any more.
+    """
+    try:
+        out.write(text)
+        out.flush()
+    except OSError as error:
+        _give_up(out)
+        gone = isinstance(error, BrokenPipeError)
+        what = "nobody reads the output any more" if gone else f"cannot write the output: {error.strerror}"
+        raise Failure(EX_IOERR, what) from None
+
+
+def complain(text: str) -> None:
+    """Write a line to the standard error, if that is possible."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        _give_up(sys.stderr)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere: Python flushes again when it exits, and must not fail there."""
+    with contextlib.suppress(OSError):  # the stream has no descriptor
+        descriptor = stream.fileno()
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), descriptor)
 
 
 class Printer:
@@ -59,15 +160,11 @@ class Printer:
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def say(self, text: str, colour: Colour | None = None) -> None:
-        """Print a line."""
+        """Print a line.
+
+        Raises:
+            Failure: See :func:`write`.
+        """
         if self._coloured and colour is not None:
             text = f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
-        try:
-            print(text, file=self._out, flush=True)
-        except OSError as error:
-            # Python flushes again when it exits, which has to go somewhere.
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), self._out.fileno())
-            gone = isinstance(error, BrokenPipeError)
-            what = "nobody reads the output any more" if gone else f"cannot write the output: {error.strerror}"
-            raise Failure(EX_IOERR, what) from None
+        write(self._out, f"{text}\n")

@@ -3,13 +3,15 @@
 It takes mail for everybody. So it listens on loopback unless it is told otherwise, and it is no relay: what it
 gets stays in one Maildir.
 
-The main thread, or the event loop, runs until SIGINT or SIGTERM; then the adapter ends the sessions in an
-orderly way: no new ones, a moment for what is under way, 421 for the rest.
+The main thread, or the event loop, runs until SIGINT or SIGTERM. Then the adapter ends the sessions in an
+orderly way: no new ones, a moment for those that receive a message, 421 for the rest. A second signal ends them
+at once; a message that has no 250 yet is not stored then.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import logging
 import signal
@@ -40,7 +42,7 @@ from ._cli_common import (
 from ._flows import IN_MEMORY
 from ._replies import printable
 from ._sessions import ServeOptions, ServerSession
-from ._streams import BaseListener
+from ._streams import GRACE, BaseListener
 from .maildir import Maildir, MaildirSink
 from .transcript import Entry, Transcript, format_entry
 
@@ -50,6 +52,7 @@ _LOGGED = 5  # recipients that are named in the log
 
 Listener = BaseListener[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
+_SignalHandler = Callable[[int, object], object]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         options: The command line.
 
     Returns:
-        0
+        0; 128 and the number of the signal if a second one ended the server at once.
 
     Raises:
         Failure: It cannot be started.
@@ -76,44 +79,112 @@ def run(options: argparse.Namespace) -> int:
         numbers = itertools.count(1)
         serve_options["transcript"] = lambda: _tracer(next(numbers))
     try:
-        _serve(options, receiver, serve_options)
-    except* OSError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):  # trio wraps them
-            error = error.exceptions[0]
-        raise _cannot_listen(error) from None
-    return 0
+        received = _serve(options, receiver, serve_options)
+    except (OSError, BaseExceptionGroup) as error:
+        cause = _innermost(error)
+        raise (_cannot_listen(cause) if isinstance(cause, OSError) else cause) from None
+    return 0 if received is None else 128 + received
 
 
-def _serve(options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions) -> None:
+def _serve(options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions) -> int | None:
+    """Serve until a signal ends it; returns the number of the signal that ended it at once, if one did."""
     where = receiver, options.host, options.port
     if options.adapter == "sync":
-        from . import sync
+        return _serve_sync(where, serve_options)
+    if options.adapter == "asyncio":
+        return _serve_asyncio(where, serve_options)
+    return _serve_trio(where, serve_options)
 
-        with _signals() as wait, sync.serve(*where, **serve_options) as listener:
-            _announce(listener)
-            wait()
-    elif options.adapter == "asyncio":
-        import asyncio
 
-        from . import asyncio as adapter
+def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+    from . import sync
 
-        with _signals() as wait:
-            serving = adapter.serve(*where, **serve_options)
-            asyncio.run(_serve_until(serving, lambda: asyncio.to_thread(wait)))
-    else:
+    listener: sync.Listener | None = None
+
+    def stop_at_once(number: int) -> None:
+        if listener is not None:
+            listener._abort_sessions()  # so there is nothing to wait for, wherever the exception comes
+        raise _StoppedAtOnce(number)
+
+    # Python calls a handler between two steps of the main thread, so one for a signal that comes right before a
+    # wait would not end it. The octet is written at once.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    with reader, writer, _signals(lambda: None, stop_at_once):
+        former = signal.set_wakeup_fd(writer.fileno())
         try:
-            import trio
+            with sync.serve(*where, **serve_options) as listener:
+                _announce(listener)
+                reader.recv(1)
+                _say_what_remains(listener)
+        except _StoppedAtOnce as error:
+            if listener is not None:
+                with contextlib.suppress(_StoppedAtOnce):
+                    listener.close(0)  # the exception may have interrupted it
+            return error.number
+        finally:
+            signal.set_wakeup_fd(former)
+    return None
 
-            from . import trio as trio_adapter
-        except ImportError:
-            raise Failure(EX_UNAVAILABLE, "trio is not installed (hint: pip install trio)") from None
 
-        async def main() -> None:
-            with trio.open_signal_receiver(*_STOP) as signals:
-                await _serve_until(trio_adapter.serve(*where, **serve_options), signals.__anext__)
+def _serve_asyncio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+    import asyncio
 
-        trio.run(main)
+    from . import asyncio as adapter
+
+    numbers: list[int] = []
+
+    async def main() -> None:
+        loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+        assert task is not None
+
+        def stop_at_once(number: int) -> None:
+            numbers.append(number)
+            loop.call_soon_threadsafe(task.cancel)
+
+        def install(number: int, handle: _SignalHandler) -> None:
+            try:
+                loop.add_signal_handler(number, handle, number, None)
+            except NotImplementedError:  # on Windows, where each signal wakes the loop
+                signal.signal(number, handle)
+
+        with _signals(lambda: loop.call_soon_threadsafe(stopped.set), stop_at_once, install):
+            try:
+                await _serve_until(adapter.serve(*where, **serve_options), stopped.wait)
+            finally:
+                with contextlib.suppress(NotImplementedError):
+                    for number in _STOP:
+                        loop.remove_signal_handler(number)
+
+    try:
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        return numbers[-1]
+    return None
+
+
+def _serve_trio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+    try:
+        import trio
+
+        from . import trio as adapter
+    except ImportError:
+        raise Failure(EX_UNAVAILABLE, "trio is not installed (hint: pip install trio)") from None
+
+    numbers: list[int] = []
+
+    async def main() -> bool:
+        token, stopped = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def stop_at_once(number: int) -> None:
+            numbers.append(number)
+            token.run_sync_soon(scope.cancel)
+
+        with trio.CancelScope() as scope, _signals(lambda: token.run_sync_soon(stopped.set), stop_at_once):
+            await _serve_until(adapter.serve(*where, **serve_options), stopped.wait)
+        return scope.cancelled_caught
+
+    return numbers[-1] if trio.run(main) else None
 
 
 async def _serve_until(
@@ -122,6 +193,7 @@ async def _serve_until(
     async with serving as listener:
         _announce(listener)
         await wait()
+        _say_what_remains(listener)
 
 
 def _announce(listener: Listener) -> None:
@@ -129,22 +201,52 @@ def _announce(listener: Listener) -> None:
         Printer(sys.stdout).say(f"listening on {host} port {port}")
 
 
+def _say_what_remains(listener: Listener) -> None:
+    sessions = len(listener.streams)
+    if sessions:
+        many = "1 session" if sessions == 1 else f"{sessions} sessions"
+        logger.info("stopping: waiting for %s, at most %g seconds (Ctrl-C again: end at once)", many, GRACE)
+    else:
+        logger.info("stopping: there are no sessions")
+
+
+class _StoppedAtOnce(BaseException):
+    """A second signal came."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 @contextmanager
-def _signals() -> Iterator[Callable[[], object]]:
-    """Gives a function that waits for SIGINT or SIGTERM, in any thread."""
-    # A handler runs between two steps of the main thread, so one that comes right before a wait would not end
-    # it. The octet is written at once.
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    with reader, writer:
-        former = [(number, signal.signal(number, lambda number, frame: None)) for number in _STOP]
-        former_writer = signal.set_wakeup_fd(writer.fileno())
-        try:
-            yield lambda: reader.recv(1)
-        finally:
-            signal.set_wakeup_fd(former_writer)
-            for number, handler in former:
-                signal.signal(number, handler)
+def _signals(
+    stop: Callable[[], object],
+    stop_at_once: Callable[[int], object],
+    install: Callable[[int, _SignalHandler], object] = signal.signal,
+) -> Iterator[None]:
+    """Call a function at the first SIGINT or SIGTERM, and the other one, with its number, at each later one."""
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        received.append(number)
+        if len(received) == 1:
+            stop()
+        else:
+            stop_at_once(number)
+
+    former = [(number, signal.getsignal(number)) for number in _STOP]
+    for number in _STOP:
+        install(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in former:
+            signal.signal(number, handler)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):  # trio makes groups
+        error = error.exceptions[0]
+    return error
 
 
 # --- What the command line says ---------------------------------------------------------------------------
@@ -175,9 +277,17 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
             Path(path).read_bytes()
         except OSError as error:
             raise unreadable(path, error) from None
+
+    key_file = options.tls_key or options.tls_cert
+
+    def encrypted() -> str:
+        # A server starts without a person at its terminal, so it does not ask for a passphrase.
+        hint = f"openssl pkey -in {key_file} -out FILE decrypts it; keep FILE readable for its owner only"
+        raise Failure(EX_CONFIG, f"the private key in {key_file} is encrypted (hint: {hint})")
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(options.tls_cert, options.tls_key)
+        context.load_cert_chain(options.tls_cert, options.tls_key, password=encrypted)
     except ssl.SSLError as error:
         # OpenSSL gives no reason for what is not in the file at all.
         what = (error.reason or "it lacks a certificate or its private key").replace("_", " ").lower()
@@ -279,7 +389,7 @@ class Receiver:
         )
         with self._printing:
             sys.stdout.write(text)
-            sys.stdout.flush()
+            sys.stdout.flush()  # an error means that the message is refused, so it must come here
 
 
 class Delivery:

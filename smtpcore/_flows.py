@@ -76,6 +76,7 @@ from . import (
 )
 from ._content import check_content
 from ._hints import hint_for
+from ._recorder import Recorder
 from ._results import RecipientResult, SendResult
 
 if TYPE_CHECKING:
@@ -225,10 +226,16 @@ class Client:
     """
 
     def __init__(
-        self, stream: Stream, facts: SessionFacts, options: ConnectOptions, deadline: float = math.inf
+        self,
+        stream: Stream,
+        facts: SessionFacts,
+        options: ConnectOptions,
+        deadline: float = math.inf,
+        recorder: Recorder | None = None,
     ) -> None:
         self.facts = facts
         self.transcript = options.get("transcript")
+        self._recorder = recorder or Recorder(self.transcript)
         self._stream = stream
         self._timeouts = _timeouts(options)
         self._deadline = deadline  # by the clock, for the whole session
@@ -472,7 +479,7 @@ class Client:
         self._ended = self._ended or "it was closed"
         self._connection.close()
         if self.transcript is not None:
-            self.transcript.end()
+            self._recorder.end()
         await self._stream.close()
 
     async def _ask(self, command: Command) -> Reply:
@@ -543,7 +550,7 @@ class Client:
             raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
         self.facts.tls = True
         if self.transcript is not None:
-            self.transcript.tls(f"{info.version} {info.cipher}")
+            self._recorder.tls(f"{info.version} {info.cipher}")
 
     async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
         self.facts.phase = "auth"
@@ -642,7 +649,7 @@ class Client:
                 final = error.reply if isinstance(error, ReplyError) and self._transaction.sent else None
                 error.result = self._transaction.result(final)
             if self.transcript is not None and not isinstance(error, ReplyError):
-                self.transcript.note(str(error))
+                self._recorder.note(str(error))
         return error
 
     async def _request(self, command: Command) -> Response:
@@ -685,7 +692,7 @@ class Client:
                 deadline = time.monotonic() + connection.timeout
             self._note_arrival(data := await self._stream.read(self._seconds_to(deadline)))
             if self.transcript is not None:
-                self.transcript.server(data)
+                self._recorder.server(data)
             connection.receive_data(data)
         if isinstance(event, Response):
             facts.reply = event.reply
@@ -714,8 +721,8 @@ class Client:
         data = self._connection.data_to_send()
         if data:
             if self.transcript is not None:
-                self.transcript.hide(*self._connection.secrets)
-                self.transcript.client(data)
+                self._recorder.hide(*self._connection.secrets)
+                self._recorder.client(data)
             await self._stream.write(data, self._seconds_to(time.monotonic() + self._timeouts.data_block))
 
 
@@ -750,8 +757,8 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     allowed = options.get("deadline")
     deadline = math.inf if allowed is None else time.monotonic() + allowed
     seconds = timeouts.connect if allowed is None else min(timeouts.connect, allowed)
-    if transcript is not None:
-        transcript.note(f"connecting to {host} port {port}")
+    recorder = Recorder(transcript)
+    recorder.note(f"connecting to {host} port {port}")
     try:
         stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
     except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
@@ -761,7 +768,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
         failed.facts, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)
         raise failed from error
-    client = Client(stream, facts, options, deadline)
+    client = Client(stream, facts, options, deadline, recorder)
     try:
         await client.start(security, options)
     except SMTPError:

@@ -32,6 +32,7 @@ from . import (
     sasl,
 )
 from ._flows import Stream, hello_name, words_of
+from ._recorder import Recorder, make_transcript
 
 if TYPE_CHECKING:
     from .transcript import Transcript
@@ -58,7 +59,8 @@ class ServeOptions(TypedDict, total=False):
         ssl_context: The certificate. With it STARTTLS is offered, or TLS is there from the start. A callable
             is asked for each connection, so that a renewed certificate needs no restart.
         implicit_tls: TLS from the start (RFC 8314 3).
-        transcript: Called for each session; gives what is to record it, or None.
+        transcript: Called for each session; gives what is to record it, or None. A recorder that fails is
+            logged and dropped, and the session goes on without it.
     """
 
     hostname: str | None
@@ -126,7 +128,8 @@ class ServerSession:
             peer=stream.peername,
         )
         self.peername = stream.peername
-        self.transcript = options.transcript() if options.transcript is not None else None
+        self.transcript = make_transcript(options.transcript)
+        self._recorder = Recorder(self.transcript)
         self._options = options
         self._timeouts = config.timeouts
         self._stream = stream
@@ -134,7 +137,7 @@ class ServerSession:
         self._content_began: float | None = None
         self._content_octets = 0
         if self.transcript is not None and stream.tls is not None:
-            self.transcript.tls(f"{stream.tls.version} {stream.tls.cipher}")
+            self._recorder.tls(f"{stream.tls.version} {stream.tls.cipher}")
 
     # -- for handlers --
 
@@ -227,7 +230,7 @@ class ServerSession:
 
     def _received(self, data: bytes) -> None:
         if self.transcript is not None:
-            self.transcript.client(data)
+            self._recorder.client(data)
         if not data and self._stream.stopping:
             self.connection.close()
         else:
@@ -235,12 +238,12 @@ class ServerSession:
 
     def _lost(self, error: OSError) -> None:
         if self.transcript is not None:
-            self.transcript.note(f"the connection broke: {words_of(error)}")
+            self._recorder.note(f"the connection broke: {words_of(error)}")
         self.connection.receive_data(b"")
 
     async def _write(self, data: bytes) -> None:
         if self.transcript is not None:
-            self.transcript.server(data)
+            self._recorder.server(data)
         try:
             await self._stream.write(data, self._timeouts.server)
         except OSError as error:  # a time-out is one
@@ -257,11 +260,11 @@ class ServerSession:
         except OSError as error:
             logger.info(_NO_HANDSHAKE, self.peername, words_of(error))
             if self.transcript is not None:
-                self.transcript.note(f"the TLS handshake failed: {words_of(error)}")
+                self._recorder.note(f"the TLS handshake failed: {words_of(error)}")
             self.connection.close()
         else:
             if self.transcript is not None:
-                self.transcript.tls(f"{info.version} {info.cipher}")
+                self._recorder.tls(f"{info.version} {info.cipher}")
             self.connection.tls_started(info)
 
     async def finish(self) -> None:
@@ -271,7 +274,7 @@ class ServerSession:
             with contextlib.suppress(RuntimeError):
                 await self._write(octets)
         if self.transcript is not None:
-            self.transcript.end()
+            self._recorder.end()
 
 
 @functools.lru_cache(maxsize=16)

@@ -40,12 +40,14 @@ from . import (
     Event,
     Expn,
     ForwardPath,
+    InputDiscarded,
     Mail,
     MessageAborted,
     Rcpt,
     Reply,
     ReversePath,
     SecretRequest,
+    State,
     Vrfy,
 )
 from ._flows import IN_MEMORY, Stream
@@ -62,7 +64,7 @@ _UNDECIDED: Final = Reply(451, "4.3.0", "local error in processing")
 _NOT_NOW: Final = Reply(421, "4.3.0", "local error in processing")  # the same for a connection
 _NO_ROOM: Final = Reply(452, "4.3.1", "not enough storage")
 _REFUSALS: Final[dict[type[Event], Reply]] = {
-    Connect: Reply(554, "5.7.1", "you are not welcome here"),
+    Connect: Reply(554, None, "you are not welcome here"),  # the opening has no status (RFC 2034 3)
     Mail: Reply(550, "5.7.1", "sender not accepted"),
     Rcpt: Reply(550, "5.1.1", "no such mailbox here"),
     Data: Reply(451, "4.3.0", "no message can be taken now"),
@@ -73,10 +75,23 @@ _REFUSALS: Final[dict[type[Event], Reply]] = {
 _BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "credentials not accepted")
 _AUTH_UNDECIDED: Final = Reply(454, "4.7.0", "temporary authentication failure")
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
+_LEFT_EARLY: Final = Reply(421, "4.3.0", "local error in processing")
+
+# Lines of the log. The octets themselves may hold a password.
+_DISCARDED: Final = (
+    "%s sent %d octets in plaintext after STARTTLS, which were discarded (RFC 3207 4.2): this may be an attack"
+)
+_ABORTED: Final = "a message from %s is not stored: %s"
+_RETURNED: Final = "%s has to return %s, and has returned %s"
+_GENERATOR: Final = "%s is a generator function, so no line of it was run: a handler has no yield"
+_RETURNED_EARLY: Final = "%s has returned before the end of the session with %s: the client gets %s"
+
+_SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
+_SINK_METHODS: Final = ("write", "finish", "abort")
 
 
 class MessageSink(Protocol):
-    """Takes the content of one message, piece by piece."""
+    """Takes the content of one message, piece by piece. If a method is missing, DATA is answered 451."""
 
     def write(self, data: bytes, /) -> object:
         """Take the next piece. If this fails, the message is refused at its end."""
@@ -198,6 +213,7 @@ class Callbacks:
                 elif kind is EndOfMessage:
                     self._answer(event, await self._finish())
                 elif kind is MessageAborted:
+                    self._log_aborted(cast(MessageAborted, event))
                     await self._abort()
                 elif kind is Data:
                     await self._begin()
@@ -208,6 +224,8 @@ class Callbacks:
                     await self._check(event)
                 elif isinstance(event, SecretRequest):
                     await self._supply(event)
+                elif isinstance(event, InputDiscarded):
+                    logger.warning(_DISCARDED, session.peername, len(event.data))
                 elif session.wants_answer:
                     decision: Decision = True
                     if kind in self._methods:
@@ -244,9 +262,15 @@ class Callbacks:
             return None
         return decision
 
-    def _complain(self, method: Callable[..., Any], decision: object) -> None:
+    def _complain(
+        self, method: Callable[..., Any], decision: object, expected: str = "True, False or a Reply"
+    ) -> None:
         kind = type(decision).__name__  # the object itself may be a secret
-        logger.error("%s has to return True, False or a Reply, and has returned %s", _name(method), kind)
+        logger.error(_RETURNED, _name(method), expected, kind)
+
+    def _log_aborted(self, event: MessageAborted) -> None:
+        why = "the connection ended within its content" if event.reply is None else event.reply
+        logger.info(_ABORTED, self._session.peername, why)
 
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
         where = _name(method), self._session.peername
@@ -282,8 +306,8 @@ class Callbacks:
         self._failure = None
         if self._begin_message is not None:
             decision = await self._call(self._begin_message, session, envelope)
-            if decision is None or decision is True:  # that is no sink
-                self._complain(self._begin_message, decision)
+            if decision is not False and not isinstance(decision, Reply) and not _is_sink(decision):
+                self._complain(self._begin_message, decision, _SINK_OR_REFUSAL)
                 decision = None
             if decision is None or isinstance(decision, (bool, Reply)):
                 self._answer(Data(), decision)
@@ -316,9 +340,13 @@ class Callbacks:
             await self._call(sink.abort)
 
 
+def _is_sink(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in _SINK_METHODS)
+
+
 def _name(method: Callable[..., Any]) -> str:
     spool = getattr(method, "__self__", None)
-    if isinstance(spool, _Spool):  # nobody knows that it is there
+    if isinstance(spool, _Spool):  # applications do not know this class
         method = spool.store
     return getattr(method, "__qualname__", repr(method))
 
@@ -344,8 +372,26 @@ def session_runner(
     async def run(stream: Stream) -> None:
         await serve_one(stream, make_session, handle, options)
 
-    def callbacks(session: ServerSession) -> Awaitable[None]:
-        return Callbacks(handler, session).run()
+    async def handle(session: ServerSession) -> None:
+        if callable(handler):
+            await _run_function(handler, session)
+        else:
+            await Callbacks(handler, session).run()
 
-    handle = handler if callable(handler) else callbacks
     return run
+
+
+async def _run_function(handler: Callable[[ServerSession], Any], session: ServerSession) -> None:
+    """Run a session for a function that takes the events itself.
+
+    A function that returns before the session has ended leaves a client without its reply. That is an error of
+    the server (RFC 5321 3.8: 421), and is logged.
+    """
+    result = handler(session)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        logger.error(_GENERATOR, _name(handler))
+    else:
+        await _result_of(result)
+        if session.connection.state is not State.CLOSED:
+            logger.error(_RETURNED_EARLY, _name(handler), session.peername, _LEFT_EARLY)
+    session.connection.close(_LEFT_EARLY)  # of no effect if it is closed already

@@ -1,14 +1,21 @@
 """A Maildir to receive into: mail that was answered 250 survives a crash and a power cut.
 
-A Maildir is a folder with three folders in it. A message is written into ``tmp``, and when it is whole and safe
-it is renamed into ``new``, where whatever reads mail finds it; ``cur`` belongs to those readers. Nobody ever
-sees half a message, and nobody needs a lock.
+A Maildir is a folder with three folders in it. A message is written into ``tmp``, and when it is whole and
+safe it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to those
+readers. So no reader ever sees half a message, and no lock is needed.
 
 **The order is the point.** With its 250 a server takes the responsibility for a message, and must not lose it
-for frivolous reasons (RFC 5321 6.1). So ``finish()`` first has the file written to the disk, then renames it,
-then has the *folder* written to the disk, since a name that is not on the disk is a message nobody finds, and
-only then says True. Whatever fails on the way, the message is removed again and the client hears 451 or 452: it
-still has the message, and comes back.
+for frivolous reasons (RFC 5321 6.1). So ``finish()`` first has the file written to the disk, then links it,
+then has the *folder* written to the disk, since no reader finds a name that is not on the disk, and only then
+says True. If a step fails, the message is removed again and the client gets 451 or 452: it still has the
+message, and comes back.
+
+**A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that was
+answered 250. Names contain the time, the process and a counter, but two containers may both be process 1, and a
+clock may be set back. ``link()`` fails if the name is taken, and the message gets another one.
+
+A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
+:class:`Maildir` is made, and later at most once an hour, when a message begins.
 
 A message is delivered once, however many recipients it has: there is one box here. In front of it stand the
 fields that RFC 5321 4.4 asks of a server that makes final delivery, Return-Path and Received; ``trace=False``
@@ -21,8 +28,10 @@ message. It needs POSIX, where a folder can be synchronized.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import secrets
 import socket
 import time
 from pathlib import Path
@@ -33,6 +42,11 @@ from .message import received_field, return_path_field, with_keyword
 
 if TYPE_CHECKING:
     from ._sessions import ServerSession
+
+_ABANDONED = 36 * 3600  # seconds after which a file in tmp belongs to no delivery (maildir(5))
+_BETWEEN_SWEEPS = 3600  # seconds
+# What link() gives on a file system without hard links, such as FAT.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 _counter = itertools.count(1)
 
@@ -61,6 +75,7 @@ class Maildir:
         for name in ("tmp", "new", "cur"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         _sync(self.path)
+        self._sweep()
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:
         """A message begins; see :class:`~smtpcore.handlers.Handler`.
@@ -68,6 +83,8 @@ class Maildir:
         Raises:
             OSError: It cannot be stored; DATA is answered 451, or 452 if there is no room.
         """
+        if time.monotonic() - self._swept > _BETWEEN_SWEEPS:
+            self._sweep()
         sink = MaildirSink(self.path)
         if self._trace:
             try:
@@ -76,6 +93,17 @@ class Maildir:
                 sink.abort()
                 raise
         return sink
+
+    def _sweep(self) -> None:
+        """Remove the files in ``tmp`` that deliveries left behind."""
+        self._swept = time.monotonic()
+        oldest = time.time() - _ABANDONED
+        with contextlib.suppress(OSError), os.scandir(self.path / "tmp") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # another process removed it first, or it is a folder
+                    facts = entry.stat(follow_symlinks=False)
+                    if max(facts.st_atime, facts.st_mtime) < oldest:
+                        os.unlink(entry.path)
 
 
 class MaildirSink:
@@ -89,9 +117,8 @@ class MaildirSink:
     """
 
     def __init__(self, maildir: Path) -> None:
-        self.path = maildir / "tmp" / _unique_name()
         self._new = maildir / "new"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self.path, descriptor = _create_in(maildir / "tmp")
         self._file = open(descriptor, "wb")
 
     def write(self, data: bytes) -> None:
@@ -114,12 +141,29 @@ class MaildirSink:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        self.path = self.path.rename(self._new / self.path.name)
+        self._publish()
         _sync(self._new)
         return True
 
+    def _publish(self) -> None:
+        """Move the file into ``new`` without replacing a file that is there."""
+        source = self.path
+        target = self._new / source.name
+        try:
+            while not _link(source, target):
+                target = self._new / _unique_name()
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # rename() is what remains. 64 random bits in the name see to it that the name is free.
+            self.path = source.rename(self._new / _unique_name(f"R{secrets.token_hex(8)}"))
+            return
+        self.path = target
+        with contextlib.suppress(OSError):  # the message is in new; a sweep removes the name in tmp
+            source.unlink()
+
     def abort(self) -> None:
-        """Remove what there is of the message, wherever it is: nobody has been told that it is stored."""
+        """Remove what there is of the message, wherever it is: no client was told that it is stored."""
         with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
             self._file.close()
         self.path.unlink(missing_ok=True)
@@ -163,11 +207,28 @@ def trace_fields(session: ServerSession, envelope: Envelope) -> bytes:
     return return_path_field(envelope.reverse_path, smtputf8=utf8) + line
 
 
-def _unique_name() -> str:
-    """A name that no other process, and no other message of this one, chooses."""
+def _create_in(folder: Path) -> tuple[Path, int]:
+    """Create a file under a name that is free; give its path and a descriptor to write to."""
+    while True:
+        path = folder / _unique_name()
+        with contextlib.suppress(FileExistsError):
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name; False if the name is taken."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _unique_name(more: str = "") -> str:
+    """Give a name that no other process on this host, and no other message of this process, has."""
     now = time.time_ns()
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
-    return f"{now // 10**9}.M{now // 1000 % 10**6}P{os.getpid()}Q{next(_counter)}.{host}"
+    return f"{now // 10**9}.M{now // 1000 % 10**6}P{os.getpid()}Q{next(_counter)}{more}.{host}"
 
 
 def _sync(folder: Path) -> None:

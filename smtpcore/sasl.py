@@ -154,6 +154,11 @@ def saslprep(text: str, *, stored: bool = False) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    return _prepare(text, stored=stored)
+
+
+def _prepare(text: str, *, stored: bool = False) -> str:
+    """Do what saslprep() does, without its short cut."""
     # Seldom needed, and a megabyte to load.
     import stringprep
     from unicodedata import ucd_3_2_0
@@ -275,26 +280,34 @@ class Credentials(Question):
         """Whether this is the password on record, and the client asks for no identity but its own.
 
         Both passwords are prepared (RFC 4013, RFC 4616 2) and compared in a time that does not depend on
-        where they differ.
+        where they differ. The work is the same whether there is such an account or not, and whether its
+        password is ASCII or not: a client must not learn which accounts exist (RFC 4422 3.6).
 
         Args:
-            password: The password on record, in clear. None if there is no such account: then something
-                is compared all the same, to take the same time (RFC 4422 3.6).
+            password: The password on record, in clear. None if there is no such account.
             any_identity: Leave ``authorization_identity`` to the caller, who decides who may act for whom.
         """
         # Loads the whole of hashlib, which a client never needs.
         from hmac import compare_digest
 
         presented = _comparable(self.password)
-        equal = compare_digest(presented, presented if password is None else _comparable(password))
+        on_record = _comparable(password or "")
+        equal = compare_digest(presented, presented if password is None else on_record)
         own = any_identity or self.authorization_identity in (None, self.username)
         return equal and own and password is not None
 
 
+# Different letters of one script, so that each costs SASLprep as much as a letter of a password.
+_FILLER = "".join(map(chr, range(0x4E00, 0x4E00 + 32)))
+
+
 def _comparable(password: str) -> bytes:
+    # SASLprep works on each character, and on ASCII alone not at all. The filler makes up for what a password
+    # of up to 32 characters does not cost.
+    _prepare(_FILLER[len(password) :])
     # A password on record may be older than SASLprep and not survive it; it then matches only itself.
     try:
-        prepared = saslprep(password)
+        prepared = _prepare(password)
     except LocalProtocolError:
         prepared = ""
     return (prepared or password).encode("utf-8", "surrogatepass")

@@ -231,7 +231,8 @@ class Transcript:
         content: Show the content of messages, line by line. It is private, and there is much of it.
         max_entries: Entries to keep; when there are more, the oldest are dropped.
         sink: Called with each new entry, also those that are dropped later. What it raises comes out of the
-            method that made the entry. See :func:`log_to`.
+            method that made the entry; a session logs that once and goes on without the transcript. See
+            :func:`log_to`.
         clock: Gives the seconds since the epoch.
 
     Attributes:

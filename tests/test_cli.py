@@ -7,10 +7,12 @@ import email
 import getpass
 import inspect
 import io
+import itertools
 import logging
 import os
 import queue
 import re
+import resource
 import runpy
 import signal
 import socket
@@ -27,9 +29,21 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 import smtpcore.sync
-from smtpcore import Envelope, Mail, Rcpt, Reply, ServerConfig, TlsUnavailable, _cli, _cli_send, _hints
+from smtpcore import (
+    Envelope,
+    Mail,
+    Rcpt,
+    Reply,
+    ServerConfig,
+    TlsUnavailable,
+    _cli,
+    _cli_send,
+    _cli_serve,
+    _hints,
+)
 from smtpcore._cli import main
 from smtpcore._cli_common import Failure, Printer
 from smtpcore._cli_serve import Delivery
@@ -162,6 +176,145 @@ def test_a_terminal_gets_colour_unless_it_does_not_want_any(
     assert terminal.getvalue() == ("\x1b[32mgood\x1b[0m\nplain\n" if coloured else "good\nplain\n")
 
 
+CLOSED = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+def run_with(
+    *arguments: str, closed: tuple[str, ...] = (), full: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with standard streams that are closed, or that are a full disk."""
+
+    def prepare() -> None:
+        for name in full:
+            os.dup2(os.open("/dev/full", os.O_WRONLY), CLOSED[name])
+        for name in closed:
+            os.close(CLOSED[name])
+
+    return subprocess.run(
+        [sys.executable, "-m", "smtpcore", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=prepare,
+    )
+
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="descriptors are closed before the program starts")
+with_dev_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+WITH_OUTPUT = [
+    ["demo"],
+    [],
+    ["--help"],
+    ["--version"],
+    ["send", "--help"],
+    *(["serve", "--port", "0", "--print", "--adapter", adapter] for adapter in ("sync", "asyncio", "trio")),
+]
+
+
+@posix_only
+@pytest.mark.parametrize("arguments", WITH_OUTPUT, ids=" ".join)
+def test_a_closed_standard_output_is_one_line_and_74(arguments: list[str]) -> None:
+    done = run_with(*arguments, closed=("stdout",))
+    assert (done.returncode, done.stderr) == (74, "smtpcore: cannot write the output: it is closed\n")
+
+
+@posix_only
+@with_dev_full
+@pytest.mark.parametrize("arguments", WITH_OUTPUT, ids=" ".join)
+def test_a_full_standard_output_is_one_line_and_74(arguments: list[str]) -> None:
+    done = run_with(*arguments, full=("stdout",))
+    line = "smtpcore: cannot write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (74, line)
+
+
+@posix_only
+@pytest.mark.parametrize("arguments", [["demo"], ["send"]])
+def test_a_standard_error_that_is_closed_or_full_changes_no_exit_code(arguments: list[str]) -> None:
+    expected = run_with(*arguments)
+    assert expected.returncode in (0, 64)
+    for streams in [{"full": ("stderr",)}, {"closed": ("stdin", "stderr")}]:
+        if "full" not in streams or os.path.exists("/dev/full"):
+            done = run_with(*arguments, **streams)
+            assert done.returncode == expected.returncode
+            assert done.stdout.splitlines()[-1:] == expected.stdout.splitlines()[-1:]
+
+
+@posix_only
+def test_all_standard_streams_are_closed() -> None:
+    assert run_with("demo", closed=("stdin", "stdout", "stderr")).returncode == 74
+
+
+@posix_only
+@pytest.mark.parametrize("command", [["serve", "--print"], ["send", *HELLO]])
+def test_trace_needs_a_standard_error(command: list[str]) -> None:
+    done = run_with(*command, "--trace", closed=("stderr",))
+    assert (done.returncode, done.stdout) == (74, "")
+
+
+@posix_only
+@pytest.mark.parametrize("arguments", [["-"], ["--from", "a@b.example", "--to", "x@y.example", "--body", "-"]])
+def test_a_closed_standard_input_is_one_line_and_74(arguments: list[str]) -> None:
+    done = run_with("send", *arguments, closed=("stdin",))
+    assert (done.returncode, done.stderr) == (74, "smtpcore: cannot read the standard input: it is closed\n")
+
+
+@posix_only
+def test_nobody_can_be_asked_for_a_password_on_a_closed_standard_input() -> None:
+    done = run_with("send", "--user", "alice", *HELLO, closed=("stdin",))
+    assert done.returncode == 64 and "--password-file" in done.stderr and done.stderr.count("\n") == 1
+
+
+@posix_only
+def test_the_descriptor_of_a_closed_stream_goes_to_no_other_file(tmp_path: Path) -> None:
+    """What a library writes to descriptor 2 would be written into a message, or to a client."""
+    probe = (
+        "import os, smtpcore._cli_common as common\n"
+        "with common.standard_streams() as closed:\n"
+        f"    descriptor = os.open({str(tmp_path / 'message')!r}, os.O_CREAT | os.O_WRONLY)\n"
+        "    raise SystemExit(10 * descriptor + len(closed))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, check=False, preexec_fn=lambda: os.closerange(0, 3)
+    )
+    assert done.returncode == 33
+
+
+@posix_only
+def test_another_error_of_the_system_is_one_line_and_74(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "smtpcore", "demo"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path / "missing"), "TMP": "/nowhere", "TEMP": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)),
+    )
+    assert done.returncode == 74
+    assert re.fullmatch(r"smtpcore: .+\n", done.stderr)
+
+
+def test_streams_that_were_closed_are_closed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CLOSED:
+        monkeypatch.setattr(sys, name, None)
+    assert main([]) == 74
+    assert (sys.stdin, sys.stdout, sys.stderr) == (None, None, None)
+
+
+@with_dev_full
+def test_what_could_not_be_printed_before_is_74_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(_cli, "_run", lambda parser, options: full.write("a message") and 0)
+        assert main([]) == 74
+        assert "No space left" in capsys.readouterr().err
+
+
 def test_an_output_that_nobody_reads_any_more() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -230,7 +383,7 @@ class Screen(io.StringIO):
         self.port: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def write(self, text: str) -> int:
-        if match := re.fullmatch(r"listening on 127\.0\.0\.1 port (\d+)", text):
+        if match := re.fullmatch(r"listening on 127\.0\.0\.1 port (\d+)\n", text):
             self.port.put(int(match[1]))
         return super().write(text)
 
@@ -261,6 +414,11 @@ def served(
     assert code == 0
     assert signal.getsignal(stop) is before
     return results[0], screen.getvalue()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The lines of the log, without the one about the end."""
+    return [message for message in caplog.messages if not message.startswith("stopping: ")]
 
 
 def send_hello(port: int, **options: Any) -> tuple[str, ...]:
@@ -322,9 +480,73 @@ def test_serve_as_a_process_ends_on_sigterm(tmp_path: Path) -> None:
         process.terminate()
         log = process.stderr.read()
     assert process.returncode == 0
-    assert "127.0.0.1: message from <a@client.example> for x@server.example: " in log
-    assert len(log.splitlines()) == 1
+    message, stopping = log.splitlines()
+    assert "127.0.0.1: message from <a@client.example> for x@server.example: " in message
+    assert "stopping: " in stopping
     assert len(stored(tmp_path / "mail")) == 1
+
+
+@contextmanager
+def server_with_a_client_within_content(
+    tmp_path: Path, adapter: str
+) -> Iterator[tuple[subprocess.Popen[str], BinaryIO]]:
+    """A server as a process of its own, and what the server writes to a client that has sent half a message."""
+    arguments = ["--port", "0", "--maildir", str(tmp_path), "--adapter", adapter]
+    command = [sys.executable, "-m", "smtpcore", "serve", *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline().split()[-1])
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                reader = sock.makefile("rb")
+                sock.sendall(b"EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<x@y.example>\r\nDATA\r\n")
+                while not reader.readline().startswith(b"354"):
+                    pass
+                sock.sendall(b"Subject: half\r\n")
+                yield process, reader
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals between processes")
+@pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
+@pytest.mark.parametrize("first, second", [("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM"), ("SIGTERM", "SIGINT")])
+def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_at_once(
+    tmp_path: Path, adapter: str, first: str, second: str
+) -> None:
+    with server_with_a_client_within_content(tmp_path, adapter) as (process, reader):
+        assert process.stderr is not None
+        process.send_signal(getattr(signal, first))
+        line = process.stderr.readline()
+        assert line.endswith(
+            "stopping: waiting for 1 session, at most 10 seconds (Ctrl-C again: end at once)\n"
+        )
+        process.send_signal(getattr(signal, second))
+        # A session that the server waits for to the end would get 421 here, and the code would be 0.
+        try:
+            assert reader.read() == b""
+        except ConnectionResetError:
+            pass
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait() == 128 + getattr(signal, second)
+    assert stored(tmp_path) == []
+
+
+@pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
+def test_without_sessions_the_end_is_a_line_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, adapter: str
+) -> None:
+    caplog.set_level(logging.INFO, "smtpcore")
+    served(monkeypatch, lambda port: None, "--print", "--adapter", adapter)
+    assert caplog.messages == ["stopping: there are no sessions"]
+
+
+def test_several_sessions_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "smtpcore")
+    _cli_serve._say_what_remains(cast(Any, SimpleNamespace(streams={1, 2})))
+    assert "waiting for 2 sessions, at most 10 seconds" in caplog.text
 
 
 def test_print_is_the_debugging_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +598,7 @@ def test_the_log_has_one_line_for_a_message(
     served(monkeypatch, send_hello, "--maildir", str(tmp_path))
     (path,) = (tmp_path / "new").iterdir()
     what = "from <a@client.example> for x@server.example: 22 octets"
-    assert caplog.messages == [f"127.0.0.1: message {what}, stored as {path.name}"]
+    assert told(caplog) == [f"127.0.0.1: message {what}, stored as {path.name}"]
 
 
 def test_limits_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,6 +701,64 @@ def test_a_certificate_that_is_none_is_78(capsys: pytest.CaptureFixture[str], au
         assert "it lacks a certificate or its private key" in fails(capsys, 78, *serve, path)
 
 
+@pytest.fixture(scope="module")
+def encrypted(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Keys that need a passphrase, in the two formats of PEM, and one of them together with its certificate."""
+    folder = tmp_path_factory.mktemp("encrypted")
+    key = serialization.load_pem_private_key(Path(authority.key).read_bytes(), None)
+    paths = {}
+    for name in ("PKCS8", "TraditionalOpenSSL"):
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            getattr(serialization.PrivateFormat, name),
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+        paths[name] = str(folder / f"{name}.pem")
+        Path(paths[name]).write_bytes(pem)
+    paths["both"] = str(folder / "both.pem")
+    Path(paths["both"]).write_bytes(Path(authority.cert).read_bytes() + Path(paths["PKCS8"]).read_bytes())
+    return paths
+
+
+@pytest.mark.parametrize("name", ["PKCS8", "TraditionalOpenSSL", "both"])
+def test_a_key_that_needs_a_passphrase_is_78_and_not_a_question(
+    encrypted: dict[str, str], authority: Authority, name: str
+) -> None:
+    path = encrypted[name]
+    arguments = ["--tls-cert", path] if name == "both" else ["--tls-cert", authority.cert, "--tls-key", path]
+    done = run("serve", "--print", "--port", "0", *arguments, stdin="passphrase\n")
+    assert (done.returncode, done.stdout) == (78, "")
+    hint = f"openssl pkey -in {path} -out FILE decrypts it; keep FILE readable for its owner only"
+    assert done.stderr == f"smtpcore: the private key in {path} is encrypted (hint: {hint})\n"
+
+
+def test_a_key_of_another_certificate_is_78(
+    capsys: pytest.CaptureFixture[str], authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path)
+    line = fails(capsys, 78, "serve", "--print", "--tls-cert", authority.cert, "--tls-key", other.key)
+    assert "cannot be used: key values mismatch" in line
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key", "--auth-file"])
+def test_a_folder_in_place_of_a_file_is_66(
+    capsys: pytest.CaptureFixture[str], authority: Authority, tmp_path: Path, option: str
+) -> None:
+    options = {"--tls-cert": authority.cert, "--tls-key": authority.key, option: str(tmp_path)}
+    line = fails(capsys, 66, "serve", "--print", *itertools.chain(*options.items()))
+    assert f"cannot read {tmp_path}: Is a directory" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_key_that_may_not_be_read_is_66(
+    capsys: pytest.CaptureFixture[str], authority: Authority, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.pem"
+    path.touch(mode=0)
+    line = fails(capsys, 66, "serve", "--print", "--tls-cert", authority.cert, "--tls-key", str(path))
+    assert f"cannot read {path}: Permission denied" in line
+
+
 def test_a_maildir_that_cannot_be_made_is_73(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Maildir" in fails(capsys, 73, "serve", "--maildir", os.devnull)
 
@@ -525,7 +805,7 @@ def test_tls_on_a_plain_port_is_told(monkeypatch: pytest.MonkeyPatch, caplog: py
 
     said, _ = served(monkeypatch, begin_tls, "--print")
     assert said.splitlines()[1].startswith(b"554 ")
-    assert caplog.messages == [
+    assert told(caplog) == [
         "127.0.0.1: the session ends: 554 5.5.1 this port speaks SMTP, and TLS only after STARTTLS"
     ]
 
@@ -541,7 +821,7 @@ def test_smtp_on_a_tls_port_is_told(
             sock.makefile("rb").read()
 
     served(monkeypatch, speak, "--print", "--tls-cert", authority.both, "--implicit-tls")
-    (message,) = caplog.messages
+    (message,) = told(caplog)
     assert "no TLS handshake" in message and "does the client speak plain SMTP?" in message
 
 
@@ -556,7 +836,7 @@ def test_a_command_that_is_merely_wrong_is_not_logged(
             return sock.makefile("rb").read()
 
     said, _ = served(monkeypatch, speak, "--print")
-    assert b"\r\n500 " in said and caplog.messages == []
+    assert b"\r\n500 " in said and told(caplog) == []
 
 
 def test_a_client_that_has_no_address() -> None:

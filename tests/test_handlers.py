@@ -14,6 +14,8 @@ from smtpcore import (
     CommandRejected,
     Credentials,
     LocalProtocolError,
+    Mail,
+    Quit,
     Reply,
     SecretRequest,
     ServerConfig,
@@ -288,6 +290,112 @@ def test_a_reply_that_cannot_be_is_an_error_of_the_handler() -> None:
         serve(object_with(store=deciding(Reply(354, None, "go on"))), TO_CONTENT, last="421")
 
 
+# What the client reads when a handler returns False, None or nothing: the code and the enhanced status code.
+OWN_REPLIES = [
+    ("connect", [], False, b"554 you are not welcome here"),
+    ("connect", [], None, b"421 mx.example local error in processing"),
+    ("accept_sender", BEGIN[:2], False, b"550 5.7.1 sender not accepted"),
+    ("accept_sender", BEGIN[:2], None, b"451 4.3.0 local error in processing"),
+    ("accept_recipient", BEGIN, False, b"550 5.1.1 no such mailbox here"),
+    ("begin_message", TO_DATA, False, b"451 4.3.0 no message can be taken now"),
+    ("begin_message", TO_DATA, None, b"451 4.3.0 local error in processing"),
+    ("store", TO_CONTENT, False, b"554 5.6.0 message refused"),
+    ("store", TO_CONTENT, OSError(errno.ENOSPC, "full"), b"452 4.3.1 not enough storage"),
+    ("verify", [BEGIN[0], ("250", "VRFY joe")], False, b"550 5.1.1 no such mailbox here"),
+    ("expand", [BEGIN[0], ("250", "EXPN staff")], False, b"550 5.1.1 no such mailing list here"),
+]
+
+
+@pytest.mark.parametrize("method, steps, decision, reply", OWN_REPLIES)
+def test_a_refusal_of_a_handler_has_its_status_code(
+    method: str, steps: Any, decision: Any, reply: bytes
+) -> None:
+    handler = object_with(**{method: deciding(decision)})
+    code = reply[:3].decode()
+    stream = decided(steps, code, handler, config=ServerConfig(expn=True))
+    assert b"\r\n" + reply + b"\r\n" in b"\r\n" + stream.written
+
+
+@pytest.mark.parametrize(
+    "returned, kind", [(None, "NoneType"), (True, "bool"), (SECRET, "str"), (object(), "object")]
+)
+def test_begin_message_that_gives_no_sink_is_told_what_is_missing(
+    returned: object, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    decided(TO_DATA, "451", object_with(begin_message=deciding(returned)))
+    (record,) = caplog.records
+    expected = "has to return a sink with write(), finish() and abort(), False or a Reply, and has returned"
+    assert record.message.endswith(f"decide {expected} {kind}")
+
+
+@pytest.mark.parametrize("missing", ["write", "finish", "abort"])
+def test_a_sink_that_lacks_a_method_is_refused_before_its_content(
+    missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    methods = {name: lambda *arguments: True for name in ("write", "finish", "abort") if name != missing}
+    gone: list[bool] = []
+    handler = object_with(
+        begin_message=deciding(object_with(**methods)), disconnected=lambda session: gone.append(True)
+    )
+    decided(TO_DATA, "451", handler)
+    assert gone == [True] and len(caplog.records) == 1
+
+
+# --- A function that runs the session itself --------------------------------------------------------------
+
+
+def test_a_function_that_returns_early_is_logged_and_the_client_is_told_the_truth(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is not the server that shuts down."""
+
+    async def handle(session: ServerSession) -> None:
+        async for event in session:
+            if isinstance(event, Mail):
+                return
+            session.accept()
+
+    stream = serve(handle, BEGIN[:2], last="421")
+    assert stream.written.endswith(b"421 4.3.0 mx.example local error in processing\r\n")
+    (record,) = caplog.records
+    assert "handle has returned before the end of the session with ('192.0.2.2', 25)" in record.message
+    assert record.levelname == "ERROR"
+
+
+def test_a_function_that_sees_the_end_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def handle(session: ServerSession) -> None:
+        async for event in session:
+            session.accept()
+            if isinstance(event, Quit):
+                return
+
+    serve(handle, [BEGIN[0], ("250", "QUIT")], last="221")
+    assert caplog.records == []
+
+
+def test_a_function_may_close_the_session_itself(caplog: pytest.LogCaptureFixture) -> None:
+    def handle(session: ServerSession) -> None:
+        session.connection.close(Reply(421, "4.7.0", "not now"))
+
+    assert serve(handle, [], last="421").written.startswith(b"421 mx.example not now")
+    assert caplog.records == []
+
+
+def test_a_generator_function_is_not_a_handler_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def plain(session: ServerSession) -> Any:
+        yield session
+
+    async def later(session: ServerSession) -> Any:
+        yield session
+
+    for handler in (plain, later):
+        caplog.clear()
+        stream = serve(handler, [], last="421")
+        assert stream.written == b"421 mx.example local error in processing\r\n"
+        (record,) = caplog.records
+        assert f"{handler.__name__} is a generator function" in record.message
+
+
 # --- Content ----------------------------------------------------------------------------------------------
 
 
@@ -425,6 +533,7 @@ def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.Monk
 
     async def store(session: Any, envelope: Any, content: Any) -> bool:
         kept.append(content)
+        assert content._rolled == (size > 1000)  # on disk: a message of any size must not be held in memory
         return bool(content.read() == b"x" * size + b"\r\n")
 
     decided([*TO_DATA, ("354", ["x" * size, "."])], "250", object_with(store=store))
@@ -470,6 +579,18 @@ LOGIN = [BEGIN[0], ("250", "AUTH PLAIN AGpvZQBzZWNyZXQ=")]
 def test_check_credentials(decision: Any, reply: str, ways: Any) -> None:
     stream = decided(LOGIN, reply, object_with(check_credentials=ways(decision)), config=AUTH)
     assert SECRET.encode() not in stream.written
+
+
+@pytest.mark.parametrize(
+    "decision, reply",
+    [
+        (False, b"535 5.7.8 credentials not accepted\r\n"),
+        (None, b"454 4.7.0 temporary authentication failure\r\n"),
+    ],
+)
+def test_a_login_that_is_refused_has_its_status_code(decision: Any, reply: bytes) -> None:
+    handler = object_with(check_credentials=deciding(decision))
+    assert reply in decided(LOGIN, reply[:3].decode(), handler, config=AUTH).written
 
 
 def test_credentials_are_checked_with_what_was_given() -> None:
@@ -548,11 +669,36 @@ def test_what_the_core_refuses_by_itself_need_not_be_heard_of() -> None:
     decided([BEGIN[0], ("250", "XYZZY")], "500", object())
 
 
-def test_what_is_only_told_is_not_answered() -> None:
-    """Here that something came in plaintext behind STARTTLS."""
+def test_what_came_in_plaintext_after_STARTTLS_is_a_warning_and_is_not_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    steps = [BEGIN[0], ("250", "STARTTLS\nNOOP"), (TLS_BEHIND_220, TlsInfo()), (b"", "QUIT")]
+    steps = [BEGIN[0], ("250", f"STARTTLS\nAUTH PLAIN {SECRET}"), (TLS_BEHIND_220, TlsInfo()), (b"", "QUIT")]
     serve(object(), steps, last="221", ssl_context=context)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "('192.0.2.2', 25) sent 44 octets in plaintext after STARTTLS" in record.message
+    assert SECRET not in record.message
+
+
+@pytest.mark.parametrize(
+    "content, last, why",
+    [
+        (b"a\nb\r\n.\r\n", "550", "550 5.6.0 the content has an LF without CR"),
+        ([b"a\r\n", EOF], b"", "the connection ended within its content"),
+    ],
+)
+def test_a_message_that_is_not_stored_is_a_line_in_the_log(
+    content: Any, last: Any, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "smtpcore")
+    steps = [*TO_DATA, ("354", content)]
+    if last == "550":
+        steps.append(("550", EOF))
+        last = b""
+    serve(object_with(store=deciding(True)), steps, last=last)
+    (record,) = caplog.records
+    assert record.message.startswith(f"a message from ('192.0.2.2', 25) is not stored: {why}")
 
 
 def test_a_failing_farewell_harms_nobody(ways: Any, caplog: pytest.LogCaptureFixture) -> None:

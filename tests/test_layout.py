@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_extensions", "_events", "_commands", "_state"}),
     frozenset({"_server", "_client", "_results", "sasl", "proxy", "message"}),
     frozenset({"__init__"}),
-    frozenset({"_flows", "_hints", "_sessions", "_streams", "handlers", "transcript"}),
+    frozenset({"_flows", "_hints", "_recorder", "_sessions", "_streams", "handlers", "transcript"}),
     frozenset({"sync", "asyncio", "trio"}),
     frozenset({"testing", "maildir", "_annotator"}),
     frozenset({"_cli_common", "_cli_serve", "_cli_send", "_demo_certificate", "_demo", "_cli", "__main__"}),

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import stat
+import time
 from collections.abc import Callable
 from email.policy import default
 from pathlib import Path
@@ -223,6 +224,129 @@ def test_file_and_folder_are_on_the_disk_before_the_reply(
     monkeypatch.setattr(os, "fsync", look)
     deliver(maildir)
     assert steps == [("file", "tmp", CONTENT), ("folder", "new", CONTENT)]
+
+
+def always_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two messages choose the same name, as two containers do whose only process is number 1."""
+    names = iter(["1.M1P1Q1.host", "1.M1P1Q1.host", *(f"1.M1P1Q{number}.host" for number in range(2, 9))])
+    monkeypatch.setattr("smtpcore.maildir._unique_name", lambda more="": next(names) + more)
+
+
+def test_a_message_does_not_replace_one_that_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+    always_the_same_name(monkeypatch)
+    for content in (b"first\r\n", b"second\r\n"):
+        deliver(maildir, content)
+    assert sorted(path.read_bytes() for path in files(maildir)) == [b"first\r\n", b"second\r\n"]
+    assert {path.parent for path in files(maildir)} == {tmp_path / "new"}
+
+
+def test_two_messages_that_are_written_at_a_time_do_not_share_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+    always_the_same_name(monkeypatch)
+    sinks = [maildir.begin_message(cast(Any, None), cast(Any, None)) for _ in range(2)]
+    for number, sink in enumerate(sinks):
+        sink.write(b"%d" % number)
+        sink.finish()
+    assert sorted(path.read_bytes() for path in files(maildir)) == [b"0", b"1"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_loses_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(number, "no links here")
+
+    maildir = Maildir(tmp_path, trace=False)
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(socket, "gethostname", lambda: "host")
+    for content in (b"first\r\n", b"second\r\n"):
+        monkeypatch.setattr("smtpcore.maildir._counter", iter([7, 7]))
+        monkeypatch.setattr("smtpcore.maildir.time.time_ns", lambda: 10**18)
+        deliver(maildir, content)
+    assert sorted(path.read_bytes() for path in files(maildir)) == [b"first\r\n", b"second\r\n"]
+    assert {path.parent for path in files(maildir)} == {tmp_path / "new"}
+
+
+def test_a_link_that_fails_for_another_reason_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    maildir = Maildir(tmp_path)
+    monkeypatch.setattr(os, "link", fail)
+    assert refusal(maildir).code == 452
+    assert files(maildir) == []
+
+
+def test_a_name_in_tmp_that_cannot_be_removed_does_not_cost_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    maildir = Maildir(tmp_path, trace=False)
+    monkeypatch.setattr(Path, "unlink", fail)
+    deliver(maildir)
+    assert [path.read_bytes() for path in (tmp_path / "new").iterdir()] == [CONTENT]
+
+
+def test_a_message_that_has_vanished_is_aborted_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Maildir(tmp_path, trace=False).begin_message(cast(Any, None), cast(Any, None))
+    sink.path.unlink()
+    sink.abort()  # does not raise
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+HOUR = 3600
+
+
+def leave_in_tmp(maildir: Path, *, hours: float) -> Path:
+    """Leave a file, as a crash does, that was used for the last time so many hours ago."""
+    path = maildir / "tmp" / f"{hours}"
+    path.write_bytes(b"half")
+    then = time.time() - hours * HOUR
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> None:
+    Maildir(tmp_path)
+    old, young = leave_in_tmp(tmp_path, hours=36.1), leave_in_tmp(tmp_path, hours=35.9)
+    (tmp_path / "tmp" / "folder").mkdir()
+    os.utime(tmp_path / "tmp" / "folder", (0, 0))
+    read = leave_in_tmp(tmp_path, hours=40)
+    os.utime(read, (time.time(), 0))  # it was written long ago, and read just now
+    for name in ("new", "cur"):
+        (tmp_path / name / "mail").touch()
+        os.utime(tmp_path / name / "mail", (0, 0))
+    Maildir(tmp_path)
+    assert not old.exists() and young.exists() and read.exists()
+    assert (tmp_path / "new" / "mail").exists() and (tmp_path / "cur" / "mail").exists()
+    assert (tmp_path / "tmp" / "folder").exists()
+
+
+def test_a_server_that_runs_for_long_looks_into_tmp_once_in_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maildir = Maildir(tmp_path, trace=False)
+    now = time.monotonic()
+    old = leave_in_tmp(tmp_path, hours=50)
+    for seconds, remains in [(HOUR - 60, True), (HOUR + 60, False)]:
+        monkeypatch.setattr("smtpcore.maildir.time.monotonic", lambda later=now + seconds: later)
+        maildir.begin_message(cast(Any, None), cast(Any, None)).abort()
+        assert old.exists() == remains
+    old = leave_in_tmp(tmp_path, hours=60)
+    maildir.begin_message(cast(Any, None), cast(Any, None)).abort()
+    assert old.exists()  # the next hour has begun
 
 
 @pytest.mark.req("DAT-23")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import stringprep
 import subprocess
 import sys
 import traceback
@@ -496,6 +497,36 @@ def test_credentials_for_somebody_else_do_not_match_by_themselves() -> None:
 )
 def test_passwords_are_compared_prepared(presented: str, stored: str, equal: bool) -> None:
     assert Credentials("PLAIN", "alice", None, presented).matches(stored) is equal
+
+
+def lookups(monkeypatch: pytest.MonkeyPatch, presented: str, stored: str | None) -> int:
+    """How often the tables of stringprep are asked to compare two passwords: that is what costs time."""
+    count = 0
+
+    def counted(table: Callable[[str], bool]) -> Callable[[str], bool]:
+        def look(character: str) -> bool:
+            nonlocal count
+            count += 1
+            return table(character)
+
+        return look
+
+    with monkeypatch.context() as patch:
+        for name in [name for name in dir(stringprep) if name.startswith("in_table_")]:
+            patch.setattr(stringprep, name, counted(getattr(stringprep, name)))
+        Credentials("PLAIN", "alice", None, presented).matches(stored)
+    return count
+
+
+@pytest.mark.parametrize(
+    "presented", ["guess", "g", "gu\u00e9ss", "\u03b1\u03b2\u03b3", "a longer guess, with blanks"]
+)
+def test_the_work_does_not_tell_which_accounts_exist(monkeypatch: pytest.MonkeyPatch, presented: str) -> None:
+    unknown = lookups(monkeypatch, presented, None)
+    for stored in ["abc", "abcdefghijkl", "p\u00e4swor", "\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6\u03b7\u03b8"]:
+        # Characters that a password has twice are looked up once, and save a few of hundreds of lookups.
+        assert lookups(monkeypatch, presented, stored) == pytest.approx(unknown, rel=0.05)
+    assert unknown > 500  # an ASCII password takes no short cut
 
 
 def test_something_is_compared_even_without_an_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_a_handler_that_returns_early_has_the_farewell_said_for_it() -> None:
             return
 
     stream = serve(handle, [], last="220 421")
-    assert b"421 4.3.2 mx.example" in stream.written
+    assert b"421 4.3.0 mx.example local error in processing\r\n" in stream.written
 
 
 def test_a_handler_may_ignore_its_session_altogether() -> None:
