@@ -9,6 +9,7 @@ from ._addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
 from ._client import ClientConnection
 from ._content import normalize_line_endings
 from ._errors import (
+    ArgumentTypeError,
     AuthenticationFailed,
     AuthenticationUnavailable,
     ConnectFailed,
@@ -65,6 +66,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AFTER",
     "LEGAL",
+    "ArgumentTypeError",
     "Auth",
     "AuthenticationFailed",
     "AuthenticationUnavailable",
