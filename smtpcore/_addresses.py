@@ -324,6 +324,38 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def composed(address: str) -> str:
+    """An address in NFC, in which it should be sent (RFC 6532 3.1) and its domain looked up (RFC 5891 4.1).
+
+    Some systems, macOS among them, give names decomposed: ``u`` and a diaeresis for ``\u00fc``.
+    """
+    if address.isascii():
+        return address
+    import unicodedata  # 1 MB of tables that only internationalised mail needs
+
+    return unicodedata.normalize("NFC", address)
+
+
+def in_ascii(mailbox: Mailbox) -> str | None:
+    """A mailbox as it is written without SMTPUTF8: with A-labels in its domain (RFC 6531 3.2).
+
+    Returns:
+        The text; None if the local-part is not ASCII, and there is no such form.
+
+    Raises:
+        LocalProtocolError: The domain is too long in ASCII.
+    """
+    text = str(mailbox)
+    if text.isascii():
+        return text
+    if not mailbox.local_part.isascii():
+        return None
+    domain = ".".join(label if label.isascii() else a_label(label) for label in mailbox.domain.split("."))
+    if not is_domain(domain):
+        raise LocalProtocolError(f"the domain of {text!r} is too long in ASCII (RFC 5890)")
+    return text.removesuffix(mailbox.domain) + domain
+
+
 def a_label(label: str) -> str:
     """The A-label of a U-label: the same in ASCII, as it stands in the DNS (RFC 5890 2.3.2.1).
 

@@ -57,9 +57,9 @@ from ._addresses import (
     ForwardPath,
     Mailbox,
     ReversePath,
-    a_label,
+    composed,
+    in_ascii,
     is_address_literal,
-    is_domain,
     is_hello_argument,
 )
 from ._content import LINE_LENGTH, normalize_line_endings
@@ -237,7 +237,7 @@ _Fields = list[tuple[str, object]]
 def _reverse_path(message: EmailBase, sender: str | None) -> Mailbox:
     if sender is not None:
         try:
-            return ReversePath(sender)
+            return ReversePath(composed(sender))
         except LocalProtocolError as error:
             raise LocalProtocolError(f"the sender {sender!r}: {error}") from None
     resent = _newest_resent_block(message)
@@ -270,7 +270,7 @@ def _forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> tupl
 
 def _forward_path(text: str) -> ForwardPath:
     try:
-        return ForwardPath(text)
+        return ForwardPath(composed(text))
     except LocalProtocolError as error:
         advice = "; one string is one recipient" if "," in text else ""
         raise LocalProtocolError(f"the recipient {text!r}: {error}{advice}") from None
@@ -342,7 +342,7 @@ def _groups(name: str, value: object) -> list[_Group]:
         for address in group.addresses:
             local_part = _undisguise(address.username)
             try:
-                mailbox = Mailbox(local_part, address.domain)
+                mailbox = Mailbox(composed(local_part), composed(address.domain))
             except LocalProtocolError as error:
                 written = f"{local_part}@{address.domain}"
                 raise LocalProtocolError(f"the {name} field, address {written!r}: {error}") from None
@@ -380,18 +380,13 @@ def _in_ascii(mailbox: Mailbox, where: str) -> str:
     Raises:
         _NeedsSmtpUtf8: The local-part has no such form.
     """
-    text = str(mailbox)
-    if text.isascii():
-        return text
-    if not mailbox.local_part.isascii():
+    text = in_ascii(mailbox)
+    if text is None:
         raise _NeedsSmtpUtf8(
-            f"the address {text!r} ({where}) has a local-part that is not ASCII and the server does not offer"
-            " SMTPUTF8 (RFC 6531)"
+            f"the address {str(mailbox)!r} ({where}) has a local-part that is not ASCII and the server does not"
+            " offer SMTPUTF8 (RFC 6531)"
         )
-    domain = ".".join(label if label.isascii() else a_label(label) for label in mailbox.domain.split("."))
-    if not is_domain(domain):
-        raise LocalProtocolError(f"the domain of {text!r} ({where}) is too long in ASCII (RFC 5890)")
-    return text.removesuffix(mailbox.domain) + domain
+    return text
 
 
 def _written(mailbox: Mailbox, form: _Form, where: str) -> str:
@@ -745,7 +740,7 @@ def _payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
 
 
 def _crlf(octets: bytes) -> bytes:
-    return b"".join(normalize_line_endings([octets]))
+    return normalize_line_endings(octets)
 
 
 def _longest_line(octets: bytes) -> int:

@@ -12,6 +12,8 @@ from smtpcore._addresses import (
     Mailbox,
     ReversePath,
     a_label,
+    composed,
+    in_ascii,
     is_address_literal,
     is_domain,
     is_hello_argument,
@@ -726,3 +728,20 @@ def test_a_path_cannot_be_made_to_hold_anything_else(text: str) -> None:
     for kind in (ReversePath, ForwardPath):
         with pytest.raises(LocalProtocolError):
             kind(text)
+
+
+@pytest.mark.req("UTF-08")
+def test_a_mailbox_has_a_form_in_ascii_if_its_local_part_is_ascii() -> None:
+    assert in_ascii(Mailbox.parse("u@x.example")) == "u@x.example"
+    assert in_ascii(Mailbox.parse('"a b"@b\u00fccher.example')) == '"a b"@xn--bcher-kva.example'
+    assert in_ascii(Mailbox.parse("\u00fc@b\u00fccher.example")) is None
+    assert in_ascii(ReversePath("")) == ""
+    with pytest.raises(LocalProtocolError, match="too long in ASCII"):
+        in_ascii(Mailbox.parse("u@" + "\u00fc." * 40 + "example"))
+
+
+def test_an_address_that_was_decomposed_is_composed() -> None:
+    assert composed("u\u0308@bu\u0308cher.example") == "\u00fc@b\u00fccher.example"
+    assert composed("\ufb01@x.example") == "\ufb01@x.example", "NFC, and not NFKC"
+    text = "u@x.example"
+    assert composed(text) is text
