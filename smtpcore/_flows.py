@@ -291,10 +291,12 @@ class Client:
         with self._conversation("mail"):
             if not isinstance(message, EmailBase):
                 raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
+            if sender is not None and not isinstance(sender, str):
+                raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
             prepared = prepare(
                 message,
                 sender=sender,
-                recipients=[recipients] if isinstance(recipients, str) else recipients,
+                recipients=None if recipients is None else _names(recipients),
                 eight_bit_mime="8BITMIME" in self._connection.capabilities,
                 smtputf8="SMTPUTF8" in self._connection.capabilities,
             )
@@ -451,14 +453,14 @@ class Client:
         """
         self.facts.phase = "content"
         piece = self._next_piece(transaction, source)
-        following = self._next_piece(transaction, source) if piece else b""
+        following = self._next_piece(transaction, source)
         whole = not following
         while piece:
             await self._say(Chunk(piece))
             transaction.octets += len(piece)
             if not whole:
                 await self._flush()
-            piece, following = following, self._next_piece(transaction, source) if following else b""
+            piece, following = following, self._next_piece(transaction, source)
         if not (whole and transaction.octets):
             await self._expect_silence()
         self._connection.send(EndOfMessage())

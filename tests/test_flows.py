@@ -11,6 +11,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -987,6 +988,62 @@ def test_a_generator_that_was_begun_does_not_give_the_rest_of_a_message() -> Non
     assert "the content is empty" in str(error)
 
 
+class Whatever(Exception):
+    pass
+
+
+class Odd:
+    """A binary file of its own kind, which cannot seek."""
+
+    def __init__(self, *pieces: Any) -> None:
+        self._pieces = [*pieces]
+
+    def read(self, size: int) -> Any:
+        piece = self._pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+@pytest.mark.req("DAT-29")
+@pytest.mark.parametrize(
+    "pieces, kind",
+    [
+        ([b"a\r\n", None, b"b\r\n", b""], LocalProtocolError),
+        ([b"a\r\n", "b\r\n", ""], ArgumentTypeError),
+        ([b"a\r\n", 7, b""], ArgumentTypeError),
+        ([b""], LocalProtocolError),
+        ([""], ArgumentTypeError),
+        ([b"a\r\n", Whatever()], Whatever),
+    ],
+)
+def test_a_file_that_goes_wrong_on_the_way_gets_no_final_dot(pieces: Any, kind: Any) -> None:
+    """None is not the end: a file that does not block has nothing to give now."""
+
+    async def conversation(client: Client) -> None:
+        with pytest.raises(kind) as caught:
+            await client.send(SENDER, [ONE], Odd(*pieces))
+        assert type(caught.value) is kind
+
+    talk([(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]], conversation, keywords=["8BITMIME"])
+
+
+def test_a_file_that_cannot_seek_is_sent_as_it_comes() -> None:
+    steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:], (DOT, "250 ok"), QUIT]
+    talk(steps, sending(content=Odd(CONTENT[:5], CONTENT[5:], b"", b"")), keywords=["8BITMIME"])
+
+
+@pytest.mark.parametrize("mode", ["wb", "rb"], ids=["for writing", "closed"])
+def test_a_file_that_cannot_be_read_is_refused_before_anything(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(CONTENT)
+    with path.open(mode) as file:
+        if mode == "rb":
+            file.close()
+        error = failure([QUIT], sending(content=file), LocalProtocolError, keywords=["8BITMIME"])
+    assert "the content cannot be read: " in str(error)
+
+
 def test_a_big_message_for_a_server_without_8bitmime_is_not_kept_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1006,10 +1063,6 @@ def test_a_big_message_for_a_server_without_8bitmime_is_not_kept_in_memory(
         steps = [*UNPIPELINED, (content + b".\r\n", "250 ok"), QUIT]
         talk(steps, sending(content=[content]))
     assert rolled == [False, True]
-
-
-class Whatever(Exception):
-    pass
 
 
 def failing(*pieces: bytes) -> Iterator[bytes]:
@@ -1104,6 +1157,14 @@ def test_a_message_that_is_none_is_named() -> None:
         message: Any = b"Subject: x\r\n"
         with pytest.raises(ArgumentTypeError, match=r"^message is an EmailMessage"):
             await client.send_message(message)
+        for sender, recipients, what in (
+            (7, None, "sender"),
+            (None, [None], "recipients"),
+            (None, b"x", "recipients"),
+        ):
+            given: Any = {"sender": sender, "recipients": recipients}
+            with pytest.raises(ArgumentTypeError, match=f"^{what} is "):
+                await client.send_message(email(), **given)
         name: Any = None
         with pytest.raises(ArgumentTypeError, match=r"^address is a string"):
             await client.verify(name)
@@ -1868,7 +1929,12 @@ def test_the_time_that_the_application_takes_is_not_the_servers(clock: Clock) ->
             clock.now += 10_000
             yield CONTENT
 
-    steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:], (CONTENT * 10 + b".\r\n", "250 ok"), QUIT]
+    steps = [
+        (f"{MAIL} BODY=8BITMIME", "250 ok"),
+        *UNPIPELINED[1:],
+        (CONTENT * 10 + b".\r\n", [Pause(500), "250 ok"]),
+        QUIT,
+    ]
     talk(steps, sending(content=content()), keywords=["8BITMIME"], clock=clock)
 
 
