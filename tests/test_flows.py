@@ -1033,6 +1033,21 @@ def test_a_file_that_cannot_seek_is_sent_as_it_comes() -> None:
     talk(steps, sending(content=Odd(CONTENT[:5], CONTENT[5:], b"", b"")), keywords=["8BITMIME"])
 
 
+def test_a_file_of_text_that_does_not_say_so_is_refused_before_anything() -> None:
+    class Seeking(Odd):
+        def seekable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return 0
+
+        def seek(self, position: int) -> None:
+            pass
+
+    error = failure([QUIT], sending(content=Seeking("S")), ArgumentTypeError, keywords=["8BITMIME"])
+    assert "a piece of it is str" in str(error)
+
+
 @pytest.mark.parametrize("mode", ["wb", "rb"], ids=["for writing", "closed"])
 def test_a_file_that_cannot_be_read_is_refused_before_anything(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "message"

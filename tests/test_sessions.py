@@ -16,6 +16,7 @@ from smtpcore import (
     LocalProtocolError,
     Mail,
     MessageAborted,
+    Noop,
     Rcpt,
     Reply,
     ServerConfig,
@@ -328,6 +329,18 @@ def test_a_message_that_was_complete_before_the_client_was_gone_is_taken(
     serve(recorder, [*BEGIN[:-1], ("250", [broken, "DATA"])])
     assert recorder.content == b"x\r\n"
     assert any(isinstance(event, EndOfMessage) for event in recorder.events)
+
+
+def test_what_came_in_place_of_a_handshake_is_no_command_when_the_client_is_gone(
+    context: ssl.SSLContext, recorder: Recorder
+) -> None:
+    def broken(stream: Stream) -> None:
+        stream.write_error = BrokenPipeError(32, "Broken pipe")
+        stream.aborted = True
+        stream.early = b"NOOP\r\n"
+
+    serve(recorder, [HELLO, ("250", [broken, "STARTTLS"])], ssl_context=context)
+    assert not any(isinstance(event, Noop) for event in recorder.events)
 
 
 def test_half_a_message_that_came_before_the_client_was_gone_is_void(recorder: Recorder) -> None:

@@ -541,6 +541,24 @@ async def test_what_the_peer_said_before_it_went_is_not_lost_with_a_failed_write
         await assert_broken(stream)
 
 
+def test_what_the_event_loop_has_not_read_is_not_lost_with_a_failed_write_on_asyncio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The transport may see that the connection broke before it has read what came before."""
+
+    async def unread() -> None:
+        adapter = Asyncio(monkeypatch)
+        async with connected(adapter) as (stream, peer):
+            async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+                stream._transport.pause_reading()
+                peer.sendall(b"552 no")
+                peer.close()
+            assert isinstance(outcome.error, OSError)
+            assert stream.arrived() == b"552 no"
+
+    asyncio.run(unread())
+
+
 @scenario
 async def test_what_the_peer_said_is_not_lost_with_a_write_that_times_out(adapter: Adapter) -> None:
     async with connected(adapter) as (stream, peer):
