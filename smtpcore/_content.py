@@ -380,7 +380,7 @@ def normalize_line_endings(
             iterable the iterator raises it. This is a TypeError.
     """
     if isinstance(chunks, _BYTES):
-        return b"".join(_normalized((chunks,)))
+        return b"".join(_normalized((bytes(chunks),)))
     if hasattr(chunks, "encode") or hasattr(chunks, "encoding"):  # a str, a text file
         raise _not_bytes(chunks)
     if hasattr(chunks, "read"):

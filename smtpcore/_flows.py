@@ -53,7 +53,6 @@ from . import (
     Ehlo,
     EndOfMessage,
     Event,
-    ForwardPath,
     Helo,
     Limits,
     LocalProtocolError,
@@ -358,9 +357,11 @@ class Client:
         if not isinstance(smtputf8, bool):
             raise wrong_type("smtputf8", "True or False", smtputf8)
         names = _names(recipients)
-        reverse_path = ReversePath(composed(sender))
-        forward_paths = [_forward_path(name) for name in names]
-        reduced = [in_ascii(path) for path in (reverse_path, *forward_paths)]
+        addresses = [sender, *names]
+        foreign: list[str] = []
+        if not all(map(str.isascii, addresses)):
+            addresses, foreign = _international(sender, names, keep=smtputf8)
+        rcpts = [_rcpt(address) for address in addresses[1:]]
         parameters: dict[str, Any] = {}
         size: int | None = None
         eight_bit = True
@@ -375,21 +376,13 @@ class Client:
             parameters["SIZE"] = size
         if eight_bit and "8BITMIME" in capabilities:
             parameters["BODY"] = "8BITMIME"
-        if None in reduced or smtputf8:
+        if foreign or smtputf8:
             if "SMTPUTF8" not in capabilities:
-                foreign = [name for name, text in zip((sender, *names), reduced, strict=True) if text is None]
                 what = f"the address {foreign[0]!r}" if foreign else "the header"
                 raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
             parameters["SMTPUTF8"] = True
-        else:
-            if not reverse_path.is_ascii:
-                reverse_path = ReversePath(str(reduced[0]))
-            forward_paths = [
-                path if path.is_ascii else ForwardPath(str(text))
-                for path, text in zip(forward_paths, reduced[1:], strict=True)
-            ]
-        mail = Mail(reverse_path, parameters)
-        transaction = _Transaction(mail, [Rcpt(path) for path in forward_paths], names)
+        mail = Mail(addresses[0], parameters)
+        transaction = _Transaction(mail, rcpts, names)
         if size is not None and capabilities.too_big(size):
             reply = Reply(
                 552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
@@ -930,9 +923,23 @@ def _names(recipients: object) -> list[str]:
     return names
 
 
-def _forward_path(recipient: str) -> ForwardPath:
+def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
+    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
+
+    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
+    """
+    given = [sender, *names]
+    paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
+    reduced = [in_ascii(path) for path in paths]
+    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
+    if foreign or keep:
+        return [str(path) for path in paths], foreign
+    return [str(text) for text in reduced], foreign
+
+
+def _rcpt(recipient: str) -> Rcpt:
     try:
-        return ForwardPath(composed(recipient))
+        return Rcpt(recipient)
     except LocalProtocolError as error:
         advice = "; recipients are given as a list, one string each" if "," in recipient else ""
         raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None

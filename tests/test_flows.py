@@ -550,6 +550,7 @@ def test_a_message_refused_in_the_middle_is_not_sent_to_its_end(reply: str, retr
     assert type(error) is ReplyError
     assert str(error).startswith(f"the message was refused: {reply}")
     assert error.retryable is retryable
+    assert error.facts is not None
     assert error.facts.phase == "content"
     result = result_of(error)
     assert table(result) == [("one", int(reply[:3]), False, retryable)]
@@ -1022,7 +1023,7 @@ def test_a_file_that_goes_wrong_on_the_way_gets_no_final_dot(pieces: Any, kind: 
 
     async def conversation(client: Client) -> None:
         with pytest.raises(kind) as caught:
-            await client.send(SENDER, [ONE], Odd(*pieces))
+            await sending(content=Odd(*pieces))(client)
         assert type(caught.value) is kind
 
     talk([(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]], conversation, keywords=["8BITMIME"])
@@ -1063,8 +1064,9 @@ def test_a_big_message_for_a_server_without_8bitmime_is_not_kept_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rolled: list[bool] = []
+    spooled: Any = tempfile.SpooledTemporaryFile
 
-    class Spool(tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
+    class Spool(spooled):
         def close(self) -> None:
             rolled.append(self._rolled)
             super().close()
