@@ -146,7 +146,7 @@ def main() -> int:
     args = parser.parse_args()
 
     context = ssl.create_default_context(cafile=args.cafile) if args.starttls or args.cafile else None
-    content = b"".join(normalize_line_endings([sys.stdin.buffer.read()]))  # SMTP has CRLF, files have not
+    content = normalize_line_endings(sys.stdin.buffer.read())  # SMTP has CRLF, files have not
     try:
         results = send(args.host, args.port, args.sender, args.recipients, content, context)
     except (OSError, SMTPError) as error:

@@ -18,6 +18,7 @@ from ._addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
 from ._client import ClientConnection
 from ._content import normalize_line_endings
 from ._errors import (
+    ArgumentTypeError,
     AuthenticationFailed,
     AuthenticationUnavailable,
     ConnectFailed,
@@ -74,6 +75,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AFTER",
     "LEGAL",
+    "ArgumentTypeError",
     "Auth",
     "AuthenticationFailed",
     "AuthenticationUnavailable",

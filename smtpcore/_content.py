@@ -34,9 +34,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal, cast, overload
 
-from ._errors import LocalProtocolError
+from ._errors import ArgumentTypeError, LocalProtocolError
 
 Violation = Literal["bare-cr", "bare-lf", "nul", "line-too-long", "too-large"]
 
@@ -46,6 +46,9 @@ LINE_LENGTH: Final = 998
 _CRLF = b"\r\n"
 _DOT_LINE = b"\r\n."
 _TERMINATOR = b"\r\n.\r\n"
+
+_BYTES = (bytes, bytearray, memoryview)
+_PIECE = 65536  # octets that are read from a file at a time
 
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
@@ -357,16 +360,56 @@ def check_content(content: bytes, *, max_line: int | None = LINE_LENGTH) -> None
     ContentEncoder(max_line=max_line).check(content)
 
 
-def normalize_line_endings(chunks: Iterable[bytes]) -> Iterator[bytes]:
+@overload
+def normalize_line_endings(chunks: bytes | bytearray | memoryview) -> bytes: ...
+@overload
+def normalize_line_endings(chunks: BinaryIO | Iterable[bytes]) -> Iterator[bytes]: ...
+def normalize_line_endings(
+    chunks: bytes | bytearray | memoryview | BinaryIO | Iterable[bytes],
+) -> bytes | Iterator[bytes]:
     """Make every line end, be it CRLF, LF or CR, a CRLF.
 
     Args:
-        chunks: Content, cut anywhere.
+        chunks: Content: bytes, a binary file, or an iterable of bytes, cut anywhere.
 
-    Yields:
-        The same with CRLF line ends, piece by piece as it comes.
+    Returns:
+        For bytes: bytes. For a file or an iterable: an iterator that gives it piece by piece, as it comes.
+
+    Raises:
+        ArgumentTypeError: It is text, which has to be encoded first, or something else; for a piece of an
+            iterable the iterator raises it. This is a TypeError.
     """
+    if isinstance(chunks, _BYTES):
+        return b"".join(_normalized((bytes(chunks),)))
+    if hasattr(chunks, "encode") or hasattr(chunks, "encoding"):  # a str, a text file
+        raise _not_bytes(chunks)
+    if hasattr(chunks, "read"):
+        return _normalized(_read(cast(BinaryIO, chunks)))
+    if not hasattr(chunks, "__iter__"):
+        raise _not_bytes(chunks)
+    return _normalized(chunks)
+
+
+def _normalized(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
     translator = io.IncrementalNewlineDecoder(None, translate=True)  # keeps a CR that may still become CRLF
     for chunk in chunks:
-        yield translator.decode(chunk.decode("latin-1")).replace("\n", "\r\n").encode("latin-1")
-    yield translator.decode("", final=True).replace("\n", "\r\n").encode("latin-1")
+        if not isinstance(chunk, _BYTES):
+            raise _not_bytes(chunk)
+        if octets := translator.decode(str(chunk, "latin-1")).replace("\n", "\r\n").encode("latin-1"):
+            yield octets
+    if octets := translator.decode("", final=True).replace("\n", "\r\n").encode("latin-1"):
+        yield octets
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    # Not line by line: a file with no LF in it is one line.
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _not_bytes(content: object) -> ArgumentTypeError:
+    advice = ": encode() it first" if isinstance(content, str) else ""
+    return ArgumentTypeError(
+        "normalize_line_endings() takes bytes, a binary file or an iterable of bytes, not"
+        f" {type(content).__name__}{advice}"
+    )

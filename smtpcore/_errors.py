@@ -115,6 +115,10 @@ class LocalProtocolError(ProtocolError):
     """The caller's mistake; checked before anything changes."""
 
 
+class ArgumentTypeError(LocalProtocolError, TypeError):
+    """An argument has the wrong type; its name is in the text, and nothing was sent for it."""
+
+
 class RemoteProtocolError(ProtocolError):
     """The peer's mistake; raised from ``next_event()`` only.
 
@@ -168,6 +172,10 @@ class AuthenticationUnavailable(SMTPError):
     """Credentials were given but no usable mechanism is offered; ``facts.offered`` says what is."""
 
 
+# How a refusal is told of what is no command.
+_REFUSED = {".": "the message was refused:", "connect": "the connection was refused:"}
+
+
 class ReplyError(SMTPError):
     """A command was answered 4yz or 5yz.
 
@@ -176,7 +184,8 @@ class ReplyError(SMTPError):
     """
 
     def __init__(self, response: Response, message: str | None = None) -> None:
-        super().__init__(message or f"{response.verb} was answered {response.reply}")
+        what = _REFUSED.get(response.verb, f"{response.verb} was answered")
+        super().__init__(message or f"{what} {response.reply}")
         self.response = response
 
     @property

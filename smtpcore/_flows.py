@@ -1,9 +1,9 @@
 """The client's conversations, written once, as coroutines over a stream; the server's are in ``_sessions``.
 
 A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``; and
-``abort()`` for when nothing else helps. The asyncio and trio adapters await what is here; the blocking one
-drives the very same coroutines over a stream whose methods never suspend. So there is one account of how a
-message is sent.
+``abort()`` for when nothing else helps. It should have ``arrived()`` as well, which reads without waiting. The
+asyncio and trio adapters await what is here; the blocking one drives the very same coroutines over a stream
+whose methods never suspend. So there is one account of how a message is sent.
 
 **The client** (:class:`Client`). Each public method is a conversation: it hands commands to the core, and reads
 until the core has the responses. Everything that can fail is translated at one place, ``_conversation()``: the
@@ -11,8 +11,16 @@ exceptions of sockets and TLS become ours, and each that leaves bears the facts,
 breaks the stream, a time-out or a cancellation included, ends the session for good: two sides that are out of
 step do not find together again.
 
+**Replies that come too early.** A reply answers what was sent before it. So before each command, each piece of
+content and the final dot the client looks, without waiting, whether the server has spoken. If it has, that is
+no reply to what comes next: it ends the session; and if it refuses the message, the rest of the content is not
+uploaded. A write that fails is treated alike: what the server had sent by then is read, and a refusal is
+reported as that refusal (RFC 5321 4.2.5); only without one is the connection lost (RFC 5321 3.8). After such a
+write a 250 does not count for the message: the final dot has not gone out before it.
+
 **Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
-a read: octets that drip in do not prolong it.
+a read: octets that drip in do not prolong it. A mail transaction has a bound besides, or a server that always
+replies just in time could hold a client for days; the formula is that of :class:`~smtpcore.Timeouts`.
 """
 
 from __future__ import annotations
@@ -24,11 +32,10 @@ import logging
 import math
 import socket
 import ssl
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from . import (
     Auth,
@@ -60,6 +67,7 @@ from . import (
     Reply,
     ReplyError,
     Response,
+    ReversePath,
     Rset,
     SessionFacts,
     SMTPError,
@@ -74,26 +82,32 @@ from . import (
     is_hello_argument,
     sasl,
 )
+from ._addresses import composed, in_ascii
 from ._content import check_content
 from ._hints import hint_for
+from ._options import ConnectOptions as ConnectOptions
+from ._options import (
+    Credentials,
+    Security,
+    check_options,
+    checked_host,
+    checked_port,
+    deadline_of,
+    reference_identifier,
+    security_of,
+    timeouts_of,
+    wrong_type,
+)
 from ._recorder import Recorder
 from ._results import RecipientResult, SendResult
+from ._sources import IN_MEMORY as IN_MEMORY
+from ._sources import NOT_SEVEN_BIT, Content, Source, opened
+from ._sources import PIECE as PIECE
 
 if TYPE_CHECKING:
     from email.message import Message
 
-    from .transcript import Transcript
 
-Security = Literal["none", "starttls", "tls", "opportunistic"]
-Content = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
-Credentials = tuple[str, str] | sasl.ClientMechanism
-
-PIECE = 65536  # octets of content handed to the stream at a time
-IN_MEMORY = 1024 * 1024  # octets of a message that are kept in memory; more goes to a temporary file
-_NOT_SEVEN_BIT = (
-    "the content has octets above 127, and the server does not offer 8BITMIME (RFC 6152 3); send_message()"
-    " encodes what is needed"
-)
 logger = logging.getLogger("smtpcore")
 
 
@@ -123,38 +137,14 @@ class Stream(Protocol):
 
 OpenStream = Callable[..., Awaitable[Stream]]
 
+# RFC 4954 4 and 6: the server does not take this mechanism, whatever the credentials are.
+_MECHANISM_REFUSED = frozenset({504, 534})
 
-class ConnectOptions(TypedDict, total=False):
-    """What ``connect()`` of every adapter takes, besides host and port.
 
-    Attributes:
-        security: ``"tls"``: from the start. ``"starttls"``: required, mail and password wait for it.
-            ``"opportunistic"``: STARTTLS if it is offered, without asking for a certificate unless there is
-            ``auth``. ``"none"``. By default ``"tls"`` on port 465, ``"starttls"`` on 587 and wherever ``auth``
-            is given, else ``"opportunistic"``.
-        ssl_context: In place of the default, which verifies the server's certificate.
-        auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`.
-        allow_cleartext_auth: Show the password to everybody on the path, if there is no TLS.
-        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
-            In place of a name that EHLO does not take stands the address. No DNS is asked.
-        local_address: The address to connect from.
-        timeout: Seconds that each wait may last; in place of a number, ``Timeouts``. By default those of RFC
-            5321 4.5.3.2.
-        deadline: Seconds for the whole session; None: any number.
-        transcript: Records the session.
-        limits: Sizes and counts.
-    """
-
-    security: Security | None
-    ssl_context: ssl.SSLContext | None
-    auth: Credentials | None
-    allow_cleartext_auth: bool
-    local_hostname: str | None
-    local_address: str | None
-    timeout: float | Timeouts | None
-    deadline: float | None
-    transcript: Transcript | None
-    limits: Limits | None
+def arrived(stream: Stream) -> bytes | None:
+    """What has arrived on a stream, without waiting: None for nothing, or if it cannot tell."""
+    look: Callable[[], bytes | None] | None = getattr(stream, "arrived", None)
+    return None if look is None else look()
 
 
 @dataclass(slots=True)
@@ -167,7 +157,16 @@ class _Transaction:
     replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
     refusal: Response | None = None  # of MAIL or DATA
     data: Reply | None = None
-    sent: bool = False  # the final dot is out
+    sent: bool = False  # the final dot is out, or may be
+    began: float = math.inf  # by the clock; what the application takes to give content is added
+    octets: int = 0  # of content that were written
+
+    def allowed(self, timeouts: Timeouts) -> float:
+        """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
+        waits = (
+            2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
+        )
+        return waits + timeouts.recipient * len(self.rcpts) + self.octets / timeouts.upload_rate
 
     def result(self, final: Reply | None = None) -> SendResult:
         """What has become of it so far.
@@ -237,8 +236,11 @@ class Client:
         self.transcript = options.get("transcript")
         self._recorder = recorder or Recorder(self.transcript)
         self._stream = stream
-        self._timeouts = _timeouts(options)
+        self._timeouts = timeouts_of(options)
         self._deadline = deadline  # by the clock, for the whole session
+        self._allowed = deadline_of(options)  # the same in seconds
+        self._waiting = ""  # for what, and how long: for the error if that passes
+        self._write_failure: OSError | None = None
         self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
         self._transaction: _Transaction | None = None
         self._busy = False
@@ -288,13 +290,19 @@ class Client:
         Raises:
             SMTPError: As :meth:`send`.
         """
+        from email.message import Message as EmailBase
+
         from .message import prepare
 
         with self._conversation("mail"):
+            if not isinstance(message, EmailBase):
+                raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
+            if sender is not None and not isinstance(sender, str):
+                raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
             prepared = prepare(
                 message,
                 sender=sender,
-                recipients=[recipients] if isinstance(recipients, str) else recipients,
+                recipients=None if recipients is None else _names(recipients),
                 eight_bit_mime="8BITMIME" in self._connection.capabilities,
                 smtputf8="SMTPUTF8" in self._connection.capabilities,
             )
@@ -309,70 +317,78 @@ class Client:
 
         Args:
             sender: The reverse-path; ``""`` for the null reverse-path.
-            recipients: The forward-paths, one string each.
+            recipients: The forward-paths, one string each. The domain of an address is sent with A-labels, as
+                :meth:`send_message` sends it, and what is not in NFC is put into it (RFC 6532 3.1).
             content: Octets with CRLF line ends: bytes, a binary file, or an iterable of bytes.
-                ``smtpcore.normalize_line_endings()`` helps with other line ends.
-            smtputf8: The header has UTF-8 in it (RFC 6531 3.4). With an address that has some this is so
+                ``smtpcore.normalize_line_endings()`` helps with other line ends. A file is read from where it
+                stands, and if it can seek it goes back there when the message is not accepted. A file or an
+                iterable that gives no octets is refused; ``b""`` is an empty message.
+            smtputf8: The header has UTF-8 in it (RFC 6531 3.4). With a local-part that has some this is so
                 anyhow.
 
         Returns:
             What became of it, if the server has taken it for at least one recipient.
 
         Raises:
-            LocalProtocolError: Something cannot be sent; nothing was, if ``content`` is bytes.
+            LocalProtocolError: Something cannot be sent; nothing was, unless ``content`` is an iterable. If it
+                is an argument of the wrong type, this is a TypeError as well.
             RecipientsRefused: No recipient was accepted; ``result`` has each reply.
             ReplyError: The message was refused as a whole; ``result`` as before.
             ConnectionLost: ``maybe_delivered`` says whether the server may have taken it all the same.
         """
-        capabilities = self._connection.capabilities
-        with self._conversation("mail"), _fit(content, eight_bit="8BITMIME" in capabilities) as content:
-            transaction = self._prepare(sender, recipients, content, smtputf8)
+        eight_bit = "8BITMIME" in self._connection.capabilities
+        with self._conversation("mail"), opened(content, eight_bit=eight_bit) as source:
+            transaction = self._prepare(sender, recipients, source, smtputf8)
             if self._connection.state is not State.READY:
                 await self._request(Rset())
             self._transaction = transaction
+            transaction.began = time.monotonic()
             await self._send_envelope(transaction)
             if transaction.data is None or not transaction.accepted:
                 await self._give_up(transaction)
-            await self._send_content(transaction, content)
+            await self._send_content(transaction, source)
             final = (await self._response()).reply
             if not final.is_success:
                 raise ReplyError(Response(EndOfMessage(), final))
+            if self._write_failure is not None:
+                raise self._write_failure  # it came before the final dot was sent
             return transaction.result(final)
 
     def _prepare(
-        self, sender: str, recipients: str | Sequence[str], content: Content, smtputf8: bool
+        self, sender: str, recipients: str | Sequence[str], source: Source, smtputf8: bool
     ) -> _Transaction:
         """Check all there is to check before anything is sent."""
         capabilities = self._connection.capabilities
-        names = [recipients] if isinstance(recipients, str) else list(recipients)
-        if not names:
-            raise LocalProtocolError("a message needs at least one recipient")
-        mail = Mail(sender)
-        rcpts = [_rcpt(name) for name in names]
+        if not isinstance(sender, str):
+            raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
+        if not isinstance(smtputf8, bool):
+            raise wrong_type("smtputf8", "True or False", smtputf8)
+        names = _names(recipients)
+        addresses = [sender, *names]
+        foreign: list[str] = []
+        if not all(map(str.isascii, addresses)):
+            addresses, foreign = _international(sender, names, keep=smtputf8)
+        rcpts = [_rcpt(address) for address in addresses[1:]]
         parameters: dict[str, Any] = {}
         size: int | None = None
         eight_bit = True
-        if isinstance(content, (bytes, bytearray, memoryview)):
-            octets = bytes(content)
+        if source.octets is not None:
+            octets = source.octets
             check_content(octets)
             size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
             eight_bit = not octets.isascii()
             if eight_bit and "8BITMIME" not in capabilities:
-                raise LocalProtocolError(_NOT_SEVEN_BIT)
+                raise LocalProtocolError(NOT_SEVEN_BIT)
         if size is not None and "SIZE" in capabilities:
             parameters["SIZE"] = size
         if eight_bit and "8BITMIME" in capabilities:
             parameters["BODY"] = "8BITMIME"
-        foreign = [
-            str(path) for path in (mail.reverse_path, *(one.forward_path for one in rcpts)) if not path.is_ascii
-        ]
         if foreign or smtputf8:
             if "SMTPUTF8" not in capabilities:
                 what = f"the address {foreign[0]!r}" if foreign else "the header"
                 raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
             parameters["SMTPUTF8"] = True
-        if parameters:
-            mail = Mail(mail.reverse_path, parameters)
+        mail = Mail(addresses[0], parameters)
         transaction = _Transaction(mail, rcpts, names)
         if size is not None and capabilities.too_big(size):
             reply = Reply(
@@ -430,13 +446,32 @@ class Client:
             self._connection.close()  # what became of the message is known all the same
         raise error
 
-    async def _send_content(self, transaction: _Transaction, content: Content) -> None:
+    async def _send_content(self, transaction: _Transaction, source: Source) -> None:
+        """Send the content and the final dot: a small message in one write, with the dot.
+
+        The last octets are left in the core, for the write that comes before the reply is read.
+        """
         self.facts.phase = "content"
-        for piece in _pieces(content):
+        piece = self._next_piece(transaction, source)
+        following = self._next_piece(transaction, source)
+        whole = not following
+        while piece:
             await self._say(Chunk(piece))
-            await self._flush()
-        await self._say(EndOfMessage())
+            transaction.octets += len(piece)
+            if not whole:
+                await self._flush()
+            piece, following = following, self._next_piece(transaction, source)
+        if not (whole and transaction.octets):
+            await self._expect_silence()
+        self._connection.send(EndOfMessage())
         transaction.sent = True
+
+    def _next_piece(self, transaction: _Transaction, source: Source) -> bytes:
+        """The next piece, ``b""`` at the end. The time that it takes is the application's."""
+        began = time.monotonic()
+        piece = next(source.pieces, b"")
+        transaction.began += time.monotonic() - began
+        return piece
 
     async def noop(self) -> Reply:
         """NOOP: see whether the session is alive.
@@ -460,6 +495,8 @@ class Client:
         Raises:
             SMTPError: As :meth:`noop`.
         """
+        if not isinstance(address, str):
+            raise wrong_type("address", "a string", address)
         return await self._ask(Vrfy(address))
 
     async def quit(self) -> None:
@@ -540,8 +577,8 @@ class Client:
             info = await self._stream.start_tls(
                 context,
                 server_side=False,
-                server_hostname=self.facts.host,
-                timeout=self._seconds_to(time.monotonic() + self._timeouts.connect),
+                server_hostname=reference_identifier(self.facts.host),
+                timeout=self._seconds(self._timeouts.connect, "no TLS handshake"),
             )
         except TimeoutError:
             raise
@@ -556,25 +593,32 @@ class Client:
         self.facts.phase = "auth"
         connection = self._connection
         offered = connection.capabilities.mechanisms
-        if isinstance(auth, sasl.ClientMechanism):
-            mechanism: sasl.ClientMechanism | None = auth if auth.name in offered else None
-        else:
-            mechanism = sasl.choose(
-                offered,
-                username=auth[0],
-                password=auth[1],
-                tls=connection.tls is not None,
-                allow_cleartext=allow_cleartext,
-            )
-        if mechanism is None:
-            raise AuthenticationUnavailable(
-                f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
-            )
-        await self._expect_silence()
-        connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
-        response = await self._response()
-        if not response.reply.is_success:
-            raise AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")
+        left = list(offered)
+        refusal: AuthenticationFailed | None = None
+        while True:
+            if isinstance(auth, sasl.ClientMechanism):
+                mechanism: sasl.ClientMechanism | None = auth if auth.name in left else None
+            else:
+                mechanism = sasl.choose(
+                    left,
+                    username=auth[0],
+                    password=auth[1],
+                    tls=connection.tls is not None,
+                    allow_cleartext=allow_cleartext,
+                )
+            if mechanism is None:
+                raise refusal or AuthenticationUnavailable(
+                    f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
+                )
+            await self._expect_silence()
+            connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
+            response = await self._response()
+            if response.reply.is_success:
+                return
+            refusal = AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")
+            if response.reply.code not in _MECHANISM_REFUSED:
+                raise refusal
+            left = [name for name in left if name.upper() != mechanism.name]
 
     # -- what all conversations are made of --
 
@@ -606,9 +650,10 @@ class Client:
         except SMTPError as error:
             raise self._explained(error) from error.__cause__
         except TimeoutError as error:
+            what = self._waiting if error.errno is None else words_of(error)
             raise self._explained(
                 TimedOut(
-                    f"nothing came in the time allowed (phase: {self.facts.phase})",
+                    f"{what} (phase: {self.facts.phase})",
                     outstanding=self._connection.outstanding,
                     maybe_delivered=self._maybe_delivered(),
                 )
@@ -623,7 +668,7 @@ class Client:
             ) from error
         finally:
             self._busy = False
-            if not usable or self._connection.state is State.CLOSED:
+            if not usable or self._write_failure is not None or self._connection.state is State.CLOSED:
                 self._ended = self._ended or f"{self._failure} (phase: {self.facts.phase})"
                 self._connection.close()
                 if self.facts.phase != "quit":
@@ -646,7 +691,9 @@ class Client:
             error.hint = hint_for(error, error.facts)
             error.transcript = self.transcript
             if self._transaction is not None:
-                final = error.reply if isinstance(error, ReplyError) and self._transaction.sent else None
+                # Content is refused at its end, or while it is on its way.
+                about_content = self._transaction.sent or self.facts.phase == "content"
+                final = error.reply if isinstance(error, ReplyError) and about_content else None
                 error.result = self._transaction.result(final)
             if self.transcript is not None and not isinstance(error, ReplyError):
                 self._recorder.note(str(error))
@@ -666,11 +713,21 @@ class Client:
     async def _expect_silence(self) -> None:
         """Where everything is answered, the server has no more to say: the core raises if it has, 421 excepted.
 
-        Taken for the answer to what comes next, a reply too many would put the two sides out of step.
+        Taken for the answer to what comes next, a reply too many would put the two sides out of step. In the
+        middle of content the server may also say that it refuses the message.
         """
         event = await self._next_event()
+        if event is None and self._write_failure is None and (data := arrived(self._stream)) is not None:
+            self._receive(data)
+            event = await self._next_event()
         if isinstance(event, Response):
-            raise ReplyError(event, f"the server closes the session: {event.reply}")
+            in_content = self.facts.phase == "content"
+            what = "the message was refused" if in_content else "the server closes the session"
+            raise ReplyError(event, f"{what}: {event.reply}")
+        if self._write_failure is not None:
+            raise self._write_failure
+        if isinstance(event, ConnectionClosed):
+            raise ConnectionLost("the server has closed the connection")
 
     async def _response(self) -> Response:
         """The next response."""
@@ -683,17 +740,19 @@ class Client:
         connection, facts = self._connection, self.facts
         deadline: float | None = None
         while (event := await self._next_event()) is None:
-            await self._flush()
+            if not await self._flush():
+                continue
             outstanding = connection.outstanding
             facts.phase = _PHASES.get(outstanding[0].__class__, "command")
             if isinstance(outstanding[-1], Command):
                 facts.last_command = outstanding[-1].verb
+            allowed = connection.timeout
             if deadline is None:
-                deadline = time.monotonic() + connection.timeout
-            self._note_arrival(data := await self._stream.read(self._seconds_to(deadline)))
-            if self.transcript is not None:
-                self._recorder.server(data)
-            connection.receive_data(data)
+                deadline = time.monotonic() + allowed
+            oldest = outstanding[0]
+            what = "the message" if isinstance(oldest, EndOfMessage) else oldest.verb
+            what = "no greeting" if isinstance(oldest, Connect) else f"no reply to {what}"
+            self._receive(await self._stream.read(self._seconds(allowed, what, deadline)))
         if isinstance(event, Response):
             facts.reply = event.reply
         return event
@@ -706,8 +765,34 @@ class Client:
                 await self._flush()  # the farewell
             raise
 
-    def _seconds_to(self, deadline: float) -> float:
-        return max(0.0, min(deadline, self._deadline) - time.monotonic())
+    def _seconds(self, allowed: float, what: str, end: float | None = None) -> float:
+        """Seconds that a wait may last; and note what the error has to say if they pass.
+
+        Args:
+            allowed: Seconds for this wait alone.
+            what: What has not happened then.
+            end: When the wait ends, by the clock, if it has begun already.
+        """
+        now = time.monotonic()
+        if end is None:
+            end = now + allowed
+        self._waiting = f"{what} in the {allowed:g} s allowed for it"
+        if self._transaction is not None:
+            seconds = self._transaction.allowed(self._timeouts)
+            if self._transaction.began + seconds < end:
+                end = self._transaction.began + seconds
+                self._waiting = f"{what} in the {seconds:.0f} s allowed for the whole transaction"
+        if self._deadline < end:
+            end = self._deadline
+            self._waiting = f"{what} in the {self._allowed:g} s allowed for the session (deadline)"
+        return max(0.0, end - now)
+
+    def _receive(self, data: bytes) -> None:
+        """Give the core what has arrived."""
+        self._note_arrival(data)
+        if self.transcript is not None:
+            self._recorder.server(data)
+        self._connection.receive_data(data)
 
     def _note_arrival(self, data: bytes) -> None:
         facts = self.facts
@@ -717,13 +802,31 @@ class Client:
             if len(facts.first_octets) < 64 and not self._connection.secrets:  # which the server may quote
                 facts.first_octets += data[: 64 - len(facts.first_octets)]
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> bool:
+        """Write what the core has to send.
+
+        Returns:
+            False if that has failed; then the core has what the server had sent before, and gets no more.
+
+        Raises:
+            OSError: It had failed before.
+        """
+        if self._write_failure is not None:
+            raise self._write_failure
         data = self._connection.data_to_send()
         if data:
             if self.transcript is not None:
                 self._recorder.hide(*self._connection.secrets)
                 self._recorder.client(data)
-            await self._stream.write(data, self._seconds_to(time.monotonic() + self._timeouts.data_block))
+            seconds = self._seconds(self._timeouts.data_block, "the server did not take what was sent")
+            try:
+                await self._stream.write(data, seconds)
+            except OSError as error:
+                self._write_failure = error
+                if last_words := arrived(self._stream):
+                    self._receive(last_words)
+                return False
+        return True
 
 
 _PHASES: dict[type[object], str] = {
@@ -744,19 +847,17 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     """Connect, secure the connection, log in. For adapters.
 
     Raises:
-        SMTPError: With facts and a hint; the connection is closed.
+        SMTPError: With facts and a hint; the connection is closed. An argument is checked before the
+            connection is made: LocalProtocolError, which is a TypeError as well if the type is wrong.
     """
-    if unknown := options.keys() - ConnectOptions.__optional_keys__:
-        raise TypeError(f"connect() has no option {', '.join(sorted(unknown))}")
-    security = options.get("security") or _default_security(port, options)
-    if security not in get_args(Security):
-        raise LocalProtocolError(f"security is one of {', '.join(get_args(Security))}, not {security!r}")
+    check_options(options)
+    host, port = checked_host(host), checked_port(port)
+    security = security_of(port, options)
     facts = SessionFacts(host=host, port=port, security=security)
     transcript = options.get("transcript")
-    timeouts = _timeouts(options)
-    allowed = options.get("deadline")
-    deadline = math.inf if allowed is None else time.monotonic() + allowed
-    seconds = timeouts.connect if allowed is None else min(timeouts.connect, allowed)
+    allowed = deadline_of(options)
+    deadline = time.monotonic() + allowed
+    seconds = min(timeouts_of(options).connect, allowed)
     recorder = Recorder(transcript)
     recorder.note(f"connecting to {host} port {port}")
     try:
@@ -779,23 +880,6 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
         await client.close()
         raise
     return client
-
-
-def _default_security(port: int, options: ConnectOptions) -> Security:
-    if port == 465:
-        return "tls"
-    return "starttls" if port == 587 or options.get("auth") is not None else "opportunistic"
-
-
-def _timeouts(options: ConnectOptions) -> Timeouts:
-    timeout = options.get("timeout")
-    if isinstance(timeout, Timeouts):
-        return timeout
-    usual = Timeouts()
-    if timeout is None:
-        return usual
-    fields = dataclasses.fields(Timeouts)
-    return Timeouts(**{one.name: min(timeout, getattr(usual, one.name)) for one in fields})
 
 
 def default_context(*, verify: bool) -> ssl.SSLContext:
@@ -832,48 +916,42 @@ def _raise_refusal(response: Response) -> None:
         raise ReplyError(response)
 
 
+def _names(recipients: object) -> list[str]:
+    if isinstance(recipients, str):
+        return [recipients]
+    what = "a string, or a sequence of strings, one for each recipient"
+    if isinstance(recipients, (bytes, bytearray, memoryview)) or not isinstance(recipients, Iterable):
+        raise wrong_type("recipients", what, recipients)
+    names = []
+    for name in recipients:
+        if not isinstance(name, str):
+            raise wrong_type("recipients", what + "; one of them is", name)
+        names.append(name)
+    if not names:
+        raise LocalProtocolError("a message needs at least one recipient")
+    return names
+
+
+def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
+    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
+
+    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
+    """
+    given = [sender, *names]
+    paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
+    reduced = [in_ascii(path) for path in paths]
+    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
+    if foreign or keep:
+        return [str(path) for path in paths], foreign
+    return [str(text) for text in reduced], foreign
+
+
 def _rcpt(recipient: str) -> Rcpt:
     try:
         return Rcpt(recipient)
     except LocalProtocolError as error:
         advice = "; recipients are given as a list, one string each" if "," in recipient else ""
         raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
-
-
-def _pieces(content: Content) -> Iterator[bytes]:
-    """Content in pieces that are worth a write and not too much memory."""
-    if isinstance(content, (bytes, bytearray, memoryview)):
-        view = memoryview(content)
-        for start in range(0, len(view), PIECE):
-            yield bytes(view[start : start + PIECE])
-    elif read := getattr(content, "read", None):
-        while piece := read(PIECE):
-            yield piece
-    else:
-        for piece in content:
-            yield from _pieces(piece) if len(piece) > PIECE else (piece,)
-
-
-@contextlib.contextmanager
-def _fit(content: Content, *, eight_bit: bool) -> Iterator[Content]:
-    """Content that can be begun: without 8BITMIME it is seen whole before, as no octet above 127 may follow."""
-    if any(hasattr(content, name) for name in ("encode", "encoding", "as_bytes")):
-        # A str, a text file, an EmailMessage: each can be iterated over, so this would come out late, in the
-        # middle of the content.
-        raise LocalProtocolError(
-            f"content is octets, which a {type(content).__name__} is not: encode() a str, open a file as"
-            " binary, and give an EmailMessage to send_message()"
-        )
-    if eight_bit or isinstance(content, (bytes, bytearray, memoryview)):
-        yield content
-        return
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
-        for piece in _pieces(content):
-            if not piece.isascii():
-                raise LocalProtocolError(_NOT_SEVEN_BIT)
-            spool.write(piece)
-        spool.seek(0)
-        yield cast(BinaryIO, spool)
 
 
 def words_of(error: Exception) -> str:

@@ -123,6 +123,14 @@ class Timeouts:
         farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
         content_rate: No time, but octets a second: content that comes more slowly, beyond what ``server``
             allows, is cut off. One octet a minute would otherwise last as long as the sender likes.
+        recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
+            a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,
+            which is every wait of a small message; and ``recipient`` for each recipient, and a second for each
+            ``upload_rate`` octets of content that were sent. A server that always replies just in time would
+            otherwise hold the client for days. The time that the application takes to give content does not
+            count.
+        upload_rate: No time, but octets a second: the slowest that a server may take content, see
+            ``recipient``.
     """
 
     connect: float = 30.0
@@ -135,6 +143,8 @@ class Timeouts:
     session: float = 6 * 3600.0
     farewell: float = 5.0
     content_rate: float = 100.0
+    recipient: float = 10.0
+    upload_rate: float = 1000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from . import (
     State,
     sasl,
 )
-from ._flows import Stream, hello_name, words_of
+from ._flows import Stream, arrived, hello_name, words_of
 from ._recorder import Recorder, make_transcript
 
 if TYPE_CHECKING:
@@ -247,6 +247,10 @@ class ServerSession:
         try:
             await self._stream.write(data, self._timeouts.server)
         except OSError as error:  # a time-out is one
+            # What the client had sent before it was gone counts, a complete message above all.
+            state = self.connection.state
+            if state is not _TLS and state is not _CLOSED and (last_words := arrived(self._stream)):
+                self._received(last_words)
             self._lost(error)
 
     async def _shake_hands(self) -> None:

@@ -18,6 +18,10 @@ A call that fails or is cancelled, or a write that times out, leaves two sides o
 back from that: the connection is broken at once, and later calls raise rather than misunderstand. Only a read
 that times out has taken nothing, and a server can still say why it closes.
 
+What the peer has sent can be looked at without waiting: ``arrived()``. A write that fails does so because the
+peer has closed, and a peer that closes has often said why. That reply has arrived before the connection broke,
+so it is read before the connection is dropped, and ``arrived()`` gives it afterwards (RFC 5321 4.2.5).
+
 A server that stops wants to tell its clients. Who reads with ``idle`` set agrees to be woken: the read gives
 ``b""``, ``stopping`` says why, and the stream can still be written.
 """
@@ -188,6 +192,7 @@ class BaseStream(ABC):
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._broken = False
         self._ended = False
+        self._last_words = b""  # what had arrived when a write failed
         self._channel: _Tls | None = None
 
     # -- for an adapter to supply; deadlines are in the time of its clock --
@@ -195,6 +200,10 @@ class BaseStream(ABC):
     @abstractmethod
     async def _receive(self, deadline: float | None) -> bytes:
         """At most READ_SIZE octets, ``b""`` at the end; ``_check()`` is called after each waiting."""
+
+    @abstractmethod
+    def _receive_now(self) -> bytes | None:
+        """At most READ_SIZE octets without waiting: None if there are none yet, ``b""`` at the end."""
 
     @abstractmethod
     async def _send(self, data: bytes, deadline: float | None) -> None:
@@ -253,6 +262,34 @@ class BaseStream(ABC):
         finally:
             self._reading.release()
 
+    def arrived(self) -> bytes | None:
+        """Give what has arrived, at most 64 KiB, without waiting.
+
+        After a write that failed this is, once, what the peer had sent before.
+
+        Returns:
+            None if nothing has arrived; ``b""`` at the end.
+
+        Raises:
+            OSError: And the stream is broken.
+            RuntimeError: Another caller is reading.
+        """
+        if self._broken:
+            data, self._last_words = self._last_words, b""
+            return data or None
+        self._enter(self._reading)
+        try:
+            if self._ended or (self.stopping and self.idle):
+                return b""
+            data_now = self._read_now()
+            self._ended = data_now == b""
+            return data_now
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._reading.release()
+
     async def write(self, data: bytes, timeout: float | None) -> None:
         """Hand all octets to the system.
 
@@ -261,13 +298,17 @@ class BaseStream(ABC):
             timeout: Seconds for all of them; None waits for ever.
 
         Raises:
-            TimeoutError, OSError: And the stream is broken.
+            TimeoutError, OSError: And the stream is broken; ``arrived()`` gives what the peer had sent.
             RuntimeError: Somebody else is writing.
         """
         self._enter(self._writing)
         try:
             deadline = None if timeout is None else self._now() + timeout
             await self._send(data if self._channel is None else self._channel.encrypt(data), deadline)
+        except OSError:
+            self._keep_last_words()
+            self.abort()
+            raise
         except BaseException:
             self.abort()
             raise
@@ -340,6 +381,29 @@ class BaseStream(ABC):
         if not turn.acquire(False):
             raise RuntimeError("this stream is in use: one caller at a time may read, and one may write")
 
+    def _read_now(self) -> bytes | None:
+        channel = self._channel
+        if channel is None:
+            return self._receive_now()
+        while (data := channel.decrypt()) is None:
+            octets = self._receive_now()
+            if octets is None:
+                return None
+            channel.feed(octets)
+        return data
+
+    def _keep_last_words(self) -> None:
+        """Read what the peer had sent before the connection broke, unless another caller is reading."""
+        if self._broken or not self._reading.acquire(False):
+            return
+        try:
+            while len(self._last_words) < READ_SIZE and (data := self._read_now()):
+                self._last_words += data
+        except OSError:
+            pass  # there is no more
+        finally:
+            self._reading.release()
+
     def _gone(self) -> OSError:
         return ConnectionAbortedError("this stream is closed, or an earlier call failed or was cancelled")
 
@@ -393,6 +457,12 @@ class SocketStream(BaseStream):
             self._check()
             await self._ready(deadline)
             self._waiting = False
+
+    def _receive_now(self) -> bytes | None:
+        try:
+            return self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
 
     async def _send(self, data: bytes, deadline: float | None) -> None:
         rest = memoryview(data)

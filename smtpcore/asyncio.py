@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
 from ._flows import Client as Client
@@ -59,6 +59,11 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._drain.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            # The transport stops reading when a write fails, and what has arrived is lost with its socket.
+            with suppress(OSError):
+                while len(self._held) <= READ_SIZE and (data := self._receive_from_socket()):
+                    self._held += data
         self._failure = exc or self._gone()
         self._arrival.end()
         self._drain.end()
@@ -75,6 +80,26 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         data, self._held = self._held[:READ_SIZE], self._held[READ_SIZE:]
         self._transport.resume_reading()
         return data
+
+    def _receive_now(self) -> bytes | None:
+        if self._held:
+            data, self._held = self._held[:READ_SIZE], self._held[READ_SIZE:]
+            self._transport.resume_reading()
+            return data
+        if self._failure is not None:
+            raise self._failure
+        return b"" if self._at_eof else self._receive_from_socket()
+
+    def _receive_from_socket(self) -> bytes | None:
+        """What the event loop has not seen yet: it looks only when no task is ready to run."""
+        sock = self._transport.get_extra_info("socket")
+        same = socket.socket(sock.family, sock.type, sock.proto, sock.fileno())
+        try:
+            return same.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        finally:
+            same.detach()  # the transport closes it
 
     async def _send(self, data: bytes, deadline: float | None) -> None:
         self._transport.write(data)

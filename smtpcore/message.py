@@ -1010,7 +1010,7 @@ def _payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
 
 
 def _crlf(octets: bytes) -> bytes:
-    return b"".join(normalize_line_endings([octets]))
+    return normalize_line_endings(octets)
 
 
 def _longest_line(octets: bytes) -> int:

@@ -87,6 +87,7 @@ class Stream:
         aborted, closed: What was done to the stream.
         opened: The arguments that it was opened with.
         write_error: Raised by the next write.
+        early: What has arrived, as ``arrived()`` gives it.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Stream:
         self.aborted = self.closed = False
         self.opened: tuple[Any, ...] = ()
         self.write_error: OSError | None = None
+        self.early: bytes | None = None
         self._clock = clock or Clock()
         self._steps = deque(steps)
         self._seen = 0
@@ -135,6 +137,17 @@ class Stream:
                 action(self)
             else:
                 return lines(action) if isinstance(action, str) else bytes(action)
+
+    def arrived(self) -> bytes | None:
+        """``early``, or what was sent in the same step and has not been read."""
+        if self.early is not None:
+            early, self.early = self.early, None
+            return early
+        readable = not self.aborted and self.write_error is None and self._actions
+        if readable and isinstance(self._actions[0], (str, bytes)):
+            action = self._actions.popleft()
+            return lines(action) if isinstance(action, str) else action
+        return None
 
     async def write(self, data: bytes, timeout: float | None) -> None:
         self._check_open()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,10 +29,13 @@ from smtpcore import (
     LocalProtocolError,
     Quit,
     RecipientsRefused,
+    RemoteProtocolError,
+    ReplyError,
     ServerConfig,
     TimedOut,
     Timeouts,
     TlsError,
+    TlsUnavailable,
     sync,
 )
 from smtpcore import asyncio as asyncio_adapter
@@ -142,11 +147,12 @@ class Certificates:
 
     def __init__(self) -> None:
         authority = trustme.CA()
+        self.roots = authority.cert_pem.bytes()
         self.client = ssl.create_default_context()
         authority.configure_trust(self.client)
         self.server, self.other = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
         authority.issue_cert("127.0.0.1").configure_cert(self.server)
-        authority.issue_cert("mx.example").configure_cert(self.other)
+        authority.issue_cert("mx.example", "::1").configure_cert(self.other)
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +200,8 @@ class Peer:
 
 
 @contextlib.contextmanager
-def server(session: Callable[[Any], None]) -> Iterator[int]:
-    """A server in a thread of its own, for one session on a binary file of a socket."""
+def server(session: Callable[[Any], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A server in a thread, for one session on a binary file of a socket; under TLS, if there is a context."""
 
     class File:
         """What is read is buffered, what is written is not."""
@@ -203,12 +209,16 @@ def server(session: Callable[[Any], None]) -> Iterator[int]:
         def __init__(self, connection: socket.socket) -> None:
             self._reader = connection.makefile("rb", buffering=1000)
             self.readline, self.read, self.write = self._reader.readline, self._reader.read, connection.sendall
+            self.end = functools.partial(connection.shutdown, socket.SHUT_WR)
 
         def close(self) -> None:
             self._reader.close()
 
     def run() -> None:
         connection = listening.accept()[0]
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            connection = context.wrap_socket(connection, server_side=True)
         with connection, contextlib.closing(File(connection)) as file, contextlib.suppress(OSError):
             session(file)
 
@@ -423,25 +433,48 @@ def test_mail_goes_under_tls(
         assert "AGpvZQBzZWNyZXQ" not in str(transcript)
 
 
+@pytest.fixture
+def trusted(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our authority is one that the system trusts, and so the default context."""
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(certificates.roots)
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+
+
 @pytest.mark.req("TLS-32", "AUT-30", "TLS-19")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-@pytest.mark.parametrize("fault", ["name", "authority"])
+@pytest.mark.parametrize(
+    "fault, words",
+    [("name", "IP address mismatch"), ("authority", "unable to get local issuer certificate|self.signed")],
+)
+@pytest.mark.parametrize("given", [True, False], ids=["context given", "default context"])
 def test_a_certificate_that_is_not_accepted_gets_no_password(
-    adapter: Any, certificates: Certificates, security: str, fault: str, caplog: pytest.LogCaptureFixture
+    adapter: Any,
+    certificates: Certificates,
+    security: str,
+    fault: str,
+    words: str,
+    given: bool,
+    request: pytest.FixtureRequest,
 ) -> None:
     store = Store()
     served = certificates.other if fault == "name" else certificates.server
+    context = None
+    if fault == "name":
+        request.getfixturevalue("trusted")
+    if given:
+        context = certificates.client if fault == "name" else ssl.create_default_context()
 
     async def test() -> None:
         async with adapter.serve(
             store, ssl_context=served, implicit_tls=security == "tls", config=LOGIN
         ) as listener:
-            with pytest.raises(TlsError, match="the certificate is not accepted") as caught:
+            with pytest.raises(TlsError, match=f"the certificate is not accepted: .*({words})") as caught:
                 async with adapter.connect(
                     "127.0.0.1",
                     port_of(listener),
                     security=security,
-                    ssl_context=certificates.client if fault == "name" else None,
+                    ssl_context=context,
                     auth=("joe", "secret"),
                 ):
                     pass
@@ -453,6 +486,120 @@ def test_a_certificate_that_is_not_accepted_gets_no_password(
 
     adapter.run(test)
     assert store.logins == []
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_certificate_that_is_accepted_gets_the_password(
+    adapter: Any, certificates: Certificates, security: str
+) -> None:
+    """With the context that every user gets, so that its refusals are not for want of trust."""
+    store = Store()
+
+    async def test() -> None:
+        async with (
+            adapter.serve(
+                store, ssl_context=certificates.server, implicit_tls=security == "tls", config=LOGIN
+            ) as listener,
+            adapter.connect("127.0.0.1", port_of(listener), security=security, auth=("joe", "secret")),
+        ):
+            pass
+
+    adapter.run(test)
+    assert store.logins == ["joe"]
+
+
+@pytest.mark.req("TLS-32")
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+@pytest.mark.parametrize(
+    "host, asked",
+    [("mx.example.", "mx.example"), ("mx.example", "mx.example"), ("::1%lo", None)],
+)
+def test_the_name_that_is_verified_has_neither_a_last_dot_nor_a_zone(
+    adapter: Any,
+    certificates: Certificates,
+    security: str,
+    host: str,
+    asked: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 6066 3, RFC 9525 2; what is looked up is the name as it was given."""
+    looked_up: list[str] = []
+    sni: list[str | None] = []
+    original = socket.getaddrinfo
+
+    def resolve(name: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        looked_up.append(name)
+        return original("127.0.0.1", port, *arguments, **options)
+
+    def look(connection: Any, name: str | None, context: Any) -> None:
+        sni.append(name)
+
+    monkeypatch.setattr(certificates.other, "sni_callback", look)
+
+    async def test() -> None:
+        async with adapter.serve(
+            Store(), ssl_context=certificates.other, implicit_tls=security == "tls"
+        ) as listener:
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+            async with adapter.connect(
+                host, port_of(listener), security=security, ssl_context=certificates.client
+            ) as client:
+                assert client.tls is not None
+                assert client.facts.host == host
+
+    adapter.run(test)
+    assert looked_up == [host]
+    assert sni == [asked]
+
+
+@pytest.mark.parametrize("port", ["465", "587"])
+def test_a_port_that_is_text_picks_the_same_security_as_a_number(
+    adapter: Any, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without TLS is refused; with 465 the first octets are a handshake."""
+    original = socket.getaddrinfo
+    asked: list[Any] = []
+
+    def resolve(name: Any, number: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(number)
+        return original(name, listening, *arguments, **options)
+
+    listening = 0
+
+    async def test() -> None:
+        nonlocal listening
+        async with adapter.serve(Store()) as listener:
+            listening = port_of(listener)
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+            with pytest.raises(TlsError) as caught:
+                async with adapter.connect("127.0.0.1", port):
+                    pass
+            assert isinstance(caught.value, TlsUnavailable) is (port == "587")
+
+    adapter.run(test)
+    assert asked == [int(port)]
+
+
+@pytest.mark.parametrize(
+    "host, port, options, name",
+    [
+        ("127.0.0.1", "submission", {}, "port"),
+        ("127.0.0.1", 25.5, {}, "port"),
+        (None, 25, {}, "host"),
+        ("127.0.0.1", 25, {"security": ""}, "security"),
+        ("127.0.0.1", 25, {"auth": "a:b"}, "auth"),
+    ],
+)
+def test_an_argument_that_is_none_is_named_before_a_connection_is_made(
+    adapter: Any, host: Any, port: Any, options: Any, name: str
+) -> None:
+    async def test() -> None:
+        with pytest.raises(LocalProtocolError, match=f"^{name} is "):
+            async with adapter.connect(host, port, **options):
+                pass
+
+    adapter.run(test)
 
 
 def test_a_refused_login_is_told(adapter: Any, certificates: Certificates) -> None:
@@ -508,6 +655,125 @@ def test_plaintext_where_tls_is_expected_is_recognised(adapter: Any, certificate
             assert "A server with TLS from the start stays silent, too" in caught.value.hint
 
     adapter.run(test)
+
+
+# --- Servers that speak too early, and are gone -----------------------------------------------------------
+
+BIG = b"0123456789abcd\r\n" * 1_638_400  # octets that no system buffers for us: 25 MiB
+
+
+def grants(file: Any) -> None:
+    """The server's part up to 354, one command at a time."""
+    for reply in (
+        b"220 mx.example\r\n",
+        b"250-mx.example\r\n250 8BITMIME\r\n",
+        b"250 ok\r\n",
+        b"250 ok\r\n",
+        b"354 go\r\n",
+    ):
+        file.write(reply)
+        if not reply.startswith(b"354"):
+            file.readline()
+
+
+@pytest.mark.req("RPL-26")
+@pytest.mark.parametrize("security", ["none", "tls"])
+@pytest.mark.parametrize(
+    "reply, retryable", [(b"552 5.3.4 too big", False), (b"554 5.7.1 no", False), (b"421 4.3.0 bye", True)]
+)
+@pytest.mark.parametrize("how", ["closes", "closes its half", "reads on"])
+def test_a_refusal_in_the_middle_of_the_content_is_reported_as_that(
+    adapter: Any, certificates: Certificates, how: str, reply: bytes, retryable: bool, security: str
+) -> None:
+    taken = 0
+
+    def session(file: Any) -> None:
+        nonlocal taken
+        grants(file)
+        file.read(1000)
+        file.write(reply + b"\r\n")
+        if how == "closes its half":
+            file.end()
+        while how != "closes" and (data := file.read(65536)):
+            taken += len(data)
+
+    context = certificates.server if security == "tls" else None
+    with server(session, context) as port:
+
+        async def test() -> None:
+            async with adapter.connect(
+                "127.0.0.1", port, security=security, ssl_context=certificates.client, timeout=LATE
+            ) as client:
+                with pytest.raises(ReplyError) as caught:
+                    await client.send(SENDER, [ONE], BIG)
+                error = caught.value
+                assert str(error).startswith(f"the message was refused: {reply.decode()}")
+                assert error.retryable is retryable
+                assert error.result is not None
+                assert error.result.retryable == ((ONE,) if retryable else ())
+                assert not error.result.maybe_delivered
+                with pytest.raises(ConnectionLost, match="the session is over"):
+                    await client.noop()
+
+        adapter.run(test)
+    assert taken < len(BIG) // 2, "and the rest is not uploaded"
+
+
+@pytest.mark.req("RPL-26")
+def test_a_refusal_in_the_middle_of_many_recipients_is_reported_as_that(adapter: Any) -> None:
+    domain = f"{'x' * 60}.{'y' * 60}.{'z' * 60}.example"
+    recipients = [f"user{number}@{domain}" for number in range(100)]
+
+    def session(file: Any) -> None:
+        file.write(b"220 mx.example\r\n")
+        file.readline()
+        file.write(b"250-mx.example\r\n250 PIPELINING\r\n")
+        file.readline()
+        file.write(b"250 ok\r\n550 5.1.1 no\r\n421 4.7.0 bye\r\n")
+
+    with server(session) as port:
+
+        async def test() -> None:
+            async with adapter.connect("127.0.0.1", port, security="none", timeout=LATE) as client:
+                with pytest.raises(ReplyError) as caught:
+                    await client.send(SENDER, recipients, CONTENT)
+                assert caught.value.reply.code == 421
+                assert caught.value.result is not None
+                rows = caught.value.result.recipients
+                assert [one.reply and one.reply.code for one in rows[:3]] == [550, 421, None]
+                assert [one.retryable for one in rows[:3]] == [False, True, True]
+
+        adapter.run(test)
+
+
+def test_a_success_before_the_final_dot_is_not_taken_for_its_answer(adapter: Any) -> None:
+    """It comes while the content is on its way, over a real socket."""
+    spoken = threading.Event()
+
+    def session(file: Any) -> None:
+        grants(file)
+        file.readline()
+        file.write(b"250 surplus\r\n")
+        spoken.set()
+        if file.read().endswith(b"\r\n.\r\n"):
+            file.write(b"452 4.3.1 full\r\n")
+
+    def content() -> Iterator[bytes]:
+        yield CONTENT
+        yield CONTENT
+        assert spoken.wait(LATE)
+        yield CONTENT
+
+    with server(session) as port:
+
+        async def test() -> None:
+            async with adapter.connect("127.0.0.1", port, security="none", timeout=LATE) as client:
+                with pytest.raises(RemoteProtocolError, match="250 surplus") as caught:
+                    await client.send(SENDER, [ONE], content())
+                assert caught.value.result is not None
+                assert caught.value.result.accepted == ()
+
+        adapter.run(test)
 
 
 # --- Time, and ends of all kinds --------------------------------------------------------------------------

@@ -764,3 +764,17 @@ def test_what_a_mac_writes_is_composed() -> None:
     assert composed("\u212bngstr\u00f6m@x") == "\u00c5ngstr\u00f6m@x"
     for unchanged in ("u@example.org", "", "\uff21@x", "\ud800@x"):
         assert composed(unchanged) == unchanged
+def test_a_mailbox_has_a_form_in_ascii_if_its_local_part_is_ascii() -> None:
+    assert in_ascii(Mailbox.parse("u@x.example")) == "u@x.example"
+    assert in_ascii(Mailbox.parse('"a b"@b\u00fccher.example')) == '"a b"@xn--bcher-kva.example'
+    assert in_ascii(Mailbox.parse("\u00fc@b\u00fccher.example")) is None
+    assert in_ascii(ReversePath("")) == ""
+    with pytest.raises(LocalProtocolError, match="too long in ASCII"):
+        in_ascii(Mailbox.parse("u@" + "\u00fc." * 40 + "example"))
+
+
+def test_an_address_that_was_decomposed_is_composed() -> None:
+    assert composed("u\u0308@bu\u0308cher.example") == "\u00fc@b\u00fccher.example"
+    assert composed("\ufb01@x.example") == "\ufb01@x.example", "NFC, and not NFKC"
+    text = "u@x.example"
+    assert composed(text) is text

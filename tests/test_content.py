@@ -8,8 +8,9 @@ lines, then by octets.
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, product
 from typing import Any, Literal, NamedTuple, SupportsIndex
 
@@ -654,3 +655,34 @@ def test_any_octets_can_be_given_right_line_ends(content: bytes, places: list[in
 def test_line_ends_are_made_right_as_it_comes() -> None:
     pieces = normalize_line_endings(iter([b"a\n", b"b\r", b"\nc\r", b"d"]))
     assert [next(pieces) for _ in range(4)] == [b"a\r\n", b"b", b"\r\nc", b"\r\nd"]
+
+
+@pytest.mark.req("DAT-08")
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+def test_line_ends_of_bytes_are_made_right_in_bytes(make: Callable[[bytes], Any]) -> None:
+    assert normalize_line_endings(make(b"a\nb\rc\r\n\r\n")) == b"a\r\nb\r\nc\r\n\r\n"
+    assert normalize_line_endings(make(b"")) == b""
+
+
+def test_line_ends_of_a_file_are_made_right_without_reading_all_of_it() -> None:
+    file = io.BytesIO(b"0123456789abcd\r\n" * 10_000 + b"x\ny")
+    pieces = normalize_line_endings(file)
+    first = next(pieces)
+    assert file.tell() < 100_000
+    assert first + b"".join(pieces) == b"0123456789abcd\r\n" * 10_000 + b"x\r\ny"
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        ("a\n", "str: encode"),
+        (io.StringIO("a\n"), "StringIO"),
+        (7, "int"),
+        (None, "NoneType"),
+        (["a\n"], "str: encode"),
+        ([7], "int"),
+    ],
+)
+def test_what_is_not_bytes_has_no_line_ends(content: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"takes bytes, a binary file or an iterable of bytes, not {kind}"):
+        list(normalize_line_endings(content))

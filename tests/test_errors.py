@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from smtpcore import (
+    ArgumentTypeError,
+    Connect,
     ConnectFailed,
     ConnectionLost,
     Data,
+    EndOfMessage,
     LocalProtocolError,
     Mail,
     ProtocolError,
@@ -95,6 +98,17 @@ def test_a_refusal_carries_its_reply_and_says_whether_to_try_again(cls: type[Rep
     assert cls(LATER).retryable
     assert str(error) == "MAIL was answered 550 5.7.1 go away"
     assert str(cls(LATER, "nobody was taken")) == "nobody was taken"
+
+
+def test_a_refusal_of_what_is_not_a_command_is_told_in_words() -> None:
+    reply = Reply(451, "4.3.0", "later")
+    assert str(ReplyError(Response(EndOfMessage(), reply))) == "the message was refused: 451 4.3.0 later"
+    assert str(ReplyError(Response(Connect(), reply))) == "the connection was refused: 451 4.3.0 later"
+
+
+def test_a_wrong_type_is_a_local_error_and_a_type_error() -> None:
+    assert issubclass(ArgumentTypeError, LocalProtocolError)
+    assert issubclass(ArgumentTypeError, TypeError)
 
 
 def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:

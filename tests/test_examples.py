@@ -332,7 +332,7 @@ def test_content_check_refuses_at_the_end_and_keeps_nothing(tmp_path: Path) -> N
         smtpcore.sync.connect("127.0.0.1", server.port) as client,
     ):
         for content in (b"Make MONEY\r\n", b"x" * 70000 + b"\r\n" + b"Breakfast\r\n", b"fast"):
-            with pytest.raises(ReplyError, match=r"\. was answered 550 5\.7\.1 .*not welcome"):
+            with pytest.raises(ReplyError, match=r"the message was refused: 550 5\.7\.1 .*not welcome"):
                 client.send(SENDER, ["bob@example.org"], normal(content))
         assert server.stored() == []
         assert client.send(SENDER, ["bob@example.org"], b"make no money\r\n").accepted

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import re
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smtpcore import (
+    ArgumentTypeError,
     AuthenticationFailed,
     AuthenticationUnavailable,
+    Command,
     ConnectFailed,
     ConnectionLost,
     LocalProtocolError,
@@ -32,6 +37,8 @@ from smtpcore import (
     TlsInfo,
     TlsUnavailable,
     _flows,
+    _options,
+    _sources,
     sasl,
 )
 from smtpcore._flows import Client
@@ -443,7 +450,9 @@ def test_a_timeout_fails_the_command_that_waited_for_now(at: int, clock: Clock) 
     async def conversation(client: Client) -> TimedOut:
         with pytest.raises(TimedOut) as caught:
             await client.send(SENDER, [ONE], CONTENT)
-        with pytest.raises(ConnectionLost, match="the session is over: nothing came in the time allowed"):
+        with pytest.raises(
+            ConnectionLost, match=r"the session is over: no reply to .* in the .* s allowed for it"
+        ):
             await client.noop()
         return caught.value
 
@@ -496,6 +505,255 @@ def test_the_session_can_be_used_after_each_kind_of_refusal() -> None:
         QUIT,
     ]
     assert talk(steps, three_times).accepted == (ONE,)
+
+
+# --- send(): replies that come before what they answer was sent --------------------------------------------
+
+
+def hearing(reply: bytes, *pieces: bytes) -> tuple[Callable[[], Iterator[bytes]], list[Stream]]:
+    """Content that is interrupted: the server speaks when the last piece is asked for."""
+    streams: list[Stream] = []
+
+    def content() -> Iterator[bytes]:
+        yield from pieces[:-1]
+        streams[0].early = reply
+        yield pieces[-1]
+
+    return content, streams
+
+
+def interrupted(reply: bytes, *pieces: bytes) -> tuple[Any, bytes]:
+    """Send a message to a server that replies before it has the whole; the error, and the content sent."""
+    content, streams = hearing(reply, *pieces)
+    stream = Stream([GREETING, ehlo("8BITMIME"), (f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]])
+    streams.append(stream)
+    client = connect(stream)
+    with pytest.raises(SMTPError) as caught:
+        run(client.send(SENDER, [ONE], content()))
+    with pytest.raises(ConnectionLost, match="the session is over"):
+        run(client.noop())
+    run(client.quit())
+    written = stream.written.partition(b"DATA\r\n")[2]
+    stream.finish(written)
+    assert stream.aborted
+    return caught.value, written
+
+
+@pytest.mark.req("RPL-26", "SES-40")
+@pytest.mark.parametrize(
+    "reply, retryable",
+    [("552 5.3.4 too big", False), ("554 5.7.1 no", False), ("452 4.3.1 full", True), ("421 4.3.0 bye", True)],
+)
+def test_a_message_refused_in_the_middle_is_not_sent_to_its_end(reply: str, retryable: bool) -> None:
+    error, written = interrupted(lines(reply), b"a\r\n", b"b\r\n", b"c\r\n")
+    assert written == b"a\r\n"
+    assert type(error) is ReplyError
+    assert str(error).startswith(f"the message was refused: {reply}")
+    assert error.retryable is retryable
+    assert error.facts is not None
+    assert error.facts.phase == "content"
+    result = result_of(error)
+    assert table(result) == [("one", int(reply[:3]), False, retryable)]
+    assert not result.maybe_delivered
+    assert result.reply == error.reply
+
+
+def test_who_was_refused_before_keeps_that_reply_when_the_content_is_refused() -> None:
+    steps = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, "550 no"), ("DATA", "354 go\n452 full")]
+    error = failure(steps, sending(ONE, TWO), ReplyError)
+    assert table(result_of(error)) == [("one", 452, False, True), ("two", 550, False, False)]
+
+
+@pytest.mark.parametrize("pieces", [[b"a\r\n", b"b\r\n"], [b"a\r\n", b"b\r\n", b"c\r\n"]])
+def test_a_success_before_the_final_dot_is_no_answer_to_it(pieces: list[bytes]) -> None:
+    error, written = interrupted(b"250 ok\r\n", *pieces)
+    assert isinstance(error, RemoteProtocolError)
+    assert written == b"a\r\n" * (len(pieces) - 2)
+    assert result_of(error).accepted == ()
+    assert not result_of(error).maybe_delivered
+
+
+def test_a_success_right_before_the_final_dot_is_no_answer_to_it() -> None:
+    """All pieces are out."""
+    stream = Stream([GREETING, ehlo("8BITMIME"), (f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]])
+    client = connect(stream)
+    original = stream.write
+
+    async def write(data: bytes, timeout: float | None) -> None:
+        await original(data, timeout)
+        if data == b"b\r\n":
+            stream.early = b"250 ok\r\n"
+
+    vars(stream)["write"] = write
+    with pytest.raises(RemoteProtocolError):
+        run(client.send(SENDER, [ONE], iter([b"a\r\n", b"b\r\n"])))
+    assert stream.written.endswith(b"DATA\r\na\r\nb\r\n")
+
+
+def test_a_server_that_closes_in_the_middle_has_not_got_the_message() -> None:
+    error, written = interrupted(b"", b"a\r\n", b"b\r\n", b"c\r\n")
+    assert type(error) is ConnectionLost
+    assert not error.maybe_delivered
+    assert written == b"a\r\n"
+    assert result_of(error).retryable == (ONE,)
+
+
+@pytest.mark.parametrize(
+    "early, kind, words, last",
+    [
+        (b"250 ok\r\n", RemoteProtocolError, "which answers nothing", b"QUIT\r\n"),
+        (b"421 4.4.2 idle\r\n", ReplyError, "the server closes the session: 421 4.4.2 idle", b""),
+        (b"", ConnectionLost, "the server has closed the connection", b""),
+    ],
+)
+@pytest.mark.parametrize("mail", [True, False])
+def test_what_a_server_says_between_commands_answers_none_of_them(
+    early: bytes, kind: type[SMTPError], words: str, last: bytes, mail: bool
+) -> None:
+    """It came while nothing was asked; no command follows."""
+    stream = Stream([GREETING, ehlo()])
+    client = connect(stream)
+    stream.early = early
+    with pytest.raises(kind, match=words) as caught:
+        run(client.send(SENDER, [ONE], CONTENT) if mail else client.noop())
+    assert type(caught.value) is kind
+    run(client.quit())
+    stream.finish(last)
+
+
+def test_a_quit_that_comes_too_late_is_not_said() -> None:
+    stream = Stream([GREETING, ehlo()])
+    client = connect(stream)
+    stream.early = b"421 4.4.2 idle\r\n"
+    run(client.quit())
+    stream.finish()
+
+
+def test_a_stream_that_cannot_look_will_do() -> None:
+    class Simple(Stream):
+        arrived: Any = None
+
+    stream = Simple([GREETING, ehlo(), *UNPIPELINED, (DOT, "250 ok"), QUIT])
+    client = connect(stream)
+    assert run(client.send(SENDER, [ONE], CONTENT)).accepted == (ONE,)
+    run(client.quit())
+    stream.finish()
+
+
+# --- send(): writes that fail -----------------------------------------------------------------------------
+
+
+def breaking(stream: Stream, start: bytes, last_words: bytes, error: OSError) -> None:
+    """Let the write that begins so fail, after the server has said something."""
+    original = stream.write
+
+    async def write(data: bytes, timeout: float | None) -> None:
+        if data.startswith(start):
+            stream.abort()
+            stream.early = last_words or None
+            raise error
+        await original(data, timeout)
+
+    vars(stream)["write"] = write
+
+
+BROKEN = [BrokenPipeError(32, "Broken pipe"), TimeoutError("the peer took too long")]
+
+
+def broken_send(
+    start: bytes, last_words: str, error: OSError, *keywords: str, content: Any = CONTENT, **options: Any
+) -> tuple[Any, Stream]:
+    envelope = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, "250 ok"), ("DATA", "354 go")]
+    stream = Stream([GREETING, ehlo(*keywords), *envelope])
+    breaking(stream, start, lines(last_words) if last_words else b"", error)
+    client = connect(stream, **options)
+    with pytest.raises(SMTPError) as caught:
+        run(client.send(SENDER, [ONE, TWO], content))
+    with pytest.raises(ConnectionLost, match="the session is over"):
+        run(client.noop())
+    return caught.value, stream
+
+
+@pytest.mark.req("RPL-26")
+@pytest.mark.parametrize("error", BROKEN)
+@pytest.mark.parametrize(
+    "reply, retryable", [("552 5.3.4 too big", False), ("451 4.3.0 later", True), ("421 4.3.0 bye", True)]
+)
+@pytest.mark.parametrize("content", [CONTENT, CONTENT * 10_000], ids=["small", "big"])
+def test_the_reply_that_came_before_a_failed_write_counts(
+    content: bytes, reply: str, retryable: bool, error: OSError
+) -> None:
+    caught, _ = broken_send(b"Subject", reply, error, content=content)
+    assert type(caught) is ReplyError
+    assert str(caught).startswith(f"the message was refused: {reply}")
+    assert caught.retryable is retryable
+    assert table(result_of(caught))[0] == ("one", int(reply[:3]), False, retryable)
+    assert not result_of(caught).maybe_delivered
+
+
+@pytest.mark.parametrize("error", BROKEN)
+@pytest.mark.parametrize("last_words", ["", "250 ok"])
+def test_a_success_does_not_count_if_the_final_dot_could_not_be_written(
+    last_words: str, error: OSError
+) -> None:
+    caught, _ = broken_send(b"Subject", last_words, error)
+    assert isinstance(caught, ConnectionLost)
+    assert caught.maybe_delivered, "an octet of the dot may have gone out"
+    assert result_of(caught).accepted == ()
+    assert result_of(caught).maybe_delivered
+    assert isinstance(caught, TimedOut) is isinstance(error, TimeoutError)
+
+
+def test_a_piece_of_content_that_could_not_be_written_is_not_delivered() -> None:
+    caught, _ = broken_send(b"Subject", "", BROKEN[0], content=CONTENT * 10_000)
+    assert type(caught) is ConnectionLost
+    assert not caught.maybe_delivered
+    assert not result_of(caught).maybe_delivered
+
+
+def test_half_a_reply_is_none() -> None:
+    stream = Stream([GREETING, ehlo()])
+    breaking(stream, b"NOOP", b"", BROKEN[0])
+    client = connect(stream)
+    original = stream.arrived
+    vars(stream)["arrived"] = lambda: b"55" if stream.aborted else original()
+    with pytest.raises(ConnectionLost, match="Broken pipe") as caught:
+        run(client.noop())
+    assert [command.verb for command in caught.value.outstanding if isinstance(command, Command)] == ["NOOP"]
+
+
+@pytest.mark.req("PIP-26")
+def test_the_replies_that_came_before_a_failed_group_are_told_apart() -> None:
+    caught, _ = broken_send(b"MAIL", "250 ok\n550 5.1.1 no\n421 4.7.0 bye", BROKEN[0], "PIPELINING")
+    assert caught.reply.code == 421
+    assert table(result_of(caught)) == [("one", 550, False, False), ("two", 421, False, True)]
+
+
+@pytest.mark.parametrize(
+    "last_words, kind",
+    [("421 4.3.0 bye", ReplyError), ("", ConnectionLost), ("220 go", TlsError)],
+)
+def test_starttls_that_cannot_be_written_is_answered_by_what_came_before(last_words: str, kind: Any) -> None:
+    stream = Stream([GREETING, ehlo("STARTTLS")])
+    breaking(stream, b"STARTTLS", lines(last_words) if last_words else b"", BROKEN[0])
+    with pytest.raises(kind) as caught:
+        connect(stream, security="opportunistic")
+    assert type(caught.value) is kind
+    assert b"QUIT" not in stream.written
+
+
+@pytest.mark.req("DAT-12")
+@pytest.mark.parametrize("content", [CONTENT, io.BytesIO(CONTENT), [CONTENT]], ids=["bytes", "file", "list"])
+def test_a_small_message_goes_out_in_two_writes(content: Any) -> None:
+    keywords = ["PIPELINING", "8BITMIME"]
+    body = "" if isinstance(content, bytes) else " BODY=8BITMIME"
+    envelope = group(MAIL + body, RCPT, "DATA")
+    stream = Stream([GREETING, ehlo(*keywords), (envelope, "250 ok\n250 ok\n354 go"), (DOT, "250 ok"), QUIT])
+    client = connect(stream)
+    run(client.send(SENDER, [ONE], content))
+    run(client.quit())
+    stream.finish()
+    assert stream.sizes[1:3] == [len(lines(envelope)), len(DOT)]
 
 
 # --- send(): what is checked, and what is declared --------------------------------------------------------
@@ -639,8 +897,189 @@ def test_what_turns_out_unfit_on_the_way_is_given_up_without_the_final_dot(bad: 
     assert result_of(error).retryable == (ONE,)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: io.BytesIO(b""),
+        lambda: used(io.BytesIO(CONTENT)),
+        list,
+        lambda: (b"", bytearray()),
+        lambda: closed(iter_of(CONTENT)),
+    ],
+    ids=["empty file", "used file", "list", "empty pieces", "used generator"],
+)
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
+def test_a_source_without_octets_is_refused_before_anything(content: Any, keywords: list[str]) -> None:
+    error = failure([QUIT], sending(content=content()), LocalProtocolError, keywords=keywords)
+    assert "the content is empty" in str(error)
+
+
+def used(file: Any) -> Any:
+    file.read()
+    return file
+
+
+def closed(generator: Any) -> Any:
+    list(generator)
+    return generator
+
+
+def iter_of(*pieces: bytes) -> Iterator[bytes]:
+    yield from pieces
+
+
+@pytest.mark.req("DAT-29")
+def test_an_iterator_without_octets_is_given_up_without_the_final_dot() -> None:
+    """It shows only when content is asked for; an empty message would be accepted."""
+
+    async def conversation(client: Client) -> LocalProtocolError:
+        with pytest.raises(LocalProtocolError, match="the content is empty") as caught:
+            await client.send(SENDER, [ONE], iter([]))
+        with pytest.raises(ConnectionLost, match="the session is over"):
+            await client.noop()
+        return caught.value
+
+    steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
+    error = talk(steps, conversation, keywords=["8BITMIME"])
+    assert result_of(error).accepted == ()
+    assert not result_of(error).maybe_delivered
+
+
+def test_an_iterator_is_not_touched_before_the_server_asks_for_content() -> None:
+    content = iter([CONTENT])
+
+    async def twice(client: Client) -> SendResult:
+        with pytest.raises(ReplyError):
+            await client.send(SENDER, [ONE], content)
+        return await client.send(SENDER, [ONE], content)
+
+    steps = [(f"{MAIL} BODY=8BITMIME", "451 no"), (f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
+    assert talk([*steps, (DOT, "250 ok"), QUIT], twice, keywords=["8BITMIME"]).accepted == (ONE,)
+
+
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
+def test_a_file_can_be_sent_again_when_the_first_try_has_failed(keywords: list[str]) -> None:
+    """It goes back to where it stood, which need not be its beginning."""
+    file = io.BytesIO(b"mbox line\n" + CONTENT)
+    file.readline()
+
+    async def twice(client: Client) -> SendResult:
+        with pytest.raises(ReplyError) as caught:
+            await client.send(SENDER, [ONE], file)
+        assert result_of(caught.value).retryable == (ONE,)
+        return await client.send(SENDER, [ONE], file)
+
+    body = " BODY=8BITMIME" if keywords else ""
+    try_once = [(MAIL + body, "250 ok"), *UNPIPELINED[1:]]
+    steps = [*try_once, (DOT, "451 4.3.0 try again"), *try_once, (DOT, "250 ok"), QUIT]
+    assert talk(steps, twice, keywords=keywords).accepted == (ONE,)
+    assert file.read() == b"", "after success it is at its end"
+
+
+def test_a_generator_that_was_begun_does_not_give_the_rest_of_a_message() -> None:
+    content = iter_of(CONTENT, CONTENT, CONTENT)
+
+    async def conversation(client: Client) -> None:
+        with pytest.raises(ConnectionLost):
+            await client.send(SENDER, [ONE], content)
+
+    begin = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:2]]
+    talk([*begin, ("DATA", ["354 go", EOF])], conversation, keywords=["8BITMIME"])
+    error = failure([QUIT], sending(content=content), LocalProtocolError, keywords=["8BITMIME"])
+    assert "the content is empty" in str(error)
+
+
 class Whatever(Exception):
     pass
+
+
+class Odd:
+    """A binary file of its own kind, which cannot seek."""
+
+    def __init__(self, *pieces: Any) -> None:
+        self._pieces = [*pieces]
+
+    def read(self, size: int) -> Any:
+        piece = self._pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+@pytest.mark.req("DAT-29")
+@pytest.mark.parametrize(
+    "pieces, kind",
+    [
+        ([b"a\r\n", None, b"b\r\n", b""], LocalProtocolError),
+        ([b"a\r\n", "b\r\n", ""], ArgumentTypeError),
+        ([b"a\r\n", 7, b""], ArgumentTypeError),
+        ([b""], LocalProtocolError),
+        ([""], ArgumentTypeError),
+        ([b"a\r\n", Whatever()], Whatever),
+    ],
+)
+def test_a_file_that_goes_wrong_on_the_way_gets_no_final_dot(pieces: Any, kind: Any) -> None:
+    """None is not the end: a file that does not block has nothing to give now."""
+
+    async def conversation(client: Client) -> None:
+        with pytest.raises(kind) as caught:
+            await sending(content=Odd(*pieces))(client)
+        assert type(caught.value) is kind
+
+    talk([(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]], conversation, keywords=["8BITMIME"])
+
+
+def test_a_file_that_cannot_seek_is_sent_as_it_comes() -> None:
+    steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:], (DOT, "250 ok"), QUIT]
+    talk(steps, sending(content=Odd(CONTENT[:5], CONTENT[5:], b"", b"")), keywords=["8BITMIME"])
+
+
+def test_a_file_of_text_that_does_not_say_so_is_refused_before_anything() -> None:
+    class Seeking(Odd):
+        def seekable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return 0
+
+        def seek(self, position: int) -> None:
+            pass
+
+    error = failure([QUIT], sending(content=Seeking("S")), ArgumentTypeError, keywords=["8BITMIME"])
+    assert "a piece of it is str" in str(error)
+
+
+@pytest.mark.parametrize("mode", ["wb", "rb"], ids=["for writing", "closed"])
+def test_a_file_that_cannot_be_read_is_refused_before_anything(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(CONTENT)
+    with path.open(mode) as file:
+        if mode == "rb":
+            file.close()
+        error = failure([QUIT], sending(content=file), LocalProtocolError, keywords=["8BITMIME"])
+    assert "the content cannot be read: " in str(error)
+
+
+def test_a_big_message_for_a_server_without_8bitmime_is_not_kept_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rolled: list[bool] = []
+    spooled: Any = tempfile.SpooledTemporaryFile
+
+    class Spool(spooled):
+        def close(self) -> None:
+            rolled.append(self._rolled)
+            super().close()
+
+        def __exit__(self, *details: object) -> None:
+            self.close()
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Spool)
+    for octets in (_sources.IN_MEMORY, _sources.IN_MEMORY + 20):
+        content = CONTENT * (octets // len(CONTENT))
+        steps = [*UNPIPELINED, (content + b".\r\n", "250 ok"), QUIT]
+        talk(steps, sending(content=[content]))
+    assert rolled == [False, True]
 
 
 def failing(*pieces: bytes) -> Iterator[bytes]:
@@ -655,7 +1094,7 @@ def failing(*pieces: bytes) -> Iterator[bytes]:
     ids=["str", "text file", "EmailMessage"],
 )
 def test_what_is_no_octets_is_refused_before_anything(content: Any, kind: str, keywords: list[str]) -> None:
-    error = failure([QUIT], sending(content=content), LocalProtocolError, keywords=keywords)
+    error = failure([QUIT], sending(content=content), ArgumentTypeError, keywords=keywords)
     assert f"content is octets, which a {kind} is not" in str(error)
 
 
@@ -665,7 +1104,7 @@ def test_content_that_fails_on_the_way_is_given_up_without_the_final_dot() -> No
 
     async def conversation(client: Client) -> None:
         with pytest.raises(Whatever):
-            await client.send(SENDER, [ONE], failing(b"a\r\n"))
+            await client.send(SENDER, [ONE], failing(b"a\r\n", b"b\r\n"))
         with pytest.raises(ConnectionLost, match=r"the session is over: it was broken off \(phase: content\)"):
             await client.send(SENDER, [ONE], CONTENT)
 
@@ -698,14 +1137,74 @@ def test_one_recipient_may_be_a_string() -> None:
     assert result.accepted == (ONE,)
 
 
+WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("sender", (None, [ONE], CONTENT), {}),
+    ("sender", (b"a@client.example", [ONE], CONTENT), {}),
+    ("recipients", (SENDER, None, CONTENT), {}),
+    ("recipients", (SENDER, 7, CONTENT), {}),
+    ("recipients", (SENDER, b"one@mx.example", CONTENT), {}),
+    ("recipients", (SENDER, [None], CONTENT), {}),
+    ("recipients", (SENDER, [ONE, b"two@mx.example"], CONTENT), {}),
+    ("content", (SENDER, [ONE], None), {}),
+    ("content", (SENDER, [ONE], 7), {}),
+    ("content", (SENDER, [ONE], ["Subject: x\r\n"]), {}),
+    ("content", (SENDER, [ONE], [CONTENT, None]), {}),
+    ("content", (SENDER, [ONE], {"a": b"b"}), {}),
+    ("smtputf8", (SENDER, [ONE], CONTENT), {"smtputf8": "no"}),
+]
+
+
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME", "PIPELINING"]])
+@pytest.mark.parametrize("name, arguments, options", WRONG)
+def test_an_argument_of_the_wrong_type_is_named_and_costs_nothing(
+    name: str, arguments: Any, options: Any, keywords: list[str]
+) -> None:
+    async def conversation(client: Client) -> ArgumentTypeError:
+        with pytest.raises(ArgumentTypeError, match=f"^{name} is ") as caught:
+            await client.send(*arguments, **options)
+        await client.noop()
+        return caught.value
+
+    error = talk([("NOOP", "250 ok"), QUIT], conversation, keywords=keywords)
+    assert error.facts is not None
+
+
+def test_a_message_that_is_none_is_named() -> None:
+    async def conversation(client: Client) -> None:
+        message: Any = b"Subject: x\r\n"
+        with pytest.raises(ArgumentTypeError, match=r"^message is an EmailMessage"):
+            await client.send_message(message)
+        for sender, recipients, what in (
+            (7, None, "sender"),
+            (None, [None], "recipients"),
+            (None, b"x", "recipients"),
+        ):
+            given: Any = {"sender": sender, "recipients": recipients}
+            with pytest.raises(ArgumentTypeError, match=f"^{what} is "):
+                await client.send_message(email(), **given)
+        name: Any = None
+        with pytest.raises(ArgumentTypeError, match=r"^address is a string"):
+            await client.verify(name)
+        await client.noop()
+
+    talk([("NOOP", "250 ok"), QUIT], conversation)
+
+
+def test_pieces_may_be_any_kind_of_bytes() -> None:
+    content = [memoryview(CONTENT[:3]), bytearray(CONTENT[3:9]), b"", CONTENT[9:]]
+    talk([*UNPIPELINED, (DOT, "250 ok"), QUIT], sending(content=content))
+    body = (f"{MAIL} BODY=8BITMIME", "250 ok")
+    talk([body, *UNPIPELINED[1:], (DOT, "250 ok"), QUIT], sending(content=iter(content)), keywords=["8BITMIME"])
+
+
 @pytest.mark.req("MAI-23")
 def test_the_null_sender_is_used_when_it_is_asked_for() -> None:
     steps = [("MAIL FROM:<>", "250 ok"), *UNPIPELINED[1:], (DOT, "250 ok"), QUIT]
     assert talk(steps, lambda client: client.send("", [ONE], CONTENT)).sender == ""
 
     nobody: Any = None
-    with pytest.raises(TypeError):
-        talk([], lambda client: client.send(nobody, [ONE], CONTENT), last=ANY)
+    with pytest.raises(TypeError, match="sender is a string"):
+        talk([QUIT], lambda client: client.send(nobody, [ONE], CONTENT))
 
 
 @pytest.mark.req("UTF-05")
@@ -729,6 +1228,40 @@ def test_smtputf8_is_declared_for_whatever_needs_it(sender: str, recipient: str,
     talk(steps, conversation, keywords=keywords)
     error = failure([QUIT], conversation, LocalProtocolError, keywords=["8BITMIME"])
     assert "no SMTPUTF8" in str(error)
+
+
+@pytest.mark.req("UTF-08")
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME", "SMTPUTF8"]])
+@pytest.mark.parametrize("domain", ["b\u00fccher.example", "bu\u0308cher.example"])
+def test_a_domain_alone_is_sent_with_a_labels_and_needs_no_smtputf8(domain: str, keywords: list[str]) -> None:
+    """As send_message() sends it; composed or not."""
+    steps = [
+        ("MAIL FROM:<a@xn--bcher-kva.example>", "250 ok"),
+        ("RCPT TO:<one@xn--bcher-kva.example>", "250 ok"),
+        ("DATA", "354 go"),
+        (DOT, "250 ok"),
+        QUIT,
+    ]
+    name = f"one@{domain}"
+    result = talk(steps, lambda client: client.send(f"a@{domain}", [name], CONTENT), keywords=keywords)
+    assert result.accepted == (name,), "as it was given"
+
+
+@pytest.mark.req("UTF-05")
+def test_an_address_that_needs_smtputf8_is_sent_composed() -> None:
+    steps = [
+        ("MAIL FROM:<\u00e4@b\u00fccher.example> SMTPUTF8", "250 ok"),
+        ("RCPT TO:<one@b\u00fccher.example>", "250 ok"),
+        ("DATA", "354 go"),
+        (DOT, "250 ok"),
+        QUIT,
+    ]
+    domain = "bu\u0308cher.example"
+    talk(
+        steps,
+        lambda client: client.send(f"a\u0308@{domain}", [f"one@{domain}"], CONTENT),
+        keywords=["SMTPUTF8"],
+    )
 
 
 # --- send_message() ---------------------------------------------------------------------------------------
@@ -1181,6 +1714,39 @@ def test_a_refused_login_says_what_to_do_about_it(reply: str, retryable: bool, h
     assert "secret" not in str(error)
 
 
+LOGIN = [("AUTH LOGIN", "334 VXNlcm5hbWU6"), ("am9l", "334 UGFzc3dvcmQ6")]
+
+
+@pytest.mark.parametrize("reply", ["504 5.5.4 unknown", "534 5.7.9 too weak"])
+def test_a_mechanism_that_is_refused_is_followed_by_the_next_one(reply: str) -> None:
+    """It is the mechanism that the server does not like, and not the password."""
+    steps = [*UNDER_TLS, ehlo("AUTH PLAIN LOGIN"), (PLAIN, reply)]
+    introduced([*steps, *LOGIN, ("c2VjcmV0", "235 ok"), QUIT], security="tls", auth=("joe", "secret"))
+    error = refused(
+        [*steps, *LOGIN, ("c2VjcmV0", "535 5.7.8 no"), QUIT],
+        AuthenticationFailed,
+        security="tls",
+        auth=("joe", "secret"),
+    )
+    assert error.reply.code == 535
+    error = refused(
+        [*steps, ("AUTH LOGIN", reply), QUIT], AuthenticationFailed, security="tls", auth=("joe", "secret")
+    )
+    assert str(error).startswith("LOGIN was answered")
+
+
+@pytest.mark.req("AUT-24")
+@pytest.mark.parametrize("reply", ["535 5.7.8 wrong", "454 4.7.0 later", "432 4.7.12 transition", "501 what"])
+def test_a_password_that_is_refused_is_not_tried_with_another_mechanism(reply: str) -> None:
+    steps = [*UNDER_TLS, ehlo("AUTH PLAIN LOGIN"), (PLAIN, reply), QUIT]
+    refused(steps, AuthenticationFailed, security="tls", auth=("joe", "secret"))
+
+
+def test_a_mechanism_that_was_given_and_is_refused_is_not_replaced_by_another() -> None:
+    steps = [*UNDER_TLS, ehlo("AUTH PLAIN LOGIN"), (PLAIN, "504 no"), QUIT]
+    refused(steps, AuthenticationFailed, security="tls", auth=sasl.Plain("joe", "secret"))
+
+
 def test_421_to_a_login_is_the_end() -> None:
     steps = [*UNDER_TLS, ehlo("AUTH PLAIN"), (PLAIN, "421 4.7.0 too many")]
     refused(steps, AuthenticationFailed, security="tls", auth=("joe", "secret"))
@@ -1319,10 +1885,93 @@ def test_a_write_that_takes_too_long_is_a_timeout() -> None:
         await original(data, timeout)
 
     vars(stream)["write"] = write
-    with pytest.raises(TimedOut, match=r"\(phase: content\)") as caught:
+    with pytest.raises(
+        TimedOut, match=r"did not take what was sent in the 180 s .*\(phase: content\)"
+    ) as caught:
         run(client.send(SENDER, [ONE], CONTENT))
-    assert not caught.value.maybe_delivered
+    assert caught.value.maybe_delivered, "the final dot is in that write"
     assert stream.aborted
+
+
+def test_recipients_answered_just_in_time_do_not_hold_a_client_for_days(clock: Clock) -> None:
+    """Each wait is within its time: 83 hours in all."""
+    names = [f"user{number}@mx.example" for number in range(1000)]
+    steps = [(MAIL, "250 ok"), *((f"RCPT TO:<{name}>", [Pause(299), "250 ok"]) for name in names)]
+    began = clock.now
+    stream = Stream([GREETING, ehlo(), *steps], clock=clock)
+    client = connect(stream)
+    with pytest.raises(TimedOut, match=r"no reply to RCPT in the 11500 s allowed for the whole transaction"):
+        run(client.send(SENDER, names, CONTENT))
+    assert clock.now - began == 1500 + 10 * 1000
+
+
+def test_content_that_is_taken_slowly_does_not_hold_a_client_for_days(clock: Clock) -> None:
+    """Each write is within its time: 20 hours in all, for 25 MiB."""
+
+    class Slow(Stream):
+        async def write(self, data: bytes, timeout: float | None) -> None:
+            await super().write(data, timeout)
+            if len(data) > 1000:
+                assert timeout is not None
+                if timeout < 179:
+                    clock.now += timeout
+                    raise TimeoutError("the peer took too long")
+                clock.now += 179
+
+    content = b"0123456789abcd\r\n" * 1_638_400
+    stream = Slow([GREETING, ehlo(), *UNPIPELINED], clock=clock)
+    client = connect(stream)
+    with pytest.raises(TimedOut, match=r"allowed for the whole transaction .*\(phase: content\)") as caught:
+        run(client.send(SENDER, [ONE], content))
+    octets = len(content_of(stream))
+    assert 1510 + octets / 1000 - 180 < clock.now - 1000 <= 1510 + octets / 1000 + 180
+    assert clock.now < 4 * 3600
+    assert not caught.value.maybe_delivered
+
+
+def test_a_message_may_use_all_the_waits_that_rfc_5321_gives_it(clock: Clock) -> None:
+    steps = [
+        (MAIL, [Pause(299), "250 ok"]),
+        (RCPT, [Pause(299), "250 ok"]),
+        ("DATA", [Pause(119), "354 go"]),
+        (DOT, [Pause(599), "250 ok"]),
+        QUIT,
+    ]
+    assert talk(steps, sending(), clock=clock).accepted == (ONE,)
+
+
+def test_the_time_that_the_application_takes_is_not_the_servers(clock: Clock) -> None:
+    def content() -> Iterator[bytes]:
+        for _ in range(10):
+            clock.now += 10_000
+            yield CONTENT
+
+    steps = [
+        (f"{MAIL} BODY=8BITMIME", "250 ok"),
+        *UNPIPELINED[1:],
+        (CONTENT * 10 + b".\r\n", [Pause(500), "250 ok"]),
+        QUIT,
+    ]
+    talk(steps, sending(content=content()), keywords=["8BITMIME"], clock=clock)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({}, r"no reply to MAIL in the 300 s allowed for it \(phase: mail\)"),
+        ({"timeout": 7}, r"no reply to MAIL in the 7 s allowed for it"),
+        ({"deadline": 20}, r"no reply to MAIL in the 20 s allowed for the session \(deadline\)"),
+    ],
+)
+def test_the_error_says_which_wait_it_was(options: Any, words: str, clock: Clock) -> None:
+    error = failure([(MAIL, [LONG])], sending(), TimedOut, clock=clock, **options)
+    assert re.match(words, str(error)), str(error)
+
+
+def test_a_timeout_in_one_number_is_no_rate() -> None:
+    timeouts = _options.timeouts_of({"timeout": 3})
+    assert (timeouts.command, timeouts.farewell) == (3, 3)
+    assert (timeouts.content_rate, timeouts.upload_rate, timeouts.recipient) == (100, 1000, 10)
 
 
 # --- What an error knows, and what is left of a session ---------------------------------------------------

@@ -376,6 +376,17 @@ def test_a_domain_alone_goes_out_in_a_labels() -> None:
     assert b"To: u@xn--bcher-kva.example, v@xn--strae-oqa.mail.example\r\n" in message.content
 
 
+def test_an_address_as_some_systems_give_it_is_composed() -> None:
+    decomposed = "bu\u0308cher.example"
+    message = prepare(new_message(From=f"f@{decomposed}", To=f"u@{decomposed}"), smtputf8=False)
+    assert (message.sender, message.recipients) == ("f@xn--bcher-kva.example", ("u@xn--bcher-kva.example",))
+    message = prepare(new_message(), sender=f"f@{decomposed}", recipients=[f"u\u0308@{decomposed}"])
+    assert (message.sender, message.recipients) == (
+        "f@b\u00fccher.example",
+        ("\u00fc@b\u00fccher.example",),
+    )
+
+
 def test_with_smtputf8_what_could_not_be_read_again_is_encoded_all_the_same() -> None:
     for subject in (
         " \u00e4 ",

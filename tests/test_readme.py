@@ -110,7 +110,7 @@ def test_the_core_prints_what_is_shown() -> None:
 def test_the_adapter_block_runs() -> None:
     output = run(ADAPTER)
     assert output.startswith("received 12 octets\n")
-    assert ". was answered 451 4.3.0 this example keeps nothing" in output
+    assert "the message was refused: 451 4.3.0 this example keeps nothing" in output
 
 
 def test_the_demo_is_as_it_is_shown() -> None:

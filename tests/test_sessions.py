@@ -16,6 +16,7 @@ from smtpcore import (
     LocalProtocolError,
     Mail,
     MessageAborted,
+    Noop,
     Rcpt,
     Reply,
     ServerConfig,
@@ -332,6 +333,45 @@ def test_a_client_that_does_not_take_its_replies_is_gone(error: OSError, recorde
     transcript = Transcript()
     serve(recorder, [HELLO, ("250", [broken, "NOOP"])], transcript=lambda: transcript)
     assert "the connection broke" in str(transcript)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), TimeoutError("the peer took too long")])
+def test_a_message_that_was_complete_before_the_client_was_gone_is_taken(
+    error: OSError, recorder: Recorder
+) -> None:
+    """The 354 cannot be written any more, but what the client had sent has arrived."""
+
+    def broken(stream: Stream) -> None:
+        stream.write_error = error
+        stream.aborted = True
+        stream.early = b"x\r\n.\r\nNOOP\r\n"
+
+    serve(recorder, [*BEGIN[:-1], ("250", [broken, "DATA"])])
+    assert recorder.content == b"x\r\n"
+    assert any(isinstance(event, EndOfMessage) for event in recorder.events)
+
+
+def test_what_came_in_place_of_a_handshake_is_no_command_when_the_client_is_gone(
+    context: ssl.SSLContext, recorder: Recorder
+) -> None:
+    def broken(stream: Stream) -> None:
+        stream.write_error = BrokenPipeError(32, "Broken pipe")
+        stream.aborted = True
+        stream.early = b"NOOP\r\n"
+
+    serve(recorder, [HELLO, ("250", [broken, "STARTTLS"])], ssl_context=context)
+    assert not any(isinstance(event, Noop) for event in recorder.events)
+
+
+def test_half_a_message_that_came_before_the_client_was_gone_is_void(recorder: Recorder) -> None:
+    def broken(stream: Stream) -> None:
+        stream.write_error = BrokenPipeError(32, "Broken pipe")
+        stream.aborted = True
+        stream.early = b"x\r\n."
+
+    serve(recorder, [*BEGIN[:-1], ("250", [broken, "DATA"])])
+    assert isinstance(recorder.last, MessageAborted)
+    assert not any(isinstance(event, EndOfMessage) for event in recorder.events)
 
 
 # --- The server stops -------------------------------------------------------------------------------------

@@ -454,6 +454,130 @@ async def test_whoever_waits_fails_when_the_stream_is_ended(adapter: Adapter, ho
         await assert_broken(stream)
 
 
+# -- what has arrived --
+
+
+@scenario
+async def test_what_has_arrived_is_given_without_waiting(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        assert stream.arrived() is None
+        peer.sendall(b"there")
+        assert stream.arrived() == b"there"
+        assert stream.arrived() is None
+        peer.sendall(b"a")
+        assert await stream.read(LATE) == b"a"
+        peer.sendall(b"b" * (_streams.READ_SIZE + 1))
+        found = b""
+        while len(found) <= _streams.READ_SIZE:
+            piece = stream.arrived() or b""
+            assert len(piece) <= _streams.READ_SIZE
+            found += piece
+        peer.shutdown(socket.SHUT_WR)
+        assert await stream.read(LATE) == b""
+        assert stream.arrived() == b""
+        await stream.write(b"farewell", LATE)
+        assert receive_exactly(peer, 8) == b"farewell"
+
+
+@scenario
+async def test_the_end_is_seen_without_waiting(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        peer.sendall(b"last")
+        peer.shutdown(socket.SHUT_WR)
+        assert stream.arrived() == b"last"
+        assert stream.arrived() == b""
+        assert stream.arrived() == b""
+        assert await stream.read(LATE) == b""
+
+
+@scenario
+async def test_a_reset_is_seen_without_waiting(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        with pytest.raises(ConnectionResetError):
+            stream.arrived()
+        await assert_broken(stream)
+        assert stream.arrived() is None
+
+
+@scenario
+async def test_a_reader_is_not_overtaken(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        async with adapter.beside(lambda: stream.read(LATE)) as outcome:
+            with pytest.raises(RuntimeError, match="in use"):
+                stream.arrived()
+            peer.sendall(b"for the reader")
+        assert outcome.value == b"for the reader"
+
+
+@scenario
+async def test_an_idle_stream_that_stops_has_come_to_its_end(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, _):
+        stream.idle = True
+        stream.stop()
+        assert stream.arrived() == b""
+
+
+@pytest.mark.req("RPL-26")
+@pytest.mark.parametrize("before", [True, False], ids=["before the write", "while it waits"])
+@scenario
+async def test_what_the_peer_said_before_it_went_is_not_lost_with_a_failed_write(
+    adapter: Adapter, before: bool
+) -> None:
+    async with connected(adapter) as (stream, peer):
+        if before:
+            await stream.write(b"x", LATE)
+            peer.sendall(b"552 no")
+            peer.close()  # with an octet unread, which is a reset
+            with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|lost"):
+                await stream.write(MUCH, LATE)
+        else:
+            async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+                peer.sendall(b"552 no")
+                peer.close()
+            assert isinstance(outcome.error, OSError)
+        assert stream.arrived() == b"552 no"
+        assert stream.arrived() is None
+        await assert_broken(stream)
+
+
+def test_what_the_event_loop_has_not_read_is_not_lost_with_a_failed_write_on_asyncio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The transport may see that the connection broke before it has read what came before."""
+
+    async def unread() -> None:
+        adapter = Asyncio(monkeypatch)
+        async with connected(adapter) as (stream, peer):
+            async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+                stream._transport.pause_reading()
+                peer.sendall(b"552 no")
+                peer.close()
+            assert isinstance(outcome.error, OSError)
+            assert stream.arrived() == b"552 no"
+
+    asyncio.run(unread())
+
+
+@scenario
+async def test_what_the_peer_said_is_not_lost_with_a_write_that_times_out(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        peer.sendall(b"452 later")
+        with pytest.raises(TimeoutError):
+            await stream.write(MUCH, SOON)
+        assert stream.arrived() == b"452 later"
+
+
+@scenario
+async def test_last_words_are_left_to_the_reader_if_there_is_one(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, _):
+        async with adapter.beside(lambda: stream.read(LATE)) as outcome:
+            with pytest.raises(TimeoutError):
+                await stream.write(MUCH, SOON)
+        assert isinstance(outcome.error, OSError)
+        assert stream.arrived() is None
+
+
 # -- stopping --
 
 
@@ -668,6 +792,33 @@ async def test_tls_takes_reading_and_writing_at_a_time(
             receiving = pool.submit(receive_exactly, peer, len(MUCH))
         assert outcome.error is None
         assert receiving.result(LATE) == MUCH
+
+
+@scenario
+async def test_what_has_arrived_in_tls_is_given_without_waiting(
+    adapter: Adapter, client_context: Any, server_context: Any, pool: ThreadPoolExecutor
+) -> None:
+    async with connected_in_tls(adapter, pool, server_context, client_context) as (stream, peer):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert stream.arrived() is None, "tickets of TLS 1.3 are no data"
+        peer.sendall(b"there")
+        assert stream.arrived() == b"there"
+        assert stream.arrived() is None
+
+
+@pytest.mark.req("RPL-26")
+@scenario
+async def test_what_the_peer_said_in_tls_is_not_lost_with_a_failed_write(
+    adapter: Adapter, client_context: Any, server_context: Any, pool: ThreadPoolExecutor
+) -> None:
+    async with connected_in_tls(adapter, pool, server_context, client_context) as (stream, peer):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await stream.write(b"x", LATE)
+        peer.sendall(b"552 no")
+        peer.close()
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|lost"):
+            await stream.write(MUCH, LATE)
+        assert stream.arrived() == b"552 no"
 
 
 @pytest.mark.req("TLS-31")
@@ -951,6 +1102,35 @@ def test_a_stream_of_a_socket_that_is_not_connected_any_more_has_no_peername(mak
             assert make(sock).peername == ""
 
     trio.run(look)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a descriptor has no number there")
+@pytest.mark.parametrize("make", [sync_adapter.Stream, trio_adapter.Stream])
+def test_a_descriptor_may_have_any_number(make: Any) -> None:
+    """select() takes none above 1,023."""
+    import fcntl
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft <= 1024:
+        if hard != resource.RLIM_INFINITY and hard <= 1024:
+            pytest.skip("no more descriptors are allowed")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1100, hard))
+    try:
+
+        async def run() -> None:
+            one, peer = socket.socketpair()
+            with one, peer:
+                stream = make(socket.socket(fileno=fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 1024)))
+                with pytest.raises(TimeoutError, match="took too long"):
+                    await stream.read(0)
+                with pytest.raises(TimeoutError, match="took too long"):
+                    await stream.write(MUCH, 0)
+                await stream.close()
+
+        trio.run(run) if make is trio_adapter.Stream else sync_adapter.run(run())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
