@@ -55,7 +55,6 @@ CODES = (
     "211 214 220 221 235 250 251 252 334 354 421 432 450 451 452 454 455 458 459 500 501 502 503 504 521"
     " 523 530 534 535 538 550 551 552 553 554 555 556".split()
 )
-ADAPTER_LINES = 200
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*ignore|noqa|pragma)")
 SUPPRESSIONS = 4
 
@@ -277,11 +276,6 @@ def start_tls(data, help, limit=2500, timeout=250.5):
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_an_adapter_contains_no_smtp(adapter: str) -> None:
     assert smtp_in(SOURCES[PACKAGE / f"{adapter}.py"]) == []
-
-
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_an_adapter_is_thin(adapter: str) -> None:
-    assert len(SOURCES[PACKAGE / f"{adapter}.py"].splitlines()) < ADAPTER_LINES
 
 
 # -- the tree --
