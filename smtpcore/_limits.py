@@ -120,6 +120,8 @@ class Timeouts:
         farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
         content_rate: No time, but octets a second: content that comes more slowly, beyond what ``server``
             allows, is cut off. One octet a minute would otherwise last as long as the sender likes.
+        content: For the content of one message, however fast it arrives: content at the minimum rate could
+            otherwise go on for days.
     """
 
     connect: float = 30.0
@@ -132,6 +134,7 @@ class Timeouts:
     session: float = 6 * 3600.0
     farewell: float = 5.0
     content_rate: float = 100.0
+    content: float = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
