@@ -229,7 +229,7 @@ class ServerSession:
             self._steps = 0
             await self._stream.give_way()
             if connection.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
-                connection.close(_TIMEOUT)
+                self._time_is_up()
 
     async def _wait_for_event(self) -> Event:
         """Send what there is to send, and read until there is an event."""
@@ -246,18 +246,18 @@ class ServerSession:
             if state is _CLOSED:
                 return connection.next_event() or ConnectionClosed()  # also if it was asked for before
             if self._lost_client:
-                pass  # what has arrived before is run
+                pass  # commands that arrived before the client was gone are run
             elif state is _TLS:
                 await self._shake_hands()
             elif (deadline := min(began + connection.timeout, self._latest(state, now))) <= now:
-                connection.close(_TIMEOUT)
+                self._time_is_up()
             else:
                 # Between messages a server that stops may end a session, within one it waits for the end.
                 stream.idle = state is not _CONTENT
                 try:
                     data = await stream.read(deadline - now)
                 except TimeoutError:
-                    connection.close(_TIMEOUT)
+                    self._time_is_up()
                 except OSError as error:
                     self._lost(error)
                 else:
@@ -270,6 +270,9 @@ class ServerSession:
                 if self._steps >= TURN:
                     await self._give_way()
         return event
+
+    def _time_is_up(self) -> None:
+        self.connection.close(_TIMEOUT)
 
     def _latest(self, state: State, now: float) -> float:
         """When the patience of the session as a whole ends: a client must not dawdle for ever."""
@@ -292,10 +295,6 @@ class ServerSession:
         self._lost_client = True
         if self.transcript is not None:
             self.transcript.note(f"the connection broke: {words_of(error)}")
-        # What had arrived before is not lost with the connection: a message that is whole can be stored.
-        arrived: Callable[[], bytes | None] = getattr(self._stream, "arrived", _nothing)
-        if self.connection.state not in (_TLS, _CLOSED) and (data := arrived()):
-            self._received(data)
         self.connection.receive_data(b"")
 
     async def _write(self, data: bytes) -> None:
@@ -353,10 +352,6 @@ class ServerSession:
                 await self._write(octets)
         if self.transcript is not None:
             self.transcript.end()
-
-
-def _nothing() -> None:
-    return None
 
 
 @functools.lru_cache(maxsize=16)
