@@ -339,6 +339,19 @@ async def test_writing_to_a_peer_that_is_gone_is_an_oserror(adapter: Adapter) ->
 
 
 @scenario
+async def test_writing_after_the_event_loop_has_seen_the_reset_is_an_oserror(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        await adapter.settle()
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|lost"):
+            await stream.write(b"x", LATE)
+        await assert_broken(stream)
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        await adapter.settle()
+
+
+@scenario
 async def test_a_writer_that_waits_notices_the_reset(adapter: Adapter) -> None:
     async with connected(adapter) as (stream, peer):
         async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
@@ -953,9 +966,10 @@ def fill(stream: Any) -> int:
     sent = 0
     with socket.socket(fileno=os.dup(stream_socket(stream))) as raw:
         raw.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                sent += raw.send(b"f" * 65536)
+        for size in (65536, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += raw.send(b"f" * size)
     return sent
 
 
@@ -985,11 +999,13 @@ async def test_what_the_system_has_not_taken_goes_before_what_is_written_next(
 ) -> None:
     """Records of TLS have an order, and half of one may have been sent."""
     async with chatty(adapter) as (stream, peer):
-        filled = fill(stream)
-        for _ in range(3):
-            peer.sendall(b"K" * 100 + b"x")
+        offer = stream._offer
+        stream._offer = lambda data: offer(data[:10]) + data[10:]
+        for _ in range(2):
+            peer.sendall(b"K" * 1000 + b"x")
             assert await stream.read(LATE) == b"x"
-        expected = b"f" * filled + b"u" * 27 * 300 + b"w" * 300_000
+        assert stream._channel.owed > 50_000
+        expected = b"u" * 27 * 2000 + b"w" * 300_000
         receiving = pool.submit(receive_exactly, peer, len(expected))
         await stream.write(b"w" * 300_000, LATE)
         assert receiving.result(LATE) == expected
@@ -1722,7 +1738,44 @@ def test_a_session_that_does_not_end_is_cancelled(other: Any, monkeypatch: pytes
     adapter.run(cancelling)
 
 
-def test_cancelling_the_nursery_ends_a_trio_listener() -> None:
+@pytest.mark.parametrize("other", [Asyncio, Uvloop])
+def test_a_session_that_is_aborted_before_its_first_step_is_closed(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = other(monkeypatch)
+
+    async def aborting() -> None:
+        async with adapter.listening(echo) as listener:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await listener._admit(ours, "")
+                listener.abort()
+                await adapter.settle()
+                assert ours.fileno() == -1
+                assert listener._admitted == {}
+
+    adapter.run(aborting)
+
+
+def test_a_session_that_is_cancelled_from_outside_has_not_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cancelling() -> None:
+        adapter = Asyncio(monkeypatch)
+        async with adapter.listening(echo) as listener:
+            stream = await dial(adapter, listener)
+            assert await ask(stream, b"hello") == b"hello"
+            [task] = listener._sessions
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await assert_ended(stream)
+
+    asyncio.run(cancelling())
+    assert caplog.records == []
+
+
+def test_cancelling_the_nursery_ends_a_trio_listener(caplog: pytest.LogCaptureFixture) -> None:
     async def cancelling() -> None:
         async with trio.open_nursery() as nursery:
             listener = await trio_adapter.listen("127.0.0.1", 0, echo, nursery=nursery)
@@ -1734,6 +1787,7 @@ def test_cancelling_the_nursery_ends_a_trio_listener() -> None:
             await trio_adapter.open_stream(*listener.addresses[0], timeout=LATE)
 
     trio.run(cancelling)
+    assert caplog.records == []
 
 
 def test_a_trio_listener_goes_on_when_a_connection_was_taken_by_another(
