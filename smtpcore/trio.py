@@ -160,8 +160,12 @@ class Listener(BaseListener[Stream]):
         return Stream(connection)
 
     def _start(self, connection: socket.socket) -> None:
-        # A Ctrl-C that arrives while a session runs is not an exception of that session.
-        self._sessions.start_soon(trio.lowlevel.enable_ki_protection(self._session), connection)
+        self._sessions.start_soon(self._protected, connection)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _protected(self, connection: socket.socket) -> None:
+        """Run a session; a Ctrl-C that arrives meanwhile is not an exception of that session."""
+        await self._session(connection)
 
 
 async def listen(
