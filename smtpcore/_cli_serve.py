@@ -103,7 +103,7 @@ def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
 
     def stop_at_once(number: int) -> None:
         if listener is not None:
-            listener._abort_sessions()  # so there is nothing to wait for, wherever the exception comes
+            listener.abort()  # so there is nothing to wait for, wherever the exception comes
         raise _StoppedAtOnce(number)
 
     # Python calls a handler between two steps of the main thread, so one for a signal that comes right before a

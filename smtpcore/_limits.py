@@ -131,6 +131,8 @@ class Timeouts:
             count.
         upload_rate: No time, but octets a second: the slowest that a server may take content, see
             ``recipient``.
+        content: For the content of one message, however fast it arrives: content at the minimum rate could
+            otherwise go on for days.
     """
 
     connect: float = 30.0
@@ -145,6 +147,7 @@ class Timeouts:
     content_rate: float = 100.0
     recipient: float = 10.0
     upload_rate: float = 1000.0
+    content: float = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)

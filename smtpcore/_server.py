@@ -773,6 +773,11 @@ class ServerConnection:
         output.clear()
         return data
 
+    @property
+    def output_size(self) -> int:
+        """Octets that ``data_to_send()`` would give."""
+        return sum(map(len, self._output))
+
     def tls_started(self, info: TlsInfo) -> None:
         """Say that the TLS handshake has succeeded: the session begins anew, without a greeting (RFC 3207 4.2).
 

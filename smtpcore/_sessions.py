@@ -5,7 +5,16 @@ an object with callbacks. It sees to what is not the application's business: flu
 TLS handshake, the farewell.
 
 **Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
-a read: octets that drip in do not prolong it. Content has a minimum rate besides, and the session an end.
+a read: octets that drip in do not prolong it. Content has a minimum rate and a latest end besides, and the
+session an end. A deadline that has passed ends the session also if octets are ready to be read, since a session
+that is flooded never has to wait.
+
+**Fairness.** Commands that have arrived need no waiting, so a flood of them would keep the event loop, and all
+replies to it would be held until the end. After TURN events or reads a session sends its replies and lets the
+others run; after OUTPUT octets of replies it sends them.
+
+**The end.** If a session is busy in a handler when the grace of a server that stops is over, the listener sends
+its farewell: the stream calls ``_farewell()``. A handler that accepts a message after that is too late.
 """
 
 from __future__ import annotations
@@ -23,6 +32,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from . import (
     ConnectionClosed,
     Data,
+    EndOfMessage,
     Event,
     LocalProtocolError,
     Reply,
@@ -43,6 +53,11 @@ ServeOne = Callable[["ServerSession"], Any]
 
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
 _NO_HANDSHAKE = "no TLS handshake with %s: %s"
+_INTERNAL_ERROR = Reply(421, "4.3.0", "internal error")
+
+TURN = 100  # events and reads until a session lets others run
+LOOK = 10  # of these until it looks how much output there is
+OUTPUT = 65536  # octets of replies that are held
 
 
 class ServeOptions(TypedDict, total=False):
@@ -50,8 +65,13 @@ class ServeOptions(TypedDict, total=False):
 
     ``handler`` is a function that is called with each :class:`ServerSession`, or an object with callbacks of
     :class:`~smtpcore.handlers.Handler`. ``host`` None stands for every interface; ``port`` 0 for a free one,
-    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time, the next
-    ones wait; ``grace`` is how many seconds running ones get at the end.
+    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time; a further
+    client is told 421. The process needs two descriptors for each, so the number is lowered to half of what
+    RLIMIT_NOFILE leaves. ``max_connections_per_address`` of these may come from one IPv4 address, or from one
+    IPv6 network of 64 bits; a further client is told 421. By default that is 100, and any number from loopback
+    addresses, from where tests open as many as they like; a server that all its clients reach through a proxy
+    needs a higher one. ``grace`` is how many seconds running sessions get at the end; then each client is told
+    421.
 
     Attributes:
         hostname: The server's name; by default this machine's, or its address.
@@ -136,6 +156,10 @@ class ServerSession:
         self._began = time.monotonic()
         self._content_began: float | None = None
         self._content_octets = 0
+        self._lost_client = False
+        self._steps = 0  # events and reads since others have had their turn
+        self._dismissed: Event | None = None  # what was unanswered when the session was ended from outside
+        stream.farewell = self._farewell
         if self.transcript is not None and stream.tls is not None:
             self._recorder.tls(f"{stream.tls.version} {stream.tls.cipher}")
 
@@ -143,7 +167,11 @@ class ServerSession:
 
     def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
         """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""
-        self.connection.accept(text, identity=identity)
+        try:
+            self.connection.accept(text, identity=identity)
+        except LocalProtocolError:
+            self._tell_late()
+            raise
 
     def reject(self, code: int, status: str | None, text: str) -> None:
         """Refuse it; see :meth:`smtpcore.ServerConnection.reject`."""
@@ -151,7 +179,12 @@ class ServerSession:
 
     def send(self, reply: Reply) -> None:
         """Answer it; see :meth:`smtpcore.ServerConnection.send`."""
-        self.connection.send(reply)
+        try:
+            self.connection.send(reply)
+        except LocalProtocolError:
+            if reply.is_success:
+                self._tell_late()
+            raise
 
     def supply(self, secret: str | sasl.StoredSecret | None) -> None:
         """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply`."""
@@ -166,6 +199,9 @@ class ServerSession:
         return self
 
     async def __anext__(self) -> Event:
+        self._steps += 1
+        if not self._steps % LOOK:
+            await self._give_way()
         event = self.connection.next_event() or await self._wait_for_event()
         if event.__class__ is ConnectionClosed:
             raise StopAsyncIteration
@@ -184,26 +220,46 @@ class ServerSession:
         except StopAsyncIteration:
             return None
 
+    async def _give_way(self) -> None:
+        """Send the replies and let others run, if it is time to."""
+        connection = self.connection
+        if self._steps < TURN and connection.output_size < OUTPUT:
+            return
+        if octets := connection.data_to_send():
+            await self._write(octets)
+        if self._steps >= TURN:
+            self._steps = 0
+            await self._stream.give_way()
+            if connection.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
+                self._time_is_up()
+
     async def _wait_for_event(self) -> Event:
         """Send what there is to send, and read until there is an event."""
         connection, stream = self.connection, self._stream
-        began = time.monotonic()
-        now = began
+        began: float | None = None
         event: Event | None = None
         while event is None:
             if octets := connection.data_to_send():
                 await self._write(octets)
+            now = time.monotonic()
             state = connection.state
-            if state is _TLS:
+            if began is None or state is _CONTENT:
+                began = now  # content that was refused is read to its end without an event
+            if state is _CLOSED:
+                return connection.next_event() or ConnectionClosed()  # also if it was asked for before
+            if self._lost_client:
+                pass  # commands that arrived before the client was gone are run
+            elif state is _TLS:
                 await self._shake_hands()
-            elif state is not _CLOSED:
+            elif (deadline := min(began + connection.timeout, self._latest(state, now))) <= now:
+                self._time_is_up()
+            else:
                 # Between messages a server that stops may end a session, within one it waits for the end.
                 stream.idle = state is not _CONTENT
-                deadline = min(began + connection.timeout, self._latest(state, now))
                 try:
                     data = await stream.read(deadline - now)
                 except TimeoutError:
-                    connection.close(connection.timeout_reply)
+                    self._time_is_up()
                 except OSError as error:
                     self._lost(error)
                 else:
@@ -214,10 +270,13 @@ class ServerSession:
             if event is None and state is _CLOSED:
                 return ConnectionClosed()  # the core says it once; here each caller is told
             if event is None:
-                now = time.monotonic()
-                if state is _CONTENT:
-                    began = now  # content that was refused is read to its end without an event
+                self._steps += 1
+                if self._steps >= TURN:
+                    await self._give_way()
         return event
+
+    def _time_is_up(self) -> None:
+        self.connection.close(self.connection.timeout_reply)
 
     def _latest(self, state: State, now: float) -> float:
         """When the patience of the session as a whole ends: a client must not dawdle for ever."""
@@ -225,7 +284,7 @@ class ServerSession:
             if self._content_began is None:
                 self._content_began, self._content_octets = now, 0
             allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
-            return self._content_began + allowed
+            return self._content_began + min(allowed, self._timeouts.content)
         return self._began + self._timeouts.session
 
     def _received(self, data: bytes) -> None:
@@ -237,11 +296,14 @@ class ServerSession:
             self.connection.receive_data(data)
 
     def _lost(self, error: OSError) -> None:
+        self._lost_client = True
         if self.transcript is not None:
             self._recorder.note(f"the connection broke: {words_of(error)}")
         self.connection.receive_data(b"")
 
     async def _write(self, data: bytes) -> None:
+        if self._lost_client:
+            return
         if self.transcript is not None:
             self._recorder.server(data)
         try:
@@ -270,6 +332,25 @@ class ServerSession:
             if self.transcript is not None:
                 self._recorder.tls(f"{info.version} {info.cipher}")
             self.connection.tls_started(info)
+
+    def _farewell(self) -> bytes:
+        """Close the session from outside while a handler is busy; give the octets that are due."""
+        connection = self.connection
+        self._dismissed = connection.unanswered
+        connection.close()
+        octets = connection.data_to_send()
+        if octets and self.transcript is not None:
+            self._recorder.server(octets)
+        return octets
+
+    def _tell_late(self) -> None:
+        event, self._dismissed = self._dismissed, None
+        if isinstance(event, EndOfMessage):
+            logger.warning(
+                "a message of %s was accepted after the server had stopped: the client was told 421, and may"
+                " send the message again",
+                self.peername,
+            )
 
     async def finish(self) -> None:
         """Say the farewell that is due, if any can still be said. For adapters."""
@@ -313,8 +394,32 @@ async def serve_one(
         result = handler(session)
         if isinstance(result, Awaitable):
             await result
-    except Exception:
-        session.connection.close(Reply(421, "4.3.0", "internal error"))
+    except (Exception, SystemExit, KeyboardInterrupt):
+        session.connection.close(_INTERNAL_ERROR)
+        raise
+    except BaseException:
+        stream.dismiss()  # the session is cancelled: nothing can be awaited any more
         raise
     finally:
         await session.finish()
+
+
+def refusal_of(options: ServerOptions) -> Callable[[Any, str], bytes]:
+    """What to send to a client that gets no session. For adapters.
+
+    Args:
+        options: The options of the server.
+
+    Returns:
+        A function that is given the address of our side and a reason, and gives the octets of a 421 in place
+        of a greeting (RFC 5321 3.8); none where the client expects TLS first.
+    """
+
+    def refusal(sockname: Any, reason: str) -> bytes:
+        if options.implicit_tls:
+            return b""
+        connection = ServerConnection(options.hostname or hello_name(None, sockname), config=options.config)
+        connection.close(Reply(421, "4.3.2", reason))
+        return connection.data_to_send()
+
+    return refusal

@@ -9,10 +9,12 @@ is sent, and if it lacks input, some is received, and it is tried again. So octe
 ahead in plaintext go into the handshake, where they belong if they are the other side's first message, and
 which fails if they are anything else: nothing read in plaintext is ever handed out behind ``start_tls()``.
 
-After the handshake a read never sends and a write never receives, which is why one task can do the one while
-another does the other. TLS 1.3 allows that: what it wants to say of its own accord, the answer to a key
-update, has time until the next octets are written (RFC 8446 4.6.3). The renegotiation of TLS 1.2 does not
-work so, and is not supported.
+After the handshake a read never waits to send and a write never receives, which is why one task can do the one
+while another does the other. TLS 1.3 allows that: what it wants to say of its own accord, the answer to a key
+update, has time until the next octets are written (RFC 8446 4.6.3). A read hands it to the system as far as
+that needs no waiting. A peer that asks for key updates and does not read the answers would fill our memory, so
+beyond OWN_OUTPUT octets the connection ends. The renegotiation of TLS 1.2 does not work so, and is not
+supported.
 
 A call that fails or is cancelled, or a write that times out, leaves two sides out of step. There is no way
 back from that: the connection is broken at once, and later calls raise rather than misunderstand. Only a read
@@ -23,7 +25,9 @@ peer has closed, and a peer that closes has often said why. That reply has arriv
 so it is read before the connection is dropped, and ``arrived()`` gives it afterwards (RFC 5321 4.2.5).
 
 A server that stops wants to tell its clients. Who reads with ``idle`` set agrees to be woken: the read gives
-``b""``, ``stopping`` says why, and the stream can still be written.
+``b""``, ``stopping`` says why, and the stream can still be written. A session that is busy in a handler when
+the time is over cannot write: ``dismiss()`` sends its ``farewell``, if that needs no waiting, and breaks the
+connection.
 """
 
 from __future__ import annotations
@@ -39,23 +43,38 @@ import ssl
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 from ._limits import TlsInfo
 
 if TYPE_CHECKING:
     import asyncio
 
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # Windows has no limits of this kind
+    resource = None
+
 T = TypeVar("T")
 S = TypeVar("S", bound="BaseStream")
 
 READ_SIZE = 65536  # octets: the most that one read gives
 BACKLOG = 1024  # connections that the system may hold for us until they are accepted
-MAX_CONNECTIONS = 1000  # sessions at a time; the next ones wait in the backlog
+MAX_CONNECTIONS = 1000  # sessions at a time; further connections are refused
+PER_ADDRESS = 100  # of them from one address, unless it is a loopback address; Postfix allows 50
 GRACE = 10.0  # seconds that running sessions get when a server stops
-FAREWELL = 1.0  # seconds that they get for a last word when it has stopped
-PAUSE = 0.1  # seconds until the next look when there are no descriptors or no sessions to be had
+FAREWELL = 1.0  # seconds that they get for a last reply when the grace is over
+ABORT_TIME = 1.0  # seconds that aborted sessions get to notice
+PAUSE = 0.1  # seconds until the next attempt when there are no descriptors
+PATIENCE = 50  # times that a connection to a full server looks for a place, HANDOVER seconds apart
+HANDOVER = 0.01  # seconds: a session that has said goodbye needs a moment to give its place back
+SPARE_DESCRIPTORS = 32  # for listening sockets, the event loop, logs and the application
+DESCRIPTORS = 2  # of each session: its socket, and the file of a message that does not fit into memory
+OWN_OUTPUT = 65536  # octets that TLS wants to send of its own accord and the peer does not take
 
 TIMED_OUT = "the peer took too long"
 NO_LOOP = "a coroutine suspended: on blocking sockets nothing may need an event loop"
@@ -111,6 +130,7 @@ class _Tls:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self._lock = threading.Lock()
+        self._rest = b""  # output that the system has not taken yet
 
     def shake_hands(self) -> bool:
         """Go on with the handshake; False while it lacks input."""
@@ -128,9 +148,19 @@ class _Tls:
             else:
                 self._incoming.write_eof()
 
+    @property
+    def owed(self) -> int:
+        """Octets that TLS wants to send of its own accord, such as the answers to key updates."""
+        return len(self._rest) + self._outgoing.pending
+
     def output(self) -> bytes:
         """What is to be sent."""
-        return self._outgoing.read()
+        rest, self._rest = self._rest, b""
+        return rest + self._outgoing.read() if rest else self._outgoing.read()
+
+    def put_back(self, rest: bytes) -> None:
+        """Keep what the system has not taken: it goes before all further output."""
+        self._rest = rest
 
     def encrypt(self, data: bytes) -> bytes:
         """Give what is to be sent for data."""
@@ -138,7 +168,7 @@ class _Tls:
         with self._lock:
             while rest:
                 rest = rest[self._object.write(rest) :]  # it may take less than all
-            return self._outgoing.read()
+            return self.output()
 
     def decrypt(self) -> bytes | None:
         """Give data: None while there is none, ``b""`` at the end, whether it was announced or not."""
@@ -157,7 +187,7 @@ class _Tls:
                 self._object.unwrap()
             except ssl.SSLError:
                 pass  # the other side's close_notify is missing, and not waited for
-            return self._outgoing.read()
+            return self.output()
 
     def info(self) -> TlsInfo:
         cipher = self._object.cipher()
@@ -179,6 +209,7 @@ class BaseStream(ABC):
         idle: Set by whoever uses the stream: a read may be cut short when the server stops.
         stopping: The server stops. A read that is idle then gives ``b""``; writing is still possible.
         first_octets: What the other side said first in a TLS handshake: no TLS, sometimes, but SMTP or HTTP.
+        farewell: Gives the octets that a session wants to have sent when it is ended from outside.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -188,6 +219,7 @@ class BaseStream(ABC):
         self.idle = False
         self.stopping = False
         self.first_octets = b""
+        self.farewell: Callable[[], bytes] | None = None
         self._now = now
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._broken = False
@@ -210,6 +242,10 @@ class BaseStream(ABC):
         """Everything, or an exception."""
 
     @abstractmethod
+    def _offer(self, data: bytes) -> bytes:
+        """Send what the system takes at once, and give the rest; raises OSError."""
+
+    @abstractmethod
     def _break(self) -> None:
         """Drop the connection; who waits on it is woken."""
 
@@ -222,6 +258,10 @@ class BaseStream(ABC):
         """Make a ``_receive()`` look again that waits in an idle read."""
 
     # -- for sessions --
+
+    @abstractmethod
+    async def give_way(self) -> None:
+        """Let other sessions run."""
 
     async def read(self, timeout: float | None) -> bytes:
         """Give what has arrived, at most 64 KiB, as soon as there is something.
@@ -245,9 +285,7 @@ class BaseStream(ABC):
             if self._channel is None:
                 data = await self._receive(deadline)
             else:
-                while (decrypted := self._channel.decrypt()) is None:
-                    self._channel.feed(await self._receive(deadline))
-                data = decrypted
+                data = await self._read_tls(self._channel, deadline)
             self._ended = not data
             return data
         except Stopped:
@@ -368,6 +406,19 @@ class BaseStream(ABC):
             self._broken = True
             self._break()
 
+    def dismiss(self) -> None:
+        """Break the connection; before that send the farewell of the session, if that needs no waiting."""
+        # Never between the octets of a writer.
+        if self.farewell is not None and not self._broken and self._writing.acquire(False):
+            try:
+                last = self.farewell()
+                self._offer(last if self._channel is None else self._channel.encrypt(last))
+            except OSError:
+                pass  # it is gone already
+            finally:
+                self._writing.release()
+        self.abort()
+
     def stop(self) -> None:
         """Say that the server stops."""
         self.stopping = True
@@ -413,6 +464,32 @@ class BaseStream(ABC):
         if self.stopping and self.idle:
             raise Stopped("the server stops")
 
+    async def _read_tls(self, channel: _Tls, deadline: float | None) -> bytes:
+        while True:
+            data = channel.decrypt()
+            if channel.owed:
+                self._send_owed(channel)
+            if data is not None:
+                return data
+            channel.feed(await self._receive(deadline))
+            self._check_time(deadline)  # what arrives may be records without data, without end
+
+    def _send_owed(self, channel: _Tls) -> None:
+        if self._writing.acquire(False):
+            try:
+                channel.put_back(self._offer(channel.output()))
+            finally:
+                self._writing.release()
+        if channel.owed > OWN_OUTPUT:
+            raise ConnectionAbortedError(
+                f"the peer asks for TLS messages and does not read them: {channel.owed} octets wait"
+            )
+
+    def _check_time(self, deadline: float | None) -> None:
+        """Raise TimeoutError if the deadline has passed: waiting does so only where it has to wait."""
+        if deadline is not None and self._now() > deadline:
+            raise TimeoutError(TIMED_OUT)
+
     async def _shake_hands(self, channel: _Tls, deadline: float | None) -> None:
         done = False
         while not done:
@@ -425,6 +502,7 @@ class BaseStream(ABC):
             await self._send(channel.output(), deadline)
             if not done:
                 data = await self._receive(deadline)
+                self._check_time(deadline)
                 self.first_octets = self.first_octets or data[:64]
                 channel.feed(data)
 
@@ -471,6 +549,12 @@ class SocketStream(BaseStream):
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
                 await self._ready(deadline, writing=True)
+
+    def _offer(self, data: bytes) -> bytes:
+        try:
+            return data[self._socket.send(data) :]
+        except BlockingIOError:
+            return data
 
     async def _finish(self, last: bytes) -> None:
         try:
@@ -577,19 +661,138 @@ async def reach(
 # -- listening --
 
 
+def affordable(max_connections: int) -> int:
+    """Lower a number of sessions to what the process has descriptors for (RLIMIT_NOFILE).
+
+    A server that accepts with its last descriptor has none left to store a message.
+
+    Args:
+        max_connections: Sessions at a time, as they are asked for.
+
+    Raises:
+        ValueError: ``max_connections`` is less than 1.
+    """
+    if max_connections < 1:
+        raise ValueError(f"max_connections must be at least 1, not {max_connections}")
+    if resource is None:
+        return max_connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return max_connections
+    enough_for = max(1, (int(soft) - SPARE_DESCRIPTORS) // DESCRIPTORS)
+    if enough_for < max_connections:
+        # The default is not worth a warning on each start.
+        level = logging.INFO if max_connections == MAX_CONNECTIONS else logging.WARNING
+        logger.log(
+            level,
+            "at most %d sessions at a time, not %d: the process may open %d files (RLIMIT_NOFILE)",
+            *(enough_for, max_connections, soft),
+        )
+    return min(enough_for, max_connections)
+
+
+class Places:
+    """The places for sessions, in all and for each address. Every thread may take one and give it back.
+
+    An IPv6 host may use every address of its /64 (RFC 4291 2.5.4), so a /64 counts as one address.
+
+    Args:
+        total: Sessions at a time.
+        per_address: Of these from one address. None: PER_ADDRESS, and any number from loopback addresses, since
+            a test on one machine opens all its connections from there, and a flood of that kind comes from a
+            local user.
+
+    Attributes:
+        refused: The reasons that were given since the last place was given back.
+    """
+
+    def __init__(self, total: int, per_address: int | None) -> None:
+        if per_address is not None and per_address < 1:
+            raise ValueError(f"max_connections_per_address must be None or at least 1, not {per_address}")
+        self.refused: set[str] = set()
+        self._free = total
+        self._per_address = per_address
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, address: Address) -> str | None:
+        """Take a place; give the reason if there is none."""
+        key = self._key(address)
+        with self._lock:
+            limit = PER_ADDRESS if self._per_address is None else self._per_address
+            unlimited = not key or (self._per_address is None and _is_loopback(key))
+            if not unlimited and self._taken[key] >= limit:
+                return f"too many connections from {address[0]}"
+            if not self._free:
+                return TOO_MANY
+            self._free -= 1
+            self._taken[key] += 1
+            return None
+
+    def give_back(self, address: Address) -> None:
+        """Give a place back."""
+        key = self._key(address)
+        with self._lock:
+            self.refused.clear()
+            self._free += 1
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+
+    @staticmethod
+    def _key(address: Address) -> str:
+        if isinstance(address, str) or not isinstance(address[0], str):
+            return ""  # a Unix socket: its clients have no addresses
+        host = address[0].partition("%")[0]
+        if ":" not in host:
+            return host
+        packed = socket.inet_pton(socket.AF_INET6, host)
+        return host if packed == _LOOPBACK_6 else packed[:8].hex()
+
+
+TOO_MANY = "too many connections"
+_LOOPBACK_6 = bytes(15) + b"\1"
+
+
+def _is_loopback(key: str) -> bool:
+    return key.startswith("127.") or key == "::1"
+
+
+class ListenOptions(TypedDict, total=False):
+    """What ``listen()`` of every adapter takes; see BaseListener."""
+
+    max_connections: int
+    max_connections_per_address: int | None
+    refusal: Callable[[Address, str], bytes]
+
+
+def _say_nothing(sockname: Address, reason: str) -> bytes:
+    return b""
+
+
 class BaseListener(ABC, Generic[S]):
     """Accepts connections and runs a session for each.
 
-    An exception of a session is logged, and of no effect on the others.
+    An exception of a session is logged, and of no effect on the others. That holds for SystemExit and
+    KeyboardInterrupt as well: a handler that raises them ends its session, not the server.
+
+    A connection belongs to the accepting loop until a place is taken for it, and then to its session: there is
+    no wait between accepting it and starting the session, so a server that stops leaves none open and
+    unanswered.
 
     Args:
         host: A name or an address literal, of which every address is listened on; None is every interface.
         port: 0 lets the system choose a free one.
         serve_one: A coroutine function, called with the stream of each connection, which is closed after it.
-        max_connections: Sessions at a time; further connections wait until one ends.
+        max_connections: Sessions at a time; further connections are refused. It is lowered to what the process
+            has descriptors for.
+        max_connections_per_address: Of these from one address; see Places for the default.
+        refusal: Called with the address of our side and a reason; gives the octets to send to a connection that
+            is refused.
 
     Raises:
         OSError: An address could not be resolved or bound; then none is.
+        ValueError: A number of connections is less than 1.
 
     Attributes:
         addresses: (host, port) of each listening socket.
@@ -597,21 +800,30 @@ class BaseListener(ABC, Generic[S]):
     """
 
     def __init__(
-        self, host: str | None, port: int, serve_one: Handler[S], *, max_connections: int = MAX_CONNECTIONS
+        self,
+        host: str | None,
+        port: int,
+        serve_one: Handler[S],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        max_connections_per_address: int | None = None,
+        refusal: Callable[[Address, str], bytes] = _say_nothing,
     ) -> None:
+        self._places = Places(affordable(max_connections), max_connections_per_address)
         self._sockets = bind(host, port)
         self.addresses: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in self._sockets]
         self.streams: set[S] = set()
         self._serve_one = serve_one
-        self._slots = threading.Semaphore(max_connections)
+        self._refusal = refusal
+        self._admitted: dict[socket.socket, Address] = {}
+        self._stopping = False
         self._aborting = False
 
     # -- for an adapter to supply, besides a start of _accept_all() for each of _sockets, beside each other --
-    # -- to stop accepting it lets a wait raise something --
 
     @abstractmethod
-    async def _accept(self, sock: socket.socket) -> socket.socket:
-        """The next connection."""
+    async def _accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
+        """The next connection. It waits until there is one, and not after it has accepted it."""
 
     @abstractmethod
     async def _sleep(self, seconds: float) -> None:
@@ -622,78 +834,158 @@ class BaseListener(ABC, Generic[S]):
         """Make a stream of a connection."""
 
     @abstractmethod
-    def _start(self, stream: S) -> None:
-        """Start ``_session()`` beside."""
+    def _start(self, connection: socket.socket) -> None:
+        """Start ``_session()`` beside. If that may end before its first step, call ``_release()`` then."""
+
+    @abstractmethod
+    async def _stop_accepting(self) -> None:
+        """Let all ``_accept_all()`` end, by an exception in ``_accept()`` and ``_sleep()``."""
+
+    @abstractmethod
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until the condition holds, or so many seconds. It may change when ``_notify()`` is called."""
+
+    @abstractmethod
+    def _notify(self) -> None:
+        """Say that a session has ended, or that the sessions are aborted."""
+
+    def _cancel_sessions(self) -> None:
+        """Cancel all sessions, where that is possible."""
+
+    def _is_cancellation(self, error: BaseException) -> bool:
+        """Whether an exception of a session says that the session was cancelled from outside."""
+        return isinstance(error, GeneratorExit)
+
+    # -- for users --
+
+    def abort(self) -> None:
+        """End all sessions at once. A ``close()`` that is waiting for them returns.
+
+        Each client is told why, as far as that needs no waiting. On asyncio and trio call this in the thread of
+        the event loop; the blocking adapter takes it from any thread, and from a signal handler.
+        """
+        self._stopping = self._aborting = True
+        for stream in list(self.streams):
+            stream.dismiss()
+        self._cancel_sessions()
+        self._notify()
 
     # -- how it is done --
 
     async def _accept_all(self, sock: socket.socket) -> None:
         with sock:
+            told = False
             while True:
                 try:
-                    connection = await self._accept(sock)
-                except OSError:  # no descriptors left
-                    await self._sleep(PAUSE)
+                    connection, address = await self._accept(sock)
+                except OSError as error:
+                    if error.errno not in _CONNECTION_GONE:
+                        if not told:
+                            logger.error("cannot accept connections: %s", error)
+                        told = True
+                        await self._sleep(PAUSE)
                     continue
+                told = False
                 try:
-                    await self._admit(connection)
+                    await self._admit(connection, address)
                 except BaseException as error:
                     connection.close()
                     if not isinstance(error, (OSError, RuntimeError)):
                         raise
-                    logger.warning("a connection is dropped: %s", error)  # gone already; no threads left
+                    logger.warning("a connection is dropped: %s", error)  # there are no threads left
 
-    async def _admit(self, connection: socket.socket) -> None:
-        # The connection is there already: a slot taken along to wait for one would be missing elsewhere.
-        while not self._slots.acquire(blocking=False):
-            await self._sleep(PAUSE)
+    async def _admit(self, connection: socket.socket, address: Address) -> None:
+        reason = self._places.take(address)
+        if reason is TOO_MANY and reason not in self._places.refused:
+            for _ in range(PATIENCE):
+                await self._sleep(HANDOVER)
+                if (reason := self._places.take(address)) is not TOO_MANY:
+                    break
+        if reason is not None:
+            if reason not in self._places.refused:  # one line is enough for a flood
+                logger.warning("connections are refused: %s", reason)
+            self._places.refused.add(reason)
+            self._refuse(connection, reason)
+            return
+        self._admitted[connection] = address
+        try:
+            self._start(connection)
+        except BaseException:
+            self._release(connection)
+            raise
+
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(self._refusal(connection.getsockname(), reason))
+            connection.recv(READ_SIZE)  # a close with octets unread is a reset, which may overtake the reply
+
+    def _release(self, connection: socket.socket) -> None:
+        """Give back the place of a connection; a second time does nothing."""
+        if connection in self._admitted:
+            connection.close()
+            self._places.give_back(self._admitted.pop(connection))
+            self._notify()
+
+    async def _session(self, connection: socket.socket) -> None:
         try:
             stream = await self._stream(connection)
             self.streams.add(stream)
             try:
-                self._start(stream)
-            except BaseException:
-                self.streams.discard(stream)
-                stream.abort()
-                raise
-        except BaseException:
-            self._slots.release()
-            raise
-
-    async def _session(self, stream: S) -> None:
-        try:
-            await self._serve_one(stream)
-        except Exception:
-            if not self._aborting:  # what sessions say of that is no news
-                logger.exception("a session with %s failed", stream.peername)
-        finally:
-            try:
-                await stream.close()
+                if self._stopping:  # set before abort() and _stop_sessions() look for streams
+                    stream.stop()
+                await self._serve_one(stream)
+            except BaseException as error:
+                if self._is_cancellation(error):
+                    raise
+                if not self._aborting:  # errors after an abort are expected
+                    logger.error("a session with %s failed", stream.peername, exc_info=error)
             finally:
-                self.streams.discard(stream)
-                self._slots.release()
+                try:
+                    await stream.close()
+                finally:
+                    self.streams.discard(stream)
+        except OSError as error:
+            logger.warning("a connection is dropped: %s", error)  # it was gone before it had a stream
+        finally:
+            self._release(connection)
 
-    @abstractmethod
-    async def _wait_for_sessions(self, seconds: float) -> None:
-        """Wait until all sessions have ended, or so many seconds."""
+    async def _close(self, grace: float) -> None:
+        """Stop accepting, give running sessions ``grace`` seconds to end, and abort the rest."""
+        try:
+            await self._stop_accepting()
+            for sock in self._sockets:
+                sock.close()  # also where the accepting loop has not begun
+            self._stop_sessions()
+            await self._wait_until(self._may_go_on, grace)
+            # Sessions that wait for their clients in the middle of content now say why they end.
+            self._stop_sessions(in_content=True)
+            await self._wait_until(self._may_go_on, FAREWELL)
+        finally:  # also if this is cancelled, or interrupted
+            self.abort()
+            await self._wait_until(self._is_empty, ABORT_TIME)
+            if self._admitted:
+                logger.error("%d sessions do not end: their handlers still run", len(self._admitted))
 
-    async def _end_sessions(self, grace: float) -> None:
-        """Tell the sessions that the server stops, and wait until they have ended, if they do in time."""
-        self._stop_sessions()
-        await self._wait_for_sessions(grace)
-        # Now those who wait for their clients in the middle of content shall say why they end.
-        self._stop_sessions(in_content=True)
-        await self._wait_for_sessions(FAREWELL)
+    def _is_empty(self) -> bool:
+        return not self._admitted
+
+    def _may_go_on(self) -> bool:
+        return self._aborting or not self._admitted
 
     def _stop_sessions(self, *, in_content: bool = False) -> None:
+        self._stopping = True
         for stream in list(self.streams):
             stream.idle = stream.idle or in_content
             stream.stop()
 
-    def _abort_sessions(self) -> None:
-        self._aborting = True
-        for stream in list(self.streams):
-            stream.abort()
+
+# accept() gives the errors of the connection, which is gone then: see accept(2).
+_CONNECTION_GONE = frozenset(
+    getattr(errno, name)
+    for name in "ECONNABORTED ENETDOWN EPROTO ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH ENETUNREACH".split()
+    if hasattr(errno, name)
+)
 
 
 def bind(host: str | None, port: int) -> list[socket.socket]:

@@ -10,15 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
 from ._flows import Client as Client
 from ._flows import ConnectOptions, open_client
-from ._sessions import ServeOptions, ServerOptions
+from ._sessions import ServeOptions, ServerOptions, refusal_of
 from ._sessions import ServerSession as ServerSession
-from ._streams import GRACE, MAX_CONNECTIONS, READ_SIZE, BaseListener, BaseStream, Handler, Waiter, reach
+from ._streams import (
+    GRACE,
+    MAX_CONNECTIONS,
+    READ_SIZE,
+    Address,
+    BaseListener,
+    BaseStream,
+    Handler,
+    ListenOptions,
+    Waiter,
+    reach,
+)
 from .handlers import session_runner
 
 
@@ -101,10 +112,25 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         finally:
             same.detach()  # the transport closes it
 
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)
+
     async def _send(self, data: bytes, deadline: float | None) -> None:
+        self._check_open()
         self._transport.write(data)
         while self._transport.get_write_buffer_size():
             await self._drain.wait(deadline)
+        self._check_open()
+
+    def _offer(self, data: bytes) -> bytes:
+        self._check_open()
+        if self._transport.get_write_buffer_size():
+            return data
+        self._transport.write(data)
+        return b""
+
+    def _check_open(self) -> None:
+        # After the end asyncio ignores a write, and uvloop raises RuntimeError.
         if self._transport.is_closing():
             raise self._failure or ConnectionResetError("the connection was lost")
 
@@ -115,9 +141,9 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._arrival.wake()
 
     async def _finish(self, last: bytes) -> None:
-        self._transport.write(last)
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
+        with suppress(OSError):
+            if self._offer(last) or self._transport.get_write_buffer_size():
+                self._transport.abort()
         self._transport.close()
         await self._closed.wait()
 
@@ -142,51 +168,86 @@ async def open_stream(
 class Listener(BaseListener[Stream]):
     """Runs every session in a task of its own."""
 
-    async def _begin(self) -> None:
+    def _begin(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))
+        self._changed = asyncio.Event()
         self._sessions: set[asyncio.Task[None]] = set()
         self._accepting = [asyncio.create_task(self._accept_all(sock)) for sock in self._sockets]
-        await asyncio.sleep(0)  # a task sees to its socket from its first step on
 
     async def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""
+        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest.
+
+        A session that ignores its cancellation is not waited for.
+        """
+        await self._close(grace)
+
+    async def _stop_accepting(self) -> None:
         for task in self._accepting:
             task.cancel()
-        try:
-            await asyncio.wait(self._accepting)
-            await self._end_sessions(grace)
-        finally:  # also if this is cancelled, and there is no more time
-            for task in self._sessions:
-                task.cancel()
-            self._abort_sessions()
-            await self._wait_for_sessions(None)
+        await asyncio.wait(self._accepting)
 
-    async def _wait_for_sessions(self, seconds: float | None) -> None:
-        if self._sessions:
-            await asyncio.wait(self._sessions, timeout=seconds)
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
 
-    async def _accept(self, sock: socket.socket) -> socket.socket:
-        return (await asyncio.get_running_loop().sock_accept(sock))[0]
+    def _notify(self) -> None:
+        self._changed.set()
+
+    def _cancel_sessions(self) -> None:
+        for task in self._sessions:
+            task.cancel()
+
+    def _is_cancellation(self, error: BaseException) -> bool:
+        # A handler may raise CancelledError of its own accord, or await a task that was cancelled.
+        task = asyncio.current_task()
+        cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+        return cancelled or super()._is_cancellation(error)
+
+    async def _accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
+        # sock_accept() may be cancelled when it has accepted: then the connection is lost and stays open.
+        loop = asyncio.get_running_loop()
+        while True:
+            ready = loop.create_future()
+            try:
+                loop.add_reader(sock, _set_done, ready)
+            except NotImplementedError:  # the proactor loop of Windows
+                return await loop.sock_accept(sock)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(sock)
+            with suppress(BlockingIOError):  # another process took it, or it went away
+                return sock.accept()
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def _stream(self, connection: socket.socket) -> Stream:
+        connection.setblocking(False)
         loop = asyncio.get_running_loop()
         return (await loop.connect_accepted_socket(lambda: Stream(self._buffer), connection))[1]
 
-    def _start(self, stream: Stream) -> None:
-        task = asyncio.create_task(self._session(stream))
+    def _start(self, connection: socket.socket) -> None:
+        task = asyncio.create_task(self._session(connection))
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
+        task.add_done_callback(lambda _: self._release(connection))  # it may be cancelled before its first step
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def listen(
-    host: str | None, port: int, serve_one: Handler[Stream], *, max_connections: int = MAX_CONNECTIONS
+    host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
 ) -> Listener:
     """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, max_connections=max_connections)
-    await listener._begin()
+    listener = Listener(host, port, serve_one, **options)
+    listener._begin()  # no wait from here on, so a cancellation leaves no listener without an owner
     return listener
 
 
@@ -204,12 +265,21 @@ async def serve(
     port: int = 0,
     *,
     max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[ServeOptions],
 ) -> AsyncIterator[Listener]:
     """Run a server while the ``async with`` block lasts; see ServeOptions."""
-    run = session_runner(handler, ServerOptions(**options), ServerSession)
-    listener = await listen(host, port, run, max_connections=max_connections)
+    given = ServerOptions(**options)
+    run = session_runner(handler, given, ServerSession)
+    listener = await listen(
+        host,
+        port,
+        run,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        refusal=refusal_of(given),
+    )
     try:
         yield listener
     finally:

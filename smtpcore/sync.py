@@ -13,19 +13,27 @@ import selectors
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from . import Event, _flows, _sessions
-from ._streams import GRACE, MAX_CONNECTIONS, BaseListener, Handler, SocketStream, reach, run, wait_ready
+from ._streams import (
+    GRACE,
+    MAX_CONNECTIONS,
+    Address,
+    BaseListener,
+    Handler,
+    ListenOptions,
+    SocketStream,
+    reach,
+    run,
+    wait_ready,
+)
 from .handlers import session_runner
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-ABORT_TIME = 1.0  # seconds that aborted sessions get to notice
 
 
 class Stream(SocketStream):
@@ -33,6 +41,9 @@ class Stream(SocketStream):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, time.monotonic)
+
+    async def give_way(self) -> None:
+        pass  # each session has a thread of its own
 
     async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
         wait_ready(deadline, selectors.EVENT_WRITE if writing else selectors.EVENT_READ, self._socket)
@@ -72,31 +83,41 @@ class Listener(BaseListener[Stream]):
     def _begin(self) -> None:
         self._closing = threading.Event()
         self._waker, self._woken = socket.socketpair()
-        self._sessions = weakref.WeakSet[threading.Thread]()  # what runs is not collected
-        self._accepting = [_run_beside(self._accept_all, sock) for sock in self._sockets]
+        self._changed = threading.Condition()  # on a lock that a signal handler may take once more
+        self._accepting: list[threading.Thread] = []
+        try:
+            for sock in self._sockets:
+                self._accepting.append(_run_beside(self._accept_all, sock))
+        except BaseException:  # there are no threads left
+            self.close(0)
+            raise
 
     def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds, break the streams (no more) of the rest."""
+        """Stop accepting, give running sessions ``grace`` seconds, break the streams (no more) of the rest.
+
+        A thread cannot be ended from outside: a handler that still runs then is not waited for.
+        """
+        run(self._close(grace))
+
+    async def _stop_accepting(self) -> None:
         self._closing.set()
         self._waker.close()
         for thread in self._accepting:
             thread.join()
         self._woken.close()
-        try:
-            run(self._end_sessions(grace))
-        finally:  # also if somebody presses Ctrl-C once more
-            self._abort_sessions()
-            run(self._wait_for_sessions(ABORT_TIME))
 
-    async def _wait_for_sessions(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        for thread in list(self._sessions):
-            thread.join(max(0.0, deadline - time.monotonic()))
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(condition, seconds)
 
-    async def _accept(self, sock: socket.socket) -> socket.socket:
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    async def _accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
         while not self._closing.is_set():
             try:
-                return sock.accept()[0]
+                return sock.accept()
             except BlockingIOError:
                 wait_ready(None, selectors.EVENT_READ, sock, self._woken)
         raise _Closing
@@ -108,8 +129,8 @@ class Listener(BaseListener[Stream]):
     async def _stream(self, connection: socket.socket) -> Stream:
         return Stream(connection)
 
-    def _start(self, stream: Stream) -> None:
-        self._sessions.add(_run_beside(self._session, stream))
+    def _start(self, connection: socket.socket) -> None:
+        _run_beside(self._session, connection)
 
 
 def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T) -> threading.Thread:
@@ -123,10 +144,10 @@ def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T)
 
 
 def listen(
-    host: str | None, port: int, serve_one: Handler[Stream], *, max_connections: int = MAX_CONNECTIONS
+    host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
 ) -> Listener:
     """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, max_connections=max_connections)
+    listener = Listener(host, port, serve_one, **options)
     listener._begin()
     return listener
 
@@ -186,12 +207,21 @@ def serve(
     port: int = 0,
     *,
     max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[_sessions.ServeOptions],
 ) -> Iterator[Listener]:
     """Run a server, with a thread for each session, while the ``with`` block lasts; see ServeOptions."""
-    runner = session_runner(handler, _sessions.ServerOptions(**options), ServerSession)
-    listener = listen(host, port, runner, max_connections=max_connections)
+    given = _sessions.ServerOptions(**options)
+    runner = session_runner(handler, given, ServerSession)
+    listener = listen(
+        host,
+        port,
+        runner,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        refusal=_sessions.refusal_of(given),
+    )
     try:
         yield listener
     finally:

@@ -17,9 +17,19 @@ import trio
 
 from ._flows import Client as Client
 from ._flows import ConnectOptions, open_client
-from ._sessions import ServeOptions, ServerOptions
+from ._sessions import ServeOptions, ServerOptions, refusal_of
 from ._sessions import ServerSession as ServerSession
-from ._streams import GRACE, MAX_CONNECTIONS, TIMED_OUT, BaseListener, Handler, SocketStream, reach
+from ._streams import (
+    GRACE,
+    MAX_CONNECTIONS,
+    TIMED_OUT,
+    Address,
+    BaseListener,
+    Handler,
+    ListenOptions,
+    SocketStream,
+    reach,
+)
 from .handlers import session_runner
 
 T = TypeVar("T")
@@ -37,6 +47,9 @@ class Stream(SocketStream):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, trio.current_time)
         self._nap = trio.CancelScope()
+
+    async def give_way(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def _receive(self, deadline: float | None) -> bytes:
         await trio.lowlevel.checkpoint()  # if nothing has to be waited for, others get their turn all the same
@@ -89,35 +102,56 @@ class Listener(BaseListener[Stream]):
     """Runs every session in a task of a nursery."""
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
-        self._accepting, self._ended = trio.CancelScope(), trio.Event()
+        self._accepting, self._accepted = trio.CancelScope(), trio.Event()
+        self._ended, self._changed = trio.Event(), trio.Event()
         try:
             async with trio.open_nursery() as self._sessions:
                 task_status.started()
-                with self._accepting:
-                    async with trio.open_nursery() as nursery:
-                        for sock in self._sockets:
-                            nursery.start_soon(self._accept_all, sock)
+                try:
+                    with self._accepting:
+                        async with trio.open_nursery() as nursery:
+                            for sock in self._sockets:
+                                nursery.start_soon(self._accept_all, sock)
+                finally:
+                    self._accepted.set()  # however it has ended: close() waits for it
                 self._stop_sessions()
         finally:
-            self._ended.set()  # however it has ended: close() waits for it
+            self._ended.set()
 
     async def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest."""
-        self._accepting.cancel()
-        await self._end_sessions(grace)
-        self._sessions.cancel_scope.cancel()
-        self._abort_sessions()
+        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest.
+
+        A session that shields itself from its cancellation is waited for: no task outlives its nursery.
+        """
+        await self._close(grace)
         await self._ended.wait()
 
-    async def _wait_for_sessions(self, seconds: float) -> None:
-        with trio.move_on_after(seconds):
-            await self._ended.wait()
+    async def _stop_accepting(self) -> None:
+        self._accepting.cancel()
+        await self._accepted.wait()
 
-    async def _accept(self, sock: socket.socket) -> socket.socket:
+    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            while not condition():
+                await self._changed.wait()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _cancel_sessions(self) -> None:
+        self._sessions.cancel_scope.cancel()
+
+    def _is_cancellation(self, error: BaseException) -> bool:
+        if isinstance(error, BaseExceptionGroup):
+            return error.subgroup(trio.Cancelled) is not None
+        return isinstance(error, trio.Cancelled) or super()._is_cancellation(error)
+
+    async def _accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
         while True:
             await trio.lowlevel.wait_readable(sock)
-            with suppress(BlockingIOError):  # somebody else took it, or it went away
-                return sock.accept()[0]
+            with suppress(BlockingIOError):  # another process took it, or it went away
+                return sock.accept()
 
     async def _sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -125,8 +159,13 @@ class Listener(BaseListener[Stream]):
     async def _stream(self, connection: socket.socket) -> Stream:
         return Stream(connection)
 
-    def _start(self, stream: Stream) -> None:
-        self._sessions.start_soon(self._session, stream)
+    def _start(self, connection: socket.socket) -> None:
+        self._sessions.start_soon(self._protected, connection)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _protected(self, connection: socket.socket) -> None:
+        """Run a session; a Ctrl-C that arrives meanwhile is not an exception of that session."""
+        await self._session(connection)
 
 
 async def listen(
@@ -135,11 +174,16 @@ async def listen(
     serve_one: Handler[Stream],
     *,
     nursery: trio.Nursery,
-    max_connections: int = MAX_CONNECTIONS,
+    **options: Unpack[ListenOptions],
 ) -> Listener:
     """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, max_connections=max_connections)
-    await nursery.start(listener._run)
+    listener = Listener(host, port, serve_one, **options)
+    try:
+        await nursery.start(listener._run)
+    except BaseException:  # cancelled
+        for sock in listener._sockets:
+            sock.close()
+        raise
     return listener
 
 
@@ -157,15 +201,25 @@ async def serve(
     port: int = 0,
     *,
     max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[ServeOptions],
 ) -> AsyncIterator[Listener]:
     """Run a server while the ``async with`` block lasts; see ServeOptions."""
-    run = session_runner(handler, ServerOptions(**options), ServerSession)
+    given = ServerOptions(**options)
+    run = session_runner(handler, given, ServerSession)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         try:
-            listener = await listen(host, port, run, nursery=nursery, max_connections=max_connections)
+            listener = await listen(
+                host,
+                port,
+                run,
+                nursery=nursery,
+                max_connections=max_connections,
+                max_connections_per_address=max_connections_per_address,
+                refusal=refusal_of(given),
+            )
             try:
                 yield listener
             finally:

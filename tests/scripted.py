@@ -88,6 +88,7 @@ class Stream:
         opened: The arguments that it was opened with.
         write_error: Raised by the next write.
         early: What has arrived, as ``arrived()`` gives it.
+        turns: How often the session has let others run.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Stream:
         self.first_octets = b""
         self.idle = False
         self.stopping = False
+        self.farewell: Callable[[], bytes] | None = None
+        self.turns = 0
         self.written = b""
         self.timeouts: list[float | None] = []
         self.write_timeouts: list[float | None] = []
@@ -170,11 +173,19 @@ class Stream:
         self.tls = outcome
         return outcome
 
+    async def give_way(self) -> None:
+        self.turns += 1
+
     async def close(self) -> None:
         self.closed = True
 
     def abort(self) -> None:
         self.aborted = True
+
+    def dismiss(self) -> None:
+        if self.farewell is not None:
+            self.written += self.farewell()
+        self.abort()
 
     def finish(self, last: Any = b"") -> None:
         """See that the script has been followed to its end, with ``last`` written behind it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import signal
 import socket
 import ssl
 import threading
@@ -36,6 +37,7 @@ from smtpcore import (
     Timeouts,
     TlsError,
     TlsUnavailable,
+    _streams,
     sync,
 )
 from smtpcore import asyncio as asyncio_adapter
@@ -96,6 +98,13 @@ class Asyncio:
         return await asyncio.to_thread(function)
 
 
+class Uvloop(Asyncio):
+    def run(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        uvloop = pytest.importorskip("uvloop")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(function())
+
+
 class Trio:
     connect = staticmethod(trio_adapter.connect)
     serve = staticmethod(trio_adapter.serve)
@@ -107,7 +116,7 @@ class Trio:
         return await trio.to_thread.run_sync(function)
 
 
-@pytest.fixture(params=[Blocking, Asyncio, Trio], ids=["sync", "asyncio", "trio"])
+@pytest.fixture(params=[Blocking, Asyncio, Uvloop, Trio], ids=["sync", "asyncio", "uvloop", "trio"])
 def adapter(request: pytest.FixtureRequest) -> Any:
     return request.param()
 
@@ -898,15 +907,17 @@ def test_who_is_not_idle_gets_the_grace_and_no_more_but_421(adapter: Any) -> Non
     peers[0].close()
 
 
-def test_no_more_sessions_run_at_a_time_than_are_allowed(adapter: Any) -> None:
+def test_no_more_sessions_run_at_a_time_than_are_allowed(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_streams, "PATIENCE", 1_000_000)
+
     async def test() -> None:
         async with adapter.serve(Store(), max_connections=1) as listener:
             first, second = Peer(listener), Peer(listener)
             await adapter.in_thread(first.hear)
-            second.send(b"QUIT\r\n")
             assert len(listener.streams) == 1
             assert (await adapter.in_thread(lambda: first.say("QUIT"))).startswith("221")
             assert (await adapter.in_thread(second.hear)).startswith("220")
+            assert len(listener.streams) == 1
             first.close()
             second.close()
 
@@ -1098,20 +1109,23 @@ def test_a_server_whose_block_is_cancelled_ends_on_trio() -> None:
     trio.run(cancelling)
 
 
-def test_a_server_in_which_a_session_leaves_the_program_ends_on_trio() -> None:
-    async def leave(session: trio_adapter.ServerSession) -> None:
-        raise SystemExit(3)
+def test_an_interrupt_in_a_session_is_the_interrupt_of_the_program_on_trio() -> None:
+    """Ctrl-C may be pressed while a session runs: that is not an exception of this session."""
 
-    async def leaving() -> None:
+    async def interrupted(session: trio_adapter.ServerSession) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    async def serving() -> None:
         async with (
-            trio_adapter.serve(leave) as listener,
+            trio_adapter.serve(interrupted) as listener,
             await trio.open_tcp_stream(*listener.addresses[0]),
         ):
             await trio.sleep(LATE)
 
-    with pytest.raises(BaseExceptionGroup) as caught:
-        trio.run(leaving)
-    assert caught.value.split(SystemExit)[1] is None
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:
+        trio.run(serving)
+    if isinstance(caught.value, BaseExceptionGroup):
+        assert caught.value.split(KeyboardInterrupt)[1] is None
 
 
 def test_a_connection_attempt_can_be_cancelled_on_asyncio() -> None:
@@ -1137,3 +1151,170 @@ def test_two_tasks_cannot_use_a_session_at_once() -> None:
 
     with server(silent_after_ehlo) as port:
         asyncio.run(test(port))
+
+
+# --- Many clients, and servers that stop ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"max_connections": 1}, {"max_connections_per_address": 1}])
+def test_a_client_for_which_there_is_no_place_is_told_421(adapter: Any, options: dict[str, int]) -> None:
+    async def test() -> None:
+        async with adapter.serve(Store(), hostname="mx.example", **options) as listener:
+            first, second = Peer(listener), Peer(listener)
+            await adapter.in_thread(first.hear)
+            heard = await adapter.in_thread(second.hear_all)
+            assert heard.startswith("421 mx.example too many connections")
+            assert (await adapter.in_thread(lambda: first.say("QUIT"))).startswith("221")
+            first.close()
+            second.close()
+
+    adapter.run(test)
+
+
+def test_a_client_that_expects_tls_first_is_refused_without_a_word(
+    adapter: Any, certificates: Certificates
+) -> None:
+    async def test() -> None:
+        async with adapter.serve(
+            Store(), ssl_context=certificates.server, implicit_tls=True, max_connections_per_address=1
+        ) as listener:
+            first, second = Peer(listener), Peer(listener)
+            assert await adapter.in_thread(second.hear_all) == ""
+            first.close()
+            second.close()
+
+    adapter.run(test)
+
+
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_handler_that_wants_to_end_the_program_ends_its_session(
+    adapter: Any, leave: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Leaving(Store):
+        def accept_recipient(self, session: Any, forward_path: Any, parameters: Any) -> bool:
+            raise leave
+
+    store = Leaving()
+
+    async def test() -> None:
+        async with adapter.serve(store, hostname="mx.example") as listener:
+            for _ in range(2):
+                peer = Peer(listener)
+                peer.send("\r\n".join([*ENVELOPE, ""]).encode())
+                last = (await adapter.in_thread(peer.hear_all)).splitlines()[-1]
+                assert last.startswith("421 4.3.0 mx.example internal error") or (
+                    leave is asyncio.CancelledError and last.startswith("421 4.3.2 mx.example")
+                )
+                peer.close()
+
+    adapter.run(test)
+    assert store.ended == 2
+    assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [leave, leave]
+
+
+class Busy(Store):
+    """A handler that stores a message for as long as it is left to."""
+
+    def __init__(self, adapter: Any, *, stubborn: bool = False) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._stubborn = stubborn
+        self.began = threading.Event()
+        self.released = threading.Event()
+
+    async def store(self, session: Any, envelope: Any, content: Any) -> bool:
+        self.began.set()
+        if isinstance(self._adapter, Blocking):
+            assert self.released.wait(LATE)
+        elif isinstance(self._adapter, Asyncio):
+            try:
+                await asyncio.sleep(LATE)
+            except asyncio.CancelledError:
+                if not self._stubborn:
+                    raise
+                while not self.released.is_set():
+                    await asyncio.sleep(SOON / 10)
+        else:
+            with trio.CancelScope(shield=self._stubborn):
+                while not self.released.is_set():
+                    await trio.sleep(SOON / 10)
+        return True
+
+
+async def send_all(adapter: Any, peer: Peer) -> None:
+    await adapter.in_thread(peer.hear)
+    await adapter.in_thread(lambda: peer.say(*ENVELOPE))
+    peer.send(b"all of it\r\n.\r\n")
+
+
+@pytest.mark.req("SES-37")
+def test_a_client_that_waits_for_a_handler_is_told_421_when_the_grace_ends(adapter: Any) -> None:
+    handler, peers = Busy(adapter), []
+
+    async def test() -> None:
+        async with adapter.serve(handler, hostname="mx.example", grace=SOON) as listener:
+            peers.append(Peer(listener))
+            await send_all(adapter, peers[0])
+            await adapter.in_thread(lambda: handler.began.wait(LATE))
+
+    adapter.run(test)
+    assert peers[0].hear_all().startswith("421 4.3.2 mx.example")
+    peers[0].close()
+    handler.released.set()
+
+
+@pytest.mark.req("SES-37")
+def test_a_client_is_told_421_under_tls_as_well(adapter: Any, certificates: Certificates) -> None:
+    handler = Busy(adapter)
+    heard: list[bytes] = []
+
+    def talk(port: int) -> None:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=LATE) as raw,
+            certificates.client.wrap_socket(raw, server_hostname="127.0.0.1") as tls,
+        ):
+            for line in ("", *ENVELOPE, "."):
+                tls.sendall(line.encode() + b"\r\n" if line else b"")
+                heard.append(tls.recv(1000))
+
+    async def test() -> None:
+        async with adapter.serve(
+            handler, hostname="mx.example", grace=SOON, ssl_context=certificates.server, implicit_tls=True
+        ) as listener:
+            threads.append(threading.Thread(target=talk, args=(port_of(listener),)))
+            threads[0].start()
+            await adapter.in_thread(lambda: handler.began.wait(LATE))
+
+    threads: list[threading.Thread] = []
+    adapter.run(test)
+    threads[0].join(LATE)
+    handler.released.set()
+    assert heard[-1].startswith(b"421 4.3.2 mx.example")
+
+
+def test_what_is_stored_after_the_grace_is_said_in_the_log(
+    adapter: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client was told 421 and will send the message again. No handler holds a server for ever."""
+    monkeypatch.setattr(_streams, "FAREWELL", SOON)
+    monkeypatch.setattr(_streams, "ABORT_TIME", SOON)
+    handler, peers = Busy(adapter, stubborn=True), []
+
+    async def test() -> None:
+        async with adapter.serve(handler, hostname="mx.example", grace=0) as listener:
+            peers.append(Peer(listener))
+            await send_all(adapter, peers[0])
+            await adapter.in_thread(lambda: handler.began.wait(LATE))
+            if isinstance(adapter, Trio):  # its tasks do not outlive their nursery
+                threading.Timer(SOON * 8, handler.released.set).start()
+        handler.released.set()
+        while not handler.ended:
+            await adapter.in_thread(lambda: None)
+
+    adapter.run(test)
+    assert peers[0].hear_all().startswith("421 4.3.2 mx.example")
+    peers[0].close()
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == "1 sessions do not end: their handlers still run"
+    assert "was accepted after the server had stopped: the client was told 421" in told[1]
+    assert len(told) == 2

@@ -13,6 +13,7 @@ from smtpcore import (
     Connect,
     EndOfMessage,
     Event,
+    Limits,
     LocalProtocolError,
     Mail,
     MessageAborted,
@@ -22,6 +23,7 @@ from smtpcore import (
     ServerConfig,
     Timeouts,
     TlsInfo,
+    _sessions,
 )
 from smtpcore import sync as sync_adapter
 from smtpcore._sessions import ServerOptions, ServerSession
@@ -260,8 +262,8 @@ def drip(octets: int, seconds: float, times: int) -> list[Any]:
 def test_content_that_comes_in_time_is_not_hurried(recorder: Recorder, clock: Clock) -> None:
     """Though the time of the session is over meanwhile."""
     config = ServerConfig(timeouts=Timeouts(session=1000.0, content_rate=10.0))
-    steps = [*BEGIN, ("354", [*drip(1000, 99, 50), "."]), ("250", [LONG])]
-    serve(recorder, steps, last="421", clock=clock, config=config)
+    steps = [*BEGIN, ("354", [*drip(1000, 99, 50), "."])]
+    serve(recorder, steps, last="250 421", clock=clock, config=config)
     assert clock.now == 1000 + 50 * 99, "it had its message in, and then no time for more"
     assert len(recorder.content) == 50_000
 
@@ -301,6 +303,109 @@ def test_the_next_message_begins_with_time_of_its_own(recorder: Recorder, clock:
         ("250", "QUIT"),
     ]
     serve(recorder, steps, last="221", clock=clock, config=config)
+
+
+def test_a_deadline_that_has_passed_ends_the_session_before_the_next_read(clock: Clock) -> None:
+    """A client that floods never lets the session wait, so no wait can time out."""
+    config = ServerConfig(timeouts=Timeouts(session=1000.0))
+    seen: list[str] = []
+
+    async def handle(session: ServerSession) -> None:
+        async for event in session:
+            seen.append(type(event).__name__)
+            clock.now += 400  # the handler takes its time
+            session.accept()
+
+    stream = serve(handle, [HELLO, ("250", "NOOP")], last="250 421", clock=clock, config=config)
+    assert seen == ["Connect", "Ehlo", "Noop"]
+    assert b"421 4.4.2 mx.example timeout" in stream.written
+
+
+def test_a_deadline_that_has_passed_ends_the_session_in_a_flood(clock: Clock) -> None:
+    config = ServerConfig(timeouts=Timeouts(session=1000.0))
+    seen: list[str] = []
+
+    async def handle(session: ServerSession) -> None:
+        async for event in session:
+            seen.append(type(event).__name__)
+            clock.now += 9
+            session.accept()
+
+    stream = serve(handle, [HELLO, ("250", "\n".join(["NOOP"] * 900))], last=ANY, clock=clock, config=config)
+    assert len(seen) <= 1000 / 9 + _sessions.TURN
+    assert stream.written.endswith(b"421 4.4.2 mx.example timeout, closing connection\r\n")
+
+
+def test_content_that_is_fast_enough_has_an_end_all_the_same(recorder: Recorder, clock: Clock) -> None:
+    """Content at the minimum rate could otherwise go on for days."""
+    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0, content=2000.0))
+    serve(recorder, [*BEGIN, ("354", drip(1000, 99, 50))], last="421", clock=clock, config=config)
+    assert isinstance(recorder.last, MessageAborted)
+    assert clock.now == 1000 + 2000
+
+
+def test_the_time_that_a_reply_takes_is_not_the_time_of_the_client(recorder: Recorder, clock: Clock) -> None:
+    """RFC 5321 4.5.3.2.7: the server waits for the next command, and it comes after the reply."""
+    stream = Stream([HELLO, ("250", [Pause(299), "QUIT"])], clock=clock)
+    original = stream.write
+
+    async def write(data: bytes, timeout: float | None) -> None:
+        await original(data, timeout)
+        clock.now += 100
+
+    vars(stream)["write"] = write
+    serve(recorder, [], stream=stream, last="221")
+
+
+# --- Fairness ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line, code", [("NOOP", "250"), ("EHLO x.example", "250"), ("NONSENSE", "500")])
+def test_a_flood_of_commands_lets_other_sessions_run(line: str, code: str) -> None:
+    """Each turn sends its replies, so that they are not all held until the end."""
+    recorder = Recorder()
+    limits = Limits(bad_commands=10_000)
+    flood = "\n".join([line] * 990)
+    stream = serve(
+        recorder, [HELLO, (ANY, flood), (ANY, "QUIT")], last="221", config=ServerConfig(limits=limits)
+    )
+    assert len(recorder.events) == 993
+    assert stream.turns == 9
+    replies = max(stream.sizes) / (len(stream.written) / 993)
+    assert replies <= _sessions.TURN + 1
+
+
+def test_a_flood_of_reads_without_events_lets_other_sessions_run(recorder: Recorder) -> None:
+    """Under TLS each octet may be a record of its own, and thousands of them arrive at a time."""
+    drops: list[Any] = [bytes([octet]) for octet in b"NOOP " + b"x" * 490 + b"\r\n"]
+    stream = serve(recorder, [HELLO, ("250", drops), ("250", "QUIT")], last="221")
+    assert stream.turns == 5
+
+
+def test_long_replies_are_not_held_until_there_are_many() -> None:
+    text = "x" * 5000
+
+    async def handle(session: ServerSession) -> None:
+        async for event in session:
+            session.accept(text if type(event).__name__ == "Noop" else None)
+
+    stream = serve(handle, [HELLO, ("250", "\n".join(["NOOP"] * 95)), (ANY, EOF)])
+    assert len(stream.written) > 95 * 5000
+    assert max(stream.sizes) < _sessions.OUTPUT + _sessions.LOOK * 6000
+    assert stream.turns == 0
+
+
+def test_a_session_that_is_over_stays_so() -> None:
+    async def handle(session: ServerSession) -> None:
+        while (event := await session.next_event()) is not None:
+            if session.wants_answer:
+                session.accept()
+            ends.append(event)
+        assert await session.next_event() is None
+
+    ends: list[Event] = []
+    serve(handle, [HELLO, ("250", "QUIT")], last="221")
+    assert len(ends) == 3
 
 
 # --- Connections that break -------------------------------------------------------------------------------
@@ -372,6 +477,15 @@ def test_half_a_message_that_came_before_the_client_was_gone_is_void(recorder: R
     serve(recorder, [*BEGIN[:-1], ("250", [broken, "DATA"])])
     assert isinstance(recorder.last, MessageAborted)
     assert not any(isinstance(event, EndOfMessage) for event in recorder.events)
+def test_commands_that_arrived_before_the_client_was_gone_are_run(recorder: Recorder) -> None:
+    """The first reply that cannot be sent is the last one that is tried."""
+
+    def broken(stream: Stream) -> None:
+        stream.write_error = BrokenPipeError(32, "Broken pipe")
+
+    stream = serve(recorder, [HELLO, ("250", [broken, "\n".join(["NOOP"] * 3 * _sessions.TURN)])])
+    assert len(recorder.events) == 2 + 3 * _sessions.TURN
+    assert len(stream.write_timeouts) == 3
 
 
 # --- The server stops -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import functools
-import itertools
+import gc
 import os
 import socket
 import ssl
@@ -35,6 +35,26 @@ from smtpcore import trio as trio_adapter
 SOON = 0.05  # seconds until a timeout that is meant to be reached
 LATE = 60.0  # seconds until one that is not
 MUCH = bytes(24) * 1024 * 1024  # octets that no system buffers for us
+
+
+def _has_address(host: str) -> bool:
+    """Whether this machine has an address: a container often has no ::1."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+HAS_IPV6 = _has_address("::1")
+OTHER_HOST = "::1" if HAS_IPV6 else "127.0.0.2"  # a second loopback address
+OTHER_FAMILY = socket.AF_INET6 if HAS_IPV6 else socket.AF_INET
+needs_other_host = pytest.mark.skipif(not _has_address(OTHER_HOST), reason="there is one loopback address")
+
+
+def other_address(port: int) -> tuple[Any, ...]:
+    return (OTHER_HOST, port, 0, 0) if HAS_IPV6 else (OTHER_HOST, port)
 
 
 class Outcome:
@@ -133,6 +153,13 @@ class Asyncio:
         await listener.close(grace)
 
 
+class Uvloop(Asyncio):
+    def run(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        uvloop = pytest.importorskip("uvloop")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(function())
+
+
 class Trio:
     module: Any = trio_adapter
 
@@ -176,7 +203,7 @@ class Trio:
 Adapter = Sync | Asyncio | Trio
 
 
-@pytest.fixture(params=[Sync, Asyncio, Trio], ids=["sync", "asyncio", "trio"])
+@pytest.fixture(params=[Sync, Asyncio, Uvloop, Trio], ids=["sync", "asyncio", "uvloop", "trio"])
 def adapter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Adapter:
     made: Adapter = request.param(monkeypatch)
     return made
@@ -309,6 +336,19 @@ async def test_writing_to_a_peer_that_is_gone_is_an_oserror(adapter: Adapter) ->
         with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|lost"):
             await stream.write(MUCH, LATE)
         await assert_broken(stream)
+
+
+@scenario
+async def test_writing_after_the_event_loop_has_seen_the_reset_is_an_oserror(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        await adapter.settle()
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|lost"):
+            await stream.write(b"x", LATE)
+        await assert_broken(stream)
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        await adapter.settle()
 
 
 @scenario
@@ -1017,6 +1057,192 @@ async def test_a_handshake_may_take_for_ever(
         other.socket.close()
 
 
+class Chatty:
+    """Stands for a TLS context whose peer asks for key updates.
+
+    Of what arrives, each K is answered with 27 octets, as a key update is in TLS 1.3; the rest is data.
+    """
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **_: Any) -> Chatty:
+        self._incoming, self._outgoing = incoming, outgoing
+        self.server_hostname = None
+        return self
+
+    def do_handshake(self) -> None:
+        pass
+
+    def cipher(self) -> None:
+        return None
+
+    version = getpeercert = cipher
+
+    def read(self, size: int) -> bytes:
+        data = self._incoming.read(size)
+        self._outgoing.write(b"u" * 27 * data.count(b"K"))
+        if rest := data.replace(b"K", b""):
+            return rest
+        raise ssl.SSLWantReadError
+
+    def write(self, data: memoryview) -> int:
+        return self._outgoing.write(data)
+
+    def unwrap(self) -> None:
+        raise ssl.SSLWantReadError
+
+
+@contextlib.asynccontextmanager
+async def chatty(adapter: Adapter) -> AsyncIterator[tuple[Any, socket.socket]]:
+    context: Any = Chatty()
+    async with connected(adapter) as (stream, peer):
+        await stream.start_tls(context, server_side=True, server_hostname=None, timeout=LATE)
+        yield stream, peer
+
+
+@scenario
+async def test_what_tls_wants_to_send_of_its_own_accord_does_not_wait_for_a_write(adapter: Adapter) -> None:
+    async with chatty(adapter) as (stream, peer):
+        peer.sendall(b"KKKdata")
+        assert await stream.read(LATE) == b"data"
+        assert receive_exactly(peer, 3 * 27) == b"u" * 3 * 27
+        peer.sendall(b"K")
+        async with adapter.beside(lambda: stream.read(LATE)) as outcome:
+            assert receive_exactly(peer, 27) == b"u" * 27
+            peer.sendall(b"more")
+        assert outcome.value == b"more"
+        assert stream._channel.owed == 0
+
+
+def fill(stream: Any) -> int:
+    """Fill what the system buffers for a stream; returns the number of octets."""
+    sent = 0
+    with socket.socket(fileno=os.dup(stream_socket(stream))) as raw:
+        raw.setblocking(False)
+        for size in (65536, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += raw.send(b"f" * size)
+    return sent
+
+
+@scenario
+async def test_a_peer_that_asks_for_key_updates_and_does_not_read_is_dropped(adapter: Adapter) -> None:
+    """30,000 of them would otherwise hold 810 KB."""
+    most = 0
+    async with chatty(adapter) as (stream, peer):
+        fill(stream)
+
+        async def read_all() -> None:
+            nonlocal most
+            for _ in range(300):
+                peer.sendall(b"K" * 99 + b"x")
+                await stream.read(LATE)
+                most = max(most, stream._channel.owed)
+
+        with pytest.raises(ConnectionAbortedError, match="asks for TLS messages and does not read them"):
+            await read_all()
+        assert 0 < most <= _streams.OWN_OUTPUT
+        await assert_broken(stream)
+
+
+@scenario
+async def test_what_the_system_has_not_taken_goes_before_what_is_written_next(
+    adapter: Adapter, pool: ThreadPoolExecutor
+) -> None:
+    """Records of TLS have an order, and half of one may have been sent."""
+    async with chatty(adapter) as (stream, peer):
+        offer = stream._offer
+        stream._offer = lambda data: offer(data[:10]) + data[10:]
+        for _ in range(2):
+            peer.sendall(b"K" * 1000 + b"x")
+            assert await stream.read(LATE) == b"x"
+        assert stream._channel.owed > 50_000
+        expected = b"u" * 27 * 2000 + b"w" * 300_000
+        receiving = pool.submit(receive_exactly, peer, len(expected))
+        await stream.write(b"w" * 300_000, LATE)
+        assert receiving.result(LATE) == expected
+
+
+@scenario
+async def test_records_without_data_do_not_prolong_a_deadline(adapter: Adapter) -> None:
+    async def without_end(deadline: float | None) -> bytes:
+        return b"K"
+
+    async with chatty(adapter) as (stream, peer):
+        stream._receive = without_end
+        stream._now = iter(range(100)).__next__
+        with pytest.raises(TimeoutError, match="took too long"):
+            await stream.read(9)
+        assert stream._now() == 11
+        with ThreadPoolExecutor() as readers:
+            readers.submit(peer.recv, 100).result(LATE)
+
+
+@scenario
+async def test_a_handshake_without_end_does_not_prolong_its_deadline(adapter: Adapter) -> None:
+    async def without_end(deadline: float | None) -> bytes:
+        return b"x"
+
+    class Endless(Chatty):
+        def do_handshake(self) -> None:
+            raise ssl.SSLWantReadError
+
+    context: Any = Endless()
+    async with connected(adapter) as (stream, _):
+        stream._receive = without_end
+        stream._now = iter(range(100)).__next__
+        with pytest.raises(TimeoutError, match="took too long"):
+            await stream.start_tls(context, server_side=True, server_hostname=None, timeout=9)
+        assert stream._now() == 11
+
+
+@scenario
+async def test_a_stream_that_gives_way_lets_others_run(adapter: Adapter) -> None:
+    ran: list[bool] = []
+
+    async def other() -> None:
+        ran.append(True)
+
+    async with connected(adapter) as (stream, _):
+        if isinstance(adapter, Asyncio):
+            task = asyncio.create_task(other())
+            await stream.give_way()
+            assert ran == [True]
+            await task
+        elif isinstance(adapter, Trio):
+            with trio.testing.assert_checkpoints():
+                await stream.give_way()
+        else:  # each session has its own thread
+            await stream.give_way()
+
+
+@pytest.mark.parametrize("state", ["open", "writing", "gone"])
+@scenario
+async def test_a_farewell_is_sent_if_that_needs_no_waiting(adapter: Adapter, state: str) -> None:
+    async with connected(adapter) as (stream, peer):
+        stream.farewell = lambda: b"farewell"
+        if state == "open":
+            stream.dismiss()
+            await adapter.settle()
+            assert receive_exactly(peer, 8) == b"farewell"
+            assert peer.recv(1) == b""
+        elif state == "writing":
+            async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+                stream.dismiss()
+            assert isinstance(outcome.error, OSError)
+            await adapter.settle()
+            heard = bytearray()
+            with contextlib.suppress(ConnectionResetError):
+                while data := peer.recv(1 << 20):
+                    heard += data
+            assert not heard.strip(b"\0"), "nothing comes between the octets of a writer"
+        else:
+            reset(peer)
+            with contextlib.suppress(OSError):
+                await stream.read(LATE)
+            stream.dismiss()
+        await assert_broken(stream)
+
+
 # -- connecting --
 
 
@@ -1050,6 +1276,8 @@ async def test_a_refused_connection_is_an_oserror(adapter: Adapter, closed_port:
 async def test_the_next_address_is_tried(
     adapter: Adapter, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if isinstance(adapter, Uvloop):
+        pytest.skip("uvloop does not call socket.getaddrinfo()")
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", closed_port), server.getsockname()))
         stream = await adapter.module.open_stream("two.example", 25, timeout=LATE)
@@ -1061,6 +1289,8 @@ async def test_the_next_address_is_tried(
 async def test_when_no_address_answers_the_last_error_counts(
     adapter: Adapter, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if isinstance(adapter, Uvloop):
+        pytest.skip("uvloop does not call socket.getaddrinfo()")
     with silent_server() as address:
         monkeypatch.setattr(socket, "getaddrinfo", found(address, ("127.0.0.1", closed_port)))
         with pytest.raises(ConnectionRefusedError):
@@ -1182,7 +1412,7 @@ async def test_a_listener_runs_sessions_beside_each_other(adapter: Adapter) -> N
         await second.close()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no ::1")
 @scenario
 async def test_a_listener_on_ipv6(adapter: Adapter) -> None:
     async with adapter.listening(echo, "::1") as listener:
@@ -1192,13 +1422,14 @@ async def test_a_listener_on_ipv6(adapter: Adapter) -> None:
         await stream.close()
 
 
+@needs_other_host
 @scenario
 async def test_a_listener_on_all_addresses_of_a_name(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(socket, "getaddrinfo", found(("127.0.0.1", 0), ("::1", 0, 0, 0)))
+        patched.setattr(socket, "getaddrinfo", found(("127.0.0.1", 0), other_address(0)))
         context = adapter.listening(echo, "two.example")
         listener = await context.__aenter__()
-    assert [host for host, _ in listener.addresses] == ["127.0.0.1", "::1"]
+    assert [host for host, _ in listener.addresses] == ["127.0.0.1", OTHER_HOST]
     assert len({port for _, port in listener.addresses}) == 1
     for address in listener.addresses:
         stream = await adapter.module.open_stream(*address, timeout=LATE)
@@ -1207,29 +1438,185 @@ async def test_a_listener_on_all_addresses_of_a_name(adapter: Adapter, monkeypat
     await context.__aexit__(None, None, None)
 
 
+def refusal(sockname: Any, reason: str) -> bytes:
+    return reason.encode()
+
+
+async def assert_refused(stream: Any, reason: bytes) -> None:
+    assert await read_exactly(stream, len(reason)) == reason
+    await assert_ended(stream)
+
+
 @scenario
-async def test_connections_above_the_limit_wait_for_their_turn(
+async def test_connections_above_the_limit_are_refused_at_once(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_streams, "PATIENCE", 0)
+    async with adapter.listening(echo, max_connections=2, refusal=refusal) as listener:
+        first, second = await dial(adapter, listener), await dial(adapter, listener)
+        assert await ask(second, b"both") == b"both"
+        for _ in range(3):
+            await assert_refused(await dial(adapter, listener), b"too many connections")
+        assert await ask(first, b"not disturbed") == b"not disturbed"
+        assert len(listener.streams) == 2
+        await first.close()
+        while len(listener._admitted) == 2:
+            await adapter.settle()
+        third = await dial(adapter, listener)
+        assert await ask(third, b"a place") == b"a place"
+        await second.close()
+        await third.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "connections are refused: too many connections"
+    ], "one line for all of them"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is one loopback address")
+@scenario
+async def test_one_address_cannot_take_all_places(adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    options = {"max_connections": 9, "max_connections_per_address": 2, "refusal": refusal}
+    async with adapter.listening(echo, **options) as listener:
+
+        async def dial_from(address: str) -> Any:
+            where = listener.addresses[0]
+            return await adapter.module.open_stream(*where, local_address=address, timeout=LATE)
+
+        streams = [await dial_from(address) for address in ("127.0.0.2", "127.0.0.2", "127.0.0.3")]
+        for stream in streams:
+            assert await ask(stream, b"served") == b"served"
+        await assert_refused(await dial_from("127.0.0.2"), b"too many connections from 127.0.0.2")
+        streams.append(await dial_from("127.0.0.3"))
+        assert await ask(streams[3], b"served") == b"served"
+        await assert_refused(await dial_from("127.0.0.3"), b"too many connections from 127.0.0.3")
+        for stream in streams:
+            await stream.close()
+    assert len(caplog.records) == 2
+
+
+@scenario
+async def test_a_connection_to_a_full_server_waits_a_moment_for_a_session_that_ends(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_streams, "PAUSE", 0.001)
-    running: list[Any] = []
-    most = 0
+    sleep, looked = adapter.module.Listener._sleep, threading.Event()
 
-    async def serve_one(stream: Any) -> None:
-        nonlocal most
-        running.append(stream)
-        most = max(most, len(running))
-        await echo(stream)
-        running.remove(stream)
+    async def noted(self: Any, seconds: float) -> None:
+        looked.set()
+        await sleep(self, seconds)
 
-    async with adapter.listening(serve_one, max_connections=2) as listener:
-        streams = [await dial(adapter, listener) for _ in range(6)]
-        assert await ask(streams[0], b"both") == b"both"
-        for one, next_one in itertools.pairwise(streams):
-            assert await ask(next_one, b"both") == b"both"
-            await one.close()
-        await streams[-1].close()
-    assert most == 2
+    monkeypatch.setattr(adapter.module.Listener, "_sleep", noted)
+    monkeypatch.setattr(_streams, "PATIENCE", 1_000_000)
+    monkeypatch.setattr(_streams, "HANDOVER", 0.001)
+    async with adapter.listening(echo, max_connections=1, refusal=refusal) as listener:
+        first, second = await dial(adapter, listener), await dial(adapter, listener)
+        assert await ask(first, b"first") == b"first"
+        while not looked.is_set():
+            await adapter.settle()
+        await first.close()
+        assert await ask(second, b"second") == b"second"
+        await second.close()
+
+
+@scenario
+async def test_a_refusal_is_not_lost_for_a_client_that_has_sent_already(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close with octets unread is a reset, which drops what the client has not read yet."""
+    monkeypatch.setattr(_streams, "PATIENCE", 3)
+    async with adapter.listening(echo, max_connections=1, refusal=refusal) as listener:
+        first = await dial(adapter, listener)
+        assert await ask(first, b"first") == b"first"
+        with socket.create_connection(listener.addresses[0]) as second:
+            second.sendall(b"in a hurry")
+            while not listener._places.refused:
+                await adapter.settle()
+            while second.fileno() >= 0 and not (heard := second.recv(100)):
+                pass
+            assert heard == b"too many connections"
+            assert second.recv(100) == b""
+        await first.close()
+
+
+def test_places_are_counted_in_all_and_for_each_address() -> None:
+    places = _streams.Places(300, None)
+    for _ in range(_streams.PER_ADDRESS):
+        assert places.take(("192.0.2.1", 1)) is None
+    assert places.take(("192.0.2.1", 2)) == "too many connections from 192.0.2.1"
+    for _ in range(150):
+        assert places.take(("127.0.0.1", 1)) is None
+    for _ in range(50):
+        assert places.take(("::1", 1, 0, 0)) is None
+    assert places.take(("192.0.2.2", 1)) is _streams.TOO_MANY
+    places.refused.add("any reason")
+    places.give_back(("192.0.2.1", 7))
+    assert places.refused == set()
+    assert places.take(("192.0.2.1", 3)) is None
+    assert places.take(("192.0.2.2", 1)) is _streams.TOO_MANY
+
+
+def test_a_network_of_64_bits_is_one_address() -> None:
+    places = _streams.Places(100, 2)
+    assert places.take(("2001:db8::1", 1, 0, 0)) is None
+    assert places.take(("2001:db8::ffff", 1, 0, 0)) is None
+    assert places.take(("2001:db8:0:0:1::", 1, 0, 0)) == "too many connections from 2001:db8:0:0:1::"
+    assert places.take(("2001:db8:0:1::", 1, 0, 0)) is None
+    assert places.take(("fe80::1%eth0", 1, 0, 2)) is None
+    assert places.take(("fe80::2%eth0", 1, 0, 2)) is None
+    assert places.take(("fe80::3%eth0", 1, 0, 2)) is not None
+
+
+def test_what_has_no_address_is_not_counted_by_it() -> None:
+    places = _streams.Places(3, 1)
+    for _ in range(3):
+        assert places.take("") is None
+    assert places.take("") is _streams.TOO_MANY
+    assert _streams.Places(1, 1).take(("127.0.0.1", 1)) is None, "a number that is given counts for loopback"
+
+
+@pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_connections_per_address": 0}])
+def test_numbers_of_connections_are_positive(adapter: Adapter, options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"must be (None or )?at least 1, not 0"):
+        adapter.module.Listener("127.0.0.1", 0, echo, **options)
+
+
+class Limited:
+    """Stands for the module ``resource``."""
+
+    RLIMIT_NOFILE, RLIM_INFINITY = 7, -1
+
+    def __init__(self, soft: int) -> None:
+        self._soft = soft
+
+    def getrlimit(self, which: int) -> tuple[int, int]:
+        assert which == self.RLIMIT_NOFILE
+        return self._soft, 1_000_000
+
+
+@pytest.mark.parametrize(
+    "soft, asked, given, level",
+    [
+        (1024, 5000, 496, "WARNING"),
+        (1024, _streams.MAX_CONNECTIONS, 496, "INFO"),
+        (1024, 496, 496, None),
+        (10, 5, 1, "WARNING"),
+        (Limited.RLIM_INFINITY, 5000, 5000, None),
+        (None, 5000, 5000, None),
+    ],
+)
+def test_sessions_are_no_more_than_descriptors_allow(
+    soft: int | None,
+    asked: int,
+    given: int,
+    level: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each has room for its socket and for a file of its message."""
+    caplog.set_level("INFO", "smtpcore")
+    monkeypatch.setattr(_streams, "resource", None if soft is None else Limited(soft))
+    assert _streams.affordable(asked) == given
+    assert [record.levelname for record in caplog.records] == [level] * (level is not None)
+    if level is not None:
+        assert f"at most {given} sessions at a time, not {asked}" in caplog.text
 
 
 @scenario
@@ -1309,14 +1696,14 @@ async def test_close_ends_sessions_when_their_grace_is_over(
 
 
 @scenario
-async def test_close_drops_who_still_waits_for_a_turn(
+async def test_close_drops_who_still_waits_for_a_place(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleep, waiting = adapter.module.Listener._sleep, threading.Event()
 
     async def noted(self: Any, seconds: float) -> None:
         waiting.set()
-        await sleep(self, seconds)
+        await sleep(self, LATE)
 
     monkeypatch.setattr(adapter.module.Listener, "_sleep", noted)
     async with adapter.listening(echo, max_connections=1) as listener:
@@ -1335,27 +1722,28 @@ async def test_a_listener_survives_what_accepting_and_starting_may_meet(
 ) -> None:
     accept, make = adapter.module.Listener._accept, adapter.module.Listener._stream
     start = adapter.module.Listener._start
-    failures = [
+    accepting: list[OSError] = [
         OSError(errno.EMFILE, "no descriptors"),
-        OSError(errno.EINVAL, "gone already"),
-        RuntimeError("no threads"),
+        OSError(errno.EMFILE, "no descriptors"),
+        ConnectionAbortedError(errno.ECONNABORTED, "gone already"),
     ]
+    making = [OSError(errno.EINVAL, "gone already")]
+    starting = [RuntimeError("no threads")]
 
-    async def failing_accept(self: Any, sock: socket.socket) -> socket.socket:
-        if len(failures) == 3:
-            raise failures.pop(0)
-        connection: socket.socket = await accept(self, sock)
-        return connection
+    async def failing_accept(self: Any, sock: socket.socket) -> Any:
+        if accepting:
+            raise accepting.pop(0)
+        return await accept(self, sock)
 
     async def failing_stream(self: Any, connection: socket.socket) -> Any:
-        if len(failures) == 2:
-            raise failures.pop(0)
+        if making:
+            raise making.pop(0)
         return await make(self, connection)
 
-    def failing_start(self: Any, stream: Any) -> None:
-        if failures:
-            raise failures.pop(0)
-        start(self, stream)
+    def failing_start(self: Any, connection: socket.socket) -> None:
+        if starting:
+            raise starting.pop(0)
+        start(self, connection)
 
     monkeypatch.setattr(_streams, "PAUSE", 0.001)
     monkeypatch.setattr(adapter.module.Listener, "_accept", failing_accept)
@@ -1369,9 +1757,142 @@ async def test_a_listener_survives_what_accepting_and_starting_may_meet(
         assert len(listener.streams) == 1
         await stream.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "a connection is dropped: [Errno 22] gone already",
+        "cannot accept connections: [Errno 24] no descriptors",
         "a connection is dropped: no threads",
+        "a connection is dropped: [Errno 22] gone already",
     ]
+
+
+@scenario
+async def test_a_session_that_starts_while_the_server_stops_is_told_so(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, stop = adapter.module.Listener._stream, adapter.module.Listener._stop_sessions
+    stopping: list[bool] = []
+
+    async def late(self: Any, connection: socket.socket) -> Any:
+        stream = await make(self, connection)
+        stop(self)  # before the listener knows the stream
+        return stream
+
+    async def serve_one(stream: Any) -> None:
+        stream.idle = True
+        assert await stream.read(LATE) == b""
+        stopping.append(stream.stopping)
+
+    monkeypatch.setattr(adapter.module.Listener, "_stream", late)
+    async with adapter.listening(serve_one) as listener:
+        await assert_ended(await dial(adapter, listener))
+    assert stopping == [True]
+
+
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize("other", [Asyncio, Uvloop, Trio])
+def test_a_connection_that_arrives_when_the_server_stops_is_closed(
+    other: Any, steps: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever point the event loop has come to, the connection has an owner that closes it."""
+    adapter = other(monkeypatch)
+
+    async def stopping() -> None:
+        async with adapter.listening(echo) as listener:
+            await adapter.settle()
+            with socket.create_connection(listener.addresses[0]) as peer:
+                for _ in range(steps):
+                    await (trio.lowlevel.checkpoint() if other is Trio else asyncio.sleep(0))
+                await adapter.close(listener, grace=0)
+                peer.settimeout(LATE)
+                try:
+                    assert peer.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+
+    adapter.run(stopping)
+    gc.collect()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("other", [Asyncio, Trio])
+def test_a_listener_whose_start_is_cancelled_does_not_listen(
+    other: Any, steps: int, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def starting() -> None:
+        if other is Asyncio:
+            task = asyncio.create_task(asyncio_adapter.listen("127.0.0.1", closed_port, echo))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if not task.cancel():
+                await (await task).close()
+            await asyncio.wait([task])
+        else:
+            async with trio.open_nursery() as nursery:
+                with trio.CancelScope() as scope:
+                    scope.deadline = trio.current_time() + (0 if steps else -1)
+                    listener = await trio_adapter.listen("127.0.0.1", closed_port, echo, nursery=nursery)
+                    await listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", closed_port))
+
+    other(monkeypatch).run(starting)
+
+
+def test_a_blocking_listener_that_has_no_threads_does_not_listen(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="new thread"):
+        sync_adapter.listen("127.0.0.1", closed_port, echo)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", closed_port))
+
+
+def test_asyncio_accepts_on_a_loop_that_cannot_watch_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proactor loop of Windows."""
+
+    def add_reader(*_: Any) -> None:
+        raise NotImplementedError
+
+    async def accepting() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", add_reader, raising=False)
+        adapter = Asyncio(monkeypatch)
+        async with adapter.listening(echo) as listener:
+            for _ in range(2):
+                stream = await dial(adapter, listener)
+                assert await ask(stream, b"x") == b"x"
+                await stream.close()
+
+    asyncio.run(accepting())
+
+
+@scenario
+async def test_an_abort_ends_a_close_that_waits(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_streams, "ABORT_TIME", SOON)
+    ended = threading.Event()
+
+    async def serve_one(stream: Any) -> None:
+        stream.idle = True
+        stream.farewell = lambda: b"farewell"
+        await echo(stream)  # until the server stops
+        listener.abort()
+        try:
+            await stream.give_way()
+            if isinstance(adapter, Sync):
+                assert ended.wait(LATE)
+        finally:
+            ended.set()
+
+    async with adapter.listening(serve_one) as listener:
+        stream = await dial(adapter, listener)
+        assert await ask(stream, b"hello") == b"hello"
+        await adapter.close(listener, grace=LATE * LATE)
+        assert await read_exactly(stream, 8) == b"farewell"
+        await assert_ended(stream)
+        assert ended.is_set() is not isinstance(adapter, Sync)
+        ended.set()
 
 
 @pytest.mark.parametrize("other", [Asyncio, Trio])
@@ -1397,7 +1918,44 @@ def test_a_session_that_does_not_end_is_cancelled(other: Any, monkeypatch: pytes
     adapter.run(cancelling)
 
 
-def test_cancelling_the_nursery_ends_a_trio_listener() -> None:
+@pytest.mark.parametrize("other", [Asyncio, Uvloop])
+def test_a_session_that_is_aborted_before_its_first_step_is_closed(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = other(monkeypatch)
+
+    async def aborting() -> None:
+        async with adapter.listening(echo) as listener:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await listener._admit(ours, "")
+                listener.abort()
+                await adapter.settle()
+                assert ours.fileno() == -1
+                assert listener._admitted == {}
+
+    adapter.run(aborting)
+
+
+def test_a_session_that_is_cancelled_from_outside_has_not_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cancelling() -> None:
+        adapter = Asyncio(monkeypatch)
+        async with adapter.listening(echo) as listener:
+            stream = await dial(adapter, listener)
+            assert await ask(stream, b"hello") == b"hello"
+            [task] = listener._sessions
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await assert_ended(stream)
+
+    asyncio.run(cancelling())
+    assert caplog.records == []
+
+
+def test_cancelling_the_nursery_ends_a_trio_listener(caplog: pytest.LogCaptureFixture) -> None:
     async def cancelling() -> None:
         async with trio.open_nursery() as nursery:
             listener = await trio_adapter.listen("127.0.0.1", 0, echo, nursery=nursery)
@@ -1409,6 +1967,7 @@ def test_cancelling_the_nursery_ends_a_trio_listener() -> None:
             await trio_adapter.open_stream(*listener.addresses[0], timeout=LATE)
 
     trio.run(cancelling)
+    assert caplog.records == []
 
 
 def test_a_trio_listener_goes_on_when_a_connection_was_taken_by_another(
@@ -1461,6 +2020,7 @@ def test_addresses_that_this_system_has_not_are_left_out(monkeypatch: pytest.Mon
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
+@needs_other_host
 def test_another_port_is_chosen_if_the_first_is_taken_at_the_second_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1473,20 +2033,21 @@ def test_another_port_is_chosen_if_the_first_is_taken_at_the_second_address(
         return listen(family, kind, protocol, address)
 
     monkeypatch.setattr(_streams, "_listen", taken_once)
-    monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", 0), ("::1", 0, 0, 0)))
+    monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", 0), other_address(0)))
     sockets = _streams.bind("two.example", 0)
     try:
         assert [address[:2] for address in asked[:3]] == [("127.0.0.1", 0), asked[1][:2], ("127.0.0.1", 0)]
-        assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "::1"]
+        assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", OTHER_HOST]
     finally:
         for sock in sockets:
             sock.close()
 
 
+@needs_other_host
 def test_a_socket_that_cannot_be_bound_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+    with socket.create_server((OTHER_HOST, 0), family=OTHER_FAMILY) as server:
         port = server.getsockname()[1]
-        monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", port), ("::1", port, 0, 0)))
+        monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", port), other_address(port)))
         with pytest.raises(OSError, match=f"cannot listen on two.example port {port}"):
             _streams.bind("two.example", port)
         with socket.create_server(("127.0.0.1", port)):
