@@ -13,12 +13,16 @@ seen: memory is bounded by the limit and one read.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ._errors import LocalProtocolError
 
 HEAD: Final = 200
 """Octets that are kept of a line that is too long, for people to see."""
+
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 class ReceiveBuffer:
@@ -169,6 +173,7 @@ class ReceiveBuffer:
         return count
 
     @property
-    def has_lf(self) -> bool:
-        """Whether there is an LF in what has not been used, or in the line that is thrown away as it comes."""
-        return b"\n" in self.too_long or b"\n" in self._rest or self.data.find(b"\n", self.start) >= 0
+    def has_bare_lf(self) -> bool:
+        """Whether an LF without CR is in what has not been used, or in the line that is being discarded."""
+        self.join()
+        return any(_BARE_LF.search(octets) for octets in (self.too_long, self.data[self.start :]))

@@ -51,7 +51,8 @@ class Recorder:
 
     def hide(self, *secrets: str) -> None:
         """Mask these in what is recorded from now on."""
-        self._tell("hide", *secrets)
+        if secrets:
+            self._tell("hide", *secrets)
 
     def end(self) -> None:
         """Record that the connection has ended."""

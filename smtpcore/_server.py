@@ -327,7 +327,7 @@ class ServerConnection:
         if self._state is _CONTENT:
             lf = self._decoder.violation == "bare-lf"
         else:
-            lf = self._buffer.has_lf
+            lf = self._buffer.has_bare_lf
         return _TIMEOUT_AFTER_LF if lf else _TIMEOUT
 
     @property
@@ -432,7 +432,7 @@ class ServerConnection:
         if taken is None:
             if not buffer.at_eof:
                 return None
-            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_lf else self._lost()
+            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_bare_lf else self._lost()
         line, too_long = taken
         if too_long:
             return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
@@ -932,7 +932,7 @@ class ServerConnection:
         if taken is None:
             if not buffer.at_eof:
                 return None
-            if not buffer.has_lf:
+            if not buffer.has_bare_lf:
                 return self._lost()
             buffer.clear()
             return self._break_off(BARE_LF)

@@ -601,7 +601,7 @@ def test_a_server_that_closes_in_the_middle_has_not_got_the_message() -> None:
 @pytest.mark.parametrize(
     "early, kind, words, last",
     [
-        (b"250 ok\r\n", RemoteProtocolError, "which answers nothing", b"QUIT\r\n"),
+        (b"250 ok\r\n", RemoteProtocolError, "an unsolicited reply was received", b"QUIT\r\n"),
         (b"421 4.4.2 idle\r\n", ReplyError, "the server closes the session: 421 4.4.2 idle", b""),
         (b"", ConnectionLost, "the server has closed the connection", b""),
     ],

@@ -307,14 +307,14 @@ def test_counted_octets_are_discarded_wherever_they_lie(searched: bool, size: in
     assert buffer.take() == b"\r\nQUIT\r\n"
 
 
-def test_an_LF_is_seen_until_it_is_used() -> None:
+def test_a_bare_LF_is_seen_until_it_is_used() -> None:
     buffer = ReceiveBuffer(FLOOR)
-    assert not buffer.has_lf
+    assert not buffer.has_bare_lf
     buffer.feed(b"NOOP\r\nQU")
-    assert buffer.has_lf and buffer.take_line(LIMIT) == (b"NOOP", False)
-    assert not buffer.has_lf
+    assert not buffer.has_bare_lf and buffer.take_line(LIMIT) == (b"NOOP", False)
+    assert not buffer.has_bare_lf
     buffer.feed(b"IT\n")
-    assert buffer.has_lf and buffer.take_line(LIMIT) is None
-    assert buffer.has_lf
+    assert buffer.has_bare_lf and buffer.take_line(LIMIT) is None
+    assert buffer.has_bare_lf
     buffer.feed(b"x" * LIMIT)
-    assert buffer.take_line(LIMIT) is None and buffer.has_lf
+    assert buffer.take_line(LIMIT) is None and buffer.has_bare_lf

@@ -15,6 +15,7 @@ import pytest
 
 import smtpcore
 from smtpcore import (
+    ArgumentTypeError,
     Auth,
     AuthenticationFailed,
     AuthenticationUnavailable,
@@ -182,6 +183,7 @@ SAMPLES: dict[type, list[Any]] = {
         RemoteProtocolError("no", reply=REPLY),
         with_facts(RemoteProtocolError("no", reply=REPLY)),
     ],
+    ArgumentTypeError: [ArgumentTypeError("wrong"), with_facts(ArgumentTypeError("wrong"))],
     **{
         lost: [
             lost("gone"),
