@@ -13,14 +13,7 @@ import asyncio
 import signal
 
 import smtpcore.asyncio
-from smtpcore import (
-    Chunk,
-    CommandRejected,
-    Data,
-    EndOfMessage,
-    MessageAborted,
-    Rcpt,
-)
+from smtpcore import Chunk, CommandRejected, Data, EndOfMessage, MessageAborted, Rcpt
 from smtpcore.asyncio import ServerSession
 from smtpcore.maildir import Maildir, MaildirSink
 

@@ -14,10 +14,11 @@ if _sys.hexversion < 0x030B0000:
         _sys.exit(_text)
     raise ImportError(_text)
 
-from ._addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
-from ._client import ClientConnection
-from ._content import normalize_line_endings
-from ._errors import (
+from ._core.addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
+from ._core.capabilities import Capabilities
+from ._core.client import ClientConnection
+from ._core.content import normalize_line_endings
+from ._core.errors import (
     ArgumentTypeError,
     AuthenticationFailed,
     AuthenticationUnavailable,
@@ -35,7 +36,7 @@ from ._errors import (
     TlsError,
     TlsUnavailable,
 )
-from ._events import (
+from ._core.events import (
     Auth,
     Chunk,
     Command,
@@ -62,12 +63,11 @@ from ._events import (
     StartTls,
     Vrfy,
 )
-from ._extensions import Capabilities
-from ._limits import Limits, ServerConfig, Timeouts, TlsInfo
-from ._replies import EnhancedStatus, Reply, describe
-from ._results import RecipientResult, SendResult
-from ._server import ServerConnection
-from ._state import AFTER, LEGAL, State
+from ._core.limits import Limits, ServerConfig, Timeouts, TlsInfo
+from ._core.replies import EnhancedStatus, Reply, describe
+from ._core.results import RecipientResult, SendResult
+from ._core.server import ServerConnection
+from ._core.state import AFTER, LEGAL, State
 from .sasl import Credentials, SecretRequest
 
 __version__ = "0.1.0"

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
-from ._flows import Client as Client
-from ._flows import ConnectOptions, open_client
-from ._sessions import ServeOptions, ServerOptions, refusal_of
-from ._sessions import ServerSession as ServerSession
-from ._streams import (
+from ._net.client import Client as Client
+from ._net.client import ConnectOptions, open_client
+from ._net.session import ServeOptions, ServerOptions, refusal_of
+from ._net.session import ServerSession as ServerSession
+from ._net.streams import (
     GRACE,
     MAX_CONNECTIONS,
     READ_SIZE,

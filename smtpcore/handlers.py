@@ -29,31 +29,28 @@ import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, BinaryIO, Final, Protocol, cast
 
-from . import (
+from ._core.addresses import ForwardPath, ReversePath
+from ._core.events import (
     Chunk,
     CommandRejected,
     Connect,
-    Credentials,
     Data,
     EndOfMessage,
     Envelope,
     Event,
     Expn,
-    ForwardPath,
     InputDiscarded,
     Mail,
     MessageAborted,
     Rcpt,
-    Reply,
-    ReversePath,
-    SecretRequest,
-    State,
     Vrfy,
 )
-from ._flows import IN_MEMORY, Stream
-from ._parameters import Parameters
-from ._sessions import ServerOptions, ServerSession, serve_one
-from .sasl import StoredSecret
+from ._core.parameters import Parameters
+from ._core.replies import Reply
+from ._core.state import State
+from ._net.client import IN_MEMORY, Stream
+from ._net.session import ServerOptions, ServerSession, serve_one
+from .sasl import Credentials, SecretRequest, StoredSecret
 
 logger = logging.getLogger("smtpcore")
 

@@ -37,11 +37,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import Ehlo, Envelope, LocalProtocolError
+from ._core.errors import LocalProtocolError
+from ._core.events import Ehlo, Envelope
 from .message import received_field, return_path_field, with_keyword
 
 if TYPE_CHECKING:
-    from ._sessions import ServerSession
+    from ._net.session import ServerSession
 
 _ABANDONED = 36 * 3600  # seconds after which a file in tmp belongs to no delivery (maildir(5))
 _BETWEEN_SWEEPS = 3600  # seconds

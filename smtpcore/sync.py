@@ -17,8 +17,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from . import Event, _flows, _sessions
-from ._streams import (
+from ._core.events import Event
+from ._net import client as _flows
+from ._net import session as _sessions
+from ._net.streams import (
     GRACE,
     MAX_CONNECTIONS,
     Address,
@@ -163,7 +165,7 @@ def _blocking(
 
 
 class Client:
-    """A session with a server: see :class:`smtpcore._flows.Client`, which does everything."""
+    """A session with a server: see :class:`smtpcore._net.client.Client`, which does everything."""
 
     def __init__(self, session: _flows.Client) -> None:
         self.session = session

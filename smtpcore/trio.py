@@ -15,11 +15,11 @@ from typing import Any, TypeVar, Unpack
 
 import trio
 
-from ._flows import Client as Client
-from ._flows import ConnectOptions, open_client
-from ._sessions import ServeOptions, ServerOptions, refusal_of
-from ._sessions import ServerSession as ServerSession
-from ._streams import (
+from ._net.client import Client as Client
+from ._net.client import ConnectOptions, open_client
+from ._net.session import ServeOptions, ServerOptions, refusal_of
+from ._net.session import ServerSession as ServerSession
+from ._net.streams import (
     GRACE,
     MAX_CONNECTIONS,
     TIMED_OUT,

@@ -1,4 +1,4 @@
-"""Draw docs/states.md from the tables of ``smtpcore._state``: ``python -m tests.draw_states`` writes it.
+"""Draw docs/states.md from the tables of ``smtpcore._core.state``: ``python -m tests.draw_states`` writes it.
 
 Nothing is told here that the tables do not tell: a test compares the file with what they say now.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smtpcore import AFTER, LEGAL, Connect, EndOfMessage, Event, State
-from smtpcore._state import BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, PIPELINED, SUCCESS, after
+from smtpcore._core.state import BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, PIPELINED, SUCCESS, after
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 
@@ -17,7 +17,7 @@ INTRODUCTION = """\
 
 Both roles run on two tables, `smtpcore.LEGAL` and `smtpcore.AFTER`. This page is drawn from them by
 `python -m tests.draw_states`, and a test holds it current; why they are as they are is told in
-`smtpcore/_state.py`.
+`smtpcore/_core/state.py`.
 """
 
 UNDER_DIAGRAM = """\

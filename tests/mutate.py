@@ -1,6 +1,6 @@
 """A mutation sample: change a module in one place after the other, and see which changes no test notices.
 
-    python -m tests.mutate smtpcore/_state.py --sample 40
+    python -m tests.mutate smtpcore/_core/state.py --sample 40
 
 Each mutant is one small change of the syntax tree: a comparison turned round, ``and`` for ``or``, a number off
 by one, a constant emptied, a condition negated, a statement left out. It is written into a copy of the project.
@@ -30,7 +30,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = Path("tests")
 # What takes everything into account, and so is run for every module.
-BROAD = ("tests/properties", "tests/test_dialogs.py", "tests/test_flows.py")
+BROAD = ("tests/properties", "tests/core/test_dialogs.py", "tests/net/test_client.py")
 SECONDS = 300  # for the tests of one mutant: an endless loop counts as noticed
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -142,14 +142,11 @@ def mutants(source: str) -> list[Mutant]:
 def chosen_tests(module: Path) -> list[str]:
     """The test files for a module: those of its name, then those that import it, then the broad ones."""
     name = module.stem
-    paths = sorted((ROOT / TESTS).glob("test_*.py"))
-    named = [path for path in paths if name.strip("_") in path.stem]
-    pattern = re.compile(rf"\bsmtpcore(\.{name} import| import {name}\b)")
-    importing = [
-        path
-        for path in sorted((ROOT / TESTS).glob("test_*.py"))
-        if pattern.search(path.read_text(encoding="utf-8"))
-    ]
+    folder = module.parent.name.strip("_")
+    paths = sorted((ROOT / TESTS).rglob("test_*.py"))
+    named = [path for path in paths if name in path.stem and path.parent.name in (folder, TESTS.name)]
+    pattern = re.compile(rf"\bsmtpcore(\.\w+)*(\.{name} import| import {name}\b)")
+    importing = [path for path in paths if pattern.search(path.read_text(encoding="utf-8"))]
     own = [str(path.relative_to(ROOT)) for path in dict.fromkeys([*named, *importing])]
     return list(dict.fromkeys([*own, *BROAD]))
 
@@ -170,7 +167,7 @@ def is_noticed(root: Path, tests: Sequence[str]) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the mutants that survive; the exit status is 0, or 2 if the tests fail without a change."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutate", description="A mutation sample.")
-    parser.add_argument("module", type=Path, help="such as smtpcore/_state.py")
+    parser.add_argument("module", type=Path, help="such as smtpcore/_core/state.py")
     parser.add_argument("--sample", type=int, default=40, help="how many mutants")
     parser.add_argument("--seed", type=int, help="of the sample; by default a new one is drawn")
     parser.add_argument("--tests", nargs="+", help="in place of those that are about the module")

@@ -37,12 +37,12 @@ from smtpcore import (
     Timeouts,
     TlsError,
     TlsUnavailable,
-    _streams,
     sync,
 )
 from smtpcore import asyncio as asyncio_adapter
 from smtpcore import trio as trio_adapter
-from smtpcore._streams import run as run_blocking
+from smtpcore._net import streams as _streams
+from smtpcore._net.streams import run as run_blocking
 from smtpcore.transcript import Transcript
 
 SOON = 0.05  # seconds until a timeout that is meant to be reached

@@ -22,7 +22,7 @@ import trustme
 
 import smtpcore.sync
 from smtpcore import Envelope, Limits, Reply, ReplyError, ServerConfig
-from smtpcore._replies import ReplyParser
+from smtpcore._core.replies import ReplyParser
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"

@@ -22,11 +22,11 @@ from smtpcore import (
     TlsInfo,
     handlers,
 )
-from smtpcore._sessions import ServerOptions, ServerSession
+from smtpcore._net.session import ServerOptions, ServerSession
 from smtpcore.handlers import session_runner
 from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
 
-from .scripted import EOF, TLS_BEHIND_220, Stream, serve
+from .helpers.scripted import EOF, TLS_BEHIND_220, Stream, serve
 
 BEGIN = [
     ("220", "EHLO client.example"),

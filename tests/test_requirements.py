@@ -11,15 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .requirements import (
-    RESULT_VARIABLE,
-    ROOT,
-    Catalogue,
-    CatalogueError,
-    Report,
-    main,
-    read_result,
-)
+from .requirements import RESULT_VARIABLE, ROOT, Catalogue, CatalogueError, Report, main, read_result
 
 SMALL = """\
 # Requirements

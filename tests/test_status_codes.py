@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import smtpcore
-from smtpcore._replies import CODES, STATUSES
+from smtpcore._core.replies import CODES, STATUSES
 
-from .dialogs import Dialog, play, read_all
+from .helpers.dialogs import Dialog, play, read_all
 
 PACKAGE = Path(smtpcore.__file__).parent
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}

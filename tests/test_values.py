@@ -74,7 +74,7 @@ from smtpcore import (
     sasl,
     transcript,
 )
-from smtpcore._commands import CommandParser
+from smtpcore._core.commands import CommandParser
 
 REPLY = Reply(550, "5.1.1", ["no such", "user"])
 RECEIVED = Reply._received(571, None, ("\x1b\xe4",))

@@ -15,13 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from . import loopback
-from .memory import (
-    Outcome,
-    aiosmtpd_server,
-    smtpcore_client,
-    smtpcore_server,
-    smtplib_client,
-)
+from .memory import Outcome, aiosmtpd_server, smtpcore_client, smtpcore_server, smtplib_client
 from .workloads import MIB, server_workloads
 
 

@@ -32,9 +32,9 @@ import smtpcore.asyncio
 import smtpcore.sync
 import smtpcore.trio
 from smtpcore import ServerConfig, SMTPError
-from smtpcore._streams import run as drive
+from smtpcore._net.streams import run as drive
 
-from .. import walks
+from ..helpers import walks
 from . import client as clients
 from . import from_seed
 from .server import check_replies, draw_cuts

@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo, _flows
-from smtpcore._streams import run as drive
+from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo
+from smtpcore._net import client as _flows
+from smtpcore._net.streams import run as drive
 from smtpcore.transcript import Transcript
 
 from . import from_seed

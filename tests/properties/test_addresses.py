@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcore._addresses import (
+from smtpcore._core.addresses import (
     ForwardPath,
     Mailbox,
     ReversePath,
@@ -20,7 +20,7 @@ from smtpcore._addresses import (
     parse_reverse_path,
     proven,
 )
-from smtpcore._errors import LocalProtocolError
+from smtpcore._core.errors import LocalProtocolError
 
 ATEXT = "abcXYZ019!#$%&'*+-/=?^_`{|}~"
 NON_ASCII = "\xa0\u00e4\u0301\u65e5\uff20\U0001f600"

@@ -40,7 +40,7 @@ from smtpcore import (
     TlsInfo,
     Vrfy,
 )
-from smtpcore._state import PIPELINED, SUCCESS
+from smtpcore._core.state import PIPELINED, SUCCESS
 from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
 
 LIMITS = Limits(reply_line=512, reply_lines=6, outstanding_commands=5, challenges=3)

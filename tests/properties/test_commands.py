@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtpcore._addresses import ForwardPath, Mailbox, ReversePath
-from smtpcore._commands import KNOWN_VERBS, SHORT, CommandParser, format_command, verb_of
-from smtpcore._errors import LocalProtocolError
-from smtpcore._events import (
+from smtpcore._core.addresses import ForwardPath, Mailbox, ReversePath
+from smtpcore._core.capabilities import EXTENSIONS, Capabilities
+from smtpcore._core.commands import KNOWN_VERBS, SHORT, CommandParser, format_command, verb_of
+from smtpcore._core.errors import LocalProtocolError
+from smtpcore._core.events import (
     Auth,
     Command,
     Data,
@@ -29,9 +30,8 @@ from smtpcore._events import (
     StartTls,
     Vrfy,
 )
-from smtpcore._extensions import EXTENSIONS, Capabilities
-from smtpcore._limits import Limits, ServerConfig
-from smtpcore._parameters import (
+from smtpcore._core.limits import Limits, ServerConfig
+from smtpcore._core.parameters import (
     MAIL_PARAMETERS,
     NO_PARAMETERS,
     ParameterValue,
@@ -40,7 +40,7 @@ from smtpcore._parameters import (
     format_parameters,
     parse_parameters,
 )
-from smtpcore._replies import Refused, Reply
+from smtpcore._core.replies import Refused, Reply
 
 EVERYTHING = Capabilities([(keyword, ()) for keyword in EXTENSIONS])
 # Long addresses may make lines that are too long, which is not what this is about.

@@ -41,11 +41,11 @@ from smtpcore import (
     State,
     Vrfy,
 )
-from smtpcore._commands import format_command
-from smtpcore._state import SUCCESS
+from smtpcore._core.commands import format_command
+from smtpcore._core.state import SUCCESS
 from smtpcore.sasl import Login, PasswordMechanism, Plain
 
-from ..joined import TLS, Joined
+from ..helpers.joined import TLS, Joined
 from .test_addresses import mailboxes
 
 # --- What is sent, and what is answered -------------------------------------------------------------------

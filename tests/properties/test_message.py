@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpcore._errors import LocalProtocolError
+from smtpcore._core.errors import LocalProtocolError
 from smtpcore.message import Message, count_received, prepare, received_field
 
 FILES = st.one_of(

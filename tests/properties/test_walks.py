@@ -37,7 +37,7 @@ from smtpcore import (
 )
 from smtpcore.sasl import Question
 
-from ..walks import CHALLENGE, CONFIGS, GONE, LATER, OWN_REPLY, REFUSED, Facts, Moment, Walk, play, walk
+from ..helpers.walks import CHALLENGE, CONFIGS, GONE, LATER, OWN_REPLY, REFUSED, Facts, Moment, Walk, play, walk
 from . import MANY
 
 # Reply-line of RFC 5321 4.2, a whole reply with one code.

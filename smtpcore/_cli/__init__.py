@@ -1,0 +1,1 @@
+"""``python3 -m smtpcore``: one module a command."""

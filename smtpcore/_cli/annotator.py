@@ -1,0 +1,93 @@
+"""Explains a dialogue line by line: which event a line became, what a code means, which state that led to.
+
+An :class:`Annotator` is shown the entries of a transcript, in order, and has nothing else: it parses the lines
+with the parsers of the core and follows them through the core's own tables, so what it says is what the core
+does. Replies are matched to commands in order, since they come in order (RFC 2920 3.1).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .._core.capabilities import NO_CAPABILITIES, Capabilities
+from .._core.commands import CommandParser
+from .._core.events import Auth, CommandRejected, Connect, Ehlo, EndOfMessage, Event
+from .._core.limits import ServerConfig
+from .._core.replies import Refused, ReplyParser, describe
+from .._core.state import HANDSHAKEN, State, after
+
+if TYPE_CHECKING:
+    from ..transcript import Entry
+
+_LINE, _LINES = 16384, 1024  # more than any transcript shows
+
+
+class Annotator:
+    """Follows one connection from its first entry on. Of content it needs the sum only, not each line.
+
+    Attributes:
+        state: Where the session is.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.OPENING
+        self._parser = CommandParser(ServerConfig(addresses="lenient", unknown_parameters="ignore"))
+        self._replies = ReplyParser(max_line=_LINE, max_lines=_LINES)
+        self._unanswered: deque[type[Event]] = deque([Connect])
+        self._tls = False
+
+    def annotate(self, entry: Entry) -> str | None:
+        """What there is to say about an entry.
+
+        Args:
+            entry: The next one.
+
+        Returns:
+            One line; None if the entry says it all, or is not the last line of its reply.
+        """
+        if entry.kind == "note":
+            return self._note(entry)
+        if entry.kind == "reply":
+            return self._reply(entry.text)
+        if entry.kind == "content":
+            self._unanswered.append(EndOfMessage)
+            return "events Chunk, with a piece of the content each, and then EndOfMessage()"
+        if entry.kind == "auth" and self.state is State.AUTHENTICATING:
+            self._unanswered.append(Auth)
+            return "the answer to a challenge; it goes to the SASL mechanism"
+        return self._command(entry.text)
+
+    def _note(self, entry: Entry) -> str | None:
+        if not entry.tls or self._tls:
+            return None
+        self._tls = True
+        self._parser.capabilities = NO_CAPABILITIES
+        if self.state is not State.TLS:
+            return "TLS from the first octet on"
+        said = "what was said before the handshake is forgotten"
+        return f"{said}; {self._go(HANDSHAKEN[self.state])}"
+
+    def _command(self, text: str) -> str:
+        try:
+            command = self._parser.parse(text.encode("utf-8").decode("latin-1"), smtputf8=True)
+        except Refused as refused:
+            self._unanswered.append(CommandRejected)
+            return f"event CommandRejected: {refused.reply}"
+        self._unanswered.append(command.__class__)
+        return f"event {command!r}"
+
+    def _reply(self, text: str) -> str | None:
+        self._replies.feed(text.encode("utf-8") + b"\r\n")
+        reply = self._replies.next_reply()
+        if reply is None:
+            return None
+        question = self._unanswered.popleft() if self._unanswered and reply.code != 421 else None
+        if question is Ehlo and reply.is_success:
+            self._parser.capabilities = Capabilities.parse(reply.lines[1:])
+        asked = f"answers {question.__name__}: " if question else ""
+        return f"{asked}{describe(reply)}; {self._go(after(question or Event, reply.code, self.state))}"
+
+    def _go(self, state: State) -> str:
+        before, self.state = self.state, state
+        return f"state {state.value}" if state is before else f"state {before.value} -> {state.value}"

@@ -1,0 +1,157 @@
+"""``python3 -m smtpcore demo``: one real mail session, explained as it happens, and proven.
+
+A server and a client of this package talk over loopback, under STARTTLS and behind AUTH. The server keeps
+what it gets in a :class:`~smtpcore.maildir.Maildir`, in a folder that is gone afterwards. The client sends a
+message with an attachment to two recipients, of whom the server knows one. What the client's transcript
+records is printed with the remarks of an :class:`~smtpcore._cli.annotator.Annotator`; it knows nothing but the
+lines themselves.
+
+At the end the stored file has to be what was sent, octet by octet, behind the two fields that the server has to
+put in front of it, and the attachment has to be what was attached. If not, the exit code says so.
+"""
+
+from __future__ import annotations
+
+import email
+import hashlib
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from .. import sync
+from .._core.addresses import ForwardPath
+from .._core.limits import ServerConfig
+from ..maildir import Maildir
+from ..message import Message, prepare
+from ..sasl import Credentials
+from ..transcript import Entry, Transcript, format_entry
+from .annotator import Annotator
+from .common import Colour, Printer
+from .demo_certificate import INSECURE_LOCALHOST_PEM
+
+if TYPE_CHECKING:
+    from .._core.parameters import Parameters
+    from .._net.session import ServerSession
+
+Say = Callable[..., None]
+USER, PASSWORD = "alice", "correct horse battery staple"
+SENDER, KNOWN, UNKNOWN = "alice@client.example", "bob@demo.example", "nobody@demo.example"
+ATTACHMENT = bytes(range(256)) * 64  # every octet there is
+_COLOURS: dict[str, Colour] = {"C": "cyan", "S": "green", "*": "yellow"}
+_SHOWN = 14  # lines of the stored message
+_INDENT = " " * 12
+
+
+class Postbox(Maildir):
+    """The server's side: who may log in, and whom it knows."""
+
+    def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
+        return credentials.matches(PASSWORD if credentials.username == USER else None)
+
+    def accept_recipient(
+        self, session: ServerSession, forward_path: ForwardPath, parameters: Parameters
+    ) -> bool:
+        return str(forward_path) == KNOWN  # False is answered 550
+
+
+def run(out: TextIO) -> int:
+    """Run the demo.
+
+    Args:
+        out: Where to tell about it.
+
+    Returns:
+        0 if the message has arrived as it was sent, else 1.
+    """
+    say = Printer(out).say
+    message = _message()
+    prepared = prepare(message, recipients=[KNOWN, UNKNOWN])
+    annotator = Annotator()
+
+    def show(entry: Entry) -> None:
+        say(format_entry(entry), _COLOURS[entry.direction])
+        remark = annotator.annotate(entry)
+        if remark is not None:
+            say(f"{_INDENT}= {remark}", "dim")
+
+    say("smtpcore demo: a real server and a real client, on loopback, for one message", "bold")
+    say("C is the client, S the server, -- what happens around them; * is under TLS, : is in plaintext.")
+    say("The certificate is INSECURE: its key is published with smtpcore. *** hides the password.\n")
+    with tempfile.TemporaryDirectory(prefix="smtpcore-demo-") as folder:
+        postbox = Postbox(Path(folder, "Maildir"))
+        config = ServerConfig(auth_mechanisms=("PLAIN", "LOGIN"), require_auth=True)
+        server_context, client_context = _contexts(Path(folder, "certificate.pem"))
+        with (
+            sync.serve(postbox, hostname="localhost", config=config, ssl_context=server_context) as listener,
+            sync.connect(
+                *listener.addresses[0],
+                security="starttls",
+                ssl_context=client_context,
+                auth=(USER, PASSWORD),
+                local_hostname="client.example",
+                timeout=20,
+                transcript=Transcript(sink=show),
+            ) as client,
+        ):
+            result = client.send(prepared.sender, prepared.recipients, prepared.content)
+        say("\nThe client was told:", "bold")
+        for one in result.recipients:
+            say(f"  {one.recipient}: {'accepted' if one.accepted else 'refused'}, {one.reply}")
+        files = sorted(path for path in postbox.path.rglob("*") if path.is_file())
+        right = (result.accepted, list(result.refused)) == ((KNOWN,), [UNKNOWN]) and len(files) == 1
+        for path in files:
+            right = _compare(path.read_bytes(), prepared, path.relative_to(postbox.path), say) and right
+    say(f"identical: {'yes' if right else 'NO'}", "green" if right else "red")
+    return 0 if right else 1
+
+
+def _message() -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = f"Alice <{SENDER}>"
+    message["To"] = f"Bob <{KNOWN}>"
+    message["Subject"] = "A message from smtpcore, déjà vu"
+    message["Date"] = "Wed, 01 Jan 2020 12:00:00 +0000"
+    message["Message-ID"] = "<demo@client.example>"
+    message.set_content("Hello Bob,\n\nthe next line begins with a dot, which SMTP has to hide:\n.\n")
+    message.add_attachment(ATTACHMENT, maintype="application", subtype="octet-stream", filename="octets.bin")
+    return message
+
+
+def _contexts(pem: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server that has the certificate, and for a client that trusts this one and checks the name."""
+    descriptor = os.open(pem, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(INSECURE_LOCALHOST_PEM)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    return server, ssl.create_default_context(cafile=str(pem))
+
+
+def _compare(stored: bytes, sent: Message, name: Path, say: Say) -> bool:
+    """Show a stored file, and say whether it is the message."""
+    say(f"\nStored as {name.parent}/{name.name}:", "bold")
+    lines = stored.decode("utf-8", "replace").splitlines()
+    for line in lines[:_SHOWN]:
+        say(f"  {line}")
+    say(f"  [{len(lines) - _SHOWN} more lines]\n")
+    trace, content = stored[: -len(sent.content)], stored[-len(sent.content) :]
+    fields = email.message_from_bytes(trace, policy=default).keys()
+    say(f"put in front by the server: {' and '.join(fields)}, {len(trace)} octets (RFC 5321 4.4)")
+    attached = [
+        part.get_content() for part in email.message_from_bytes(stored, policy=default).iter_attachments()
+    ]
+    same_message = _same("message", sent.content, content, say)
+    same_attachment = _same("attachment", ATTACHMENT, b"".join(attached), say)
+    return same_message and same_attachment and fields == ["Return-Path", "Received"]
+
+
+def _same(what: str, sent: bytes, stored: bytes, say: Say) -> bool:
+    for verb, octets in (("sent", sent), ("stored", stored)):
+        digest = hashlib.sha256(octets).hexdigest()
+        say(f"{what:10} {verb:6} {len(octets):6} octets, sha256 {digest}")
+    return sent == stored

@@ -1,0 +1,1 @@
+"""SMTP as a state machine, without I/O. ``smtpcore`` exports what is public."""

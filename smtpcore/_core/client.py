@@ -1,0 +1,650 @@
+"""``ClientConnection``: commands in, octets out; octets of the server in, responses out.
+
+**The loop.** ::
+
+    connection.send(Mail(...)); connection.send(Rcpt(...))      as many as you like
+    write(connection.data_to_send())
+    connection.receive_data(read())                              b"" when the server has closed
+    while (event := connection.next_event()) is not None:
+        ...                                                      Response, NotSent, ConnectionClosed
+
+**Holding back.** ``send()`` only says what is wanted. Octets are released as the protocol allows: one command
+at a time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as
+the last (RFC 2920 3.1), and never more unanswered ones than ``Limits.outstanding_commands``, so that both sides
+cannot end up writing with nobody reading.
+
+**Two states.** The tables of ``state`` are asked twice. ``send()`` asks them with the state that there will be
+if everything under way succeeds, since that is what a group is built on; every reply moves the real one on.
+When the last answer is in, both are the same, and a command that was held back and has lost its sense by then
+(RCPT after a refused MAIL, DATA without a recipient) is given back as ``NotSent`` instead of being sent.
+
+**Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). A reply answers a command only
+if ``data_to_send()`` had handed out the command before the first octet of the reply was received; a response
+within AUTH and the final dot count like commands here. Any other reply is unsolicited: the two sides no longer
+talk about the same thing, so it is fatal. There are two exceptions: 421, by which a server may take its leave
+at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is still on its way, before its final dot. To
+judge this, replies are counted: those that were received, and those that there will be when everything handed
+out is answered. ``receive_data()`` notes the second number for the octets that it is given.
+
+**Content** is not held back but refused before 354, when it would have nowhere to go. A server may grant it in
+a group in which it has refused all recipients; then a lone dot is all that can be sent (RFC 2920 3.1).
+
+**What is offered** is nothing while an EHLO or HELO is under way: what was offered before counts no more once
+that is answered (RFC 5321 4.1.4), and what will be is not known.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from ..sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
+from .capabilities import NO_CAPABILITIES, Capabilities
+from .commands import format_command
+from .content import LINE_LENGTH, ContentEncoder
+from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from .events import (
+    Auth,
+    Chunk,
+    Command,
+    Connect,
+    ConnectionClosed,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Event,
+    Expn,
+    Helo,
+    Mail,
+    NotSent,
+    Quit,
+    Rcpt,
+    Response,
+    StartTls,
+    Vrfy,
+)
+from .limits import Limits, Timeouts, TlsInfo
+from .replies import Reply, ReplyParser
+from .secrets import Secrets
+from .state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
+
+_new = object.__new__
+
+# What a command leads to if it succeeds.
+_SUCCEEDS: Final = {kind: AFTER.get((kind, min(codes) // 100), {}) for kind, codes in SUCCESS.items()}
+# The first digit of the reply to a command that succeeds.
+_EXPECTED: Final = {kind: min(codes) // 100 for kind, codes in SUCCESS.items()}
+# States in which QUIT cannot be sent, or was.
+_SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
+_FAREWELL = ConnectionClosed()
+# A member of an enumeration is looked up ten times as slowly as a global.
+_CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
+_AUTHENTICATING = State.AUTHENTICATING
+_DEFAULT_LIMITS = Limits()
+_DEFAULT_TIMEOUTS = Timeouts()
+
+_Answerable = Command | EndOfMessage | Connect
+
+
+class _Exchange:
+    """An AUTH exchange under way.
+
+    Args:
+        mechanism: The mechanism.
+        held_response: The initial response, if it was too long for the command.
+    """
+
+    __slots__ = ("cancelled", "challenges", "held_response", "mechanism", "names")
+
+    def __init__(self, mechanism: ClientMechanism, held_response: bytes | None) -> None:
+        self.mechanism = mechanism
+        self.held_response = held_response
+        self.challenges = 0
+        self.cancelled = False
+        names = (getattr(mechanism, name, None) for name in ("username", "authorization_identity"))
+        self.names = frozenset(name for name in names if isinstance(name, str))  # which are not secret
+
+
+class ClientConnection:
+    """One SMTP session, the client's side, without I/O.
+
+    Args:
+        limits: Sizes and counts.
+        timeouts: What ``timeout`` says.
+        tls: TLS that was active before the first octet of SMTP (RFC 8314 3.3), if it was.
+        max_line: Octets of a content line that are sent at most; None: any number, for servers that are known
+            to take more than RFC 5321 4.5.3.1.6 promises.
+
+    Attributes:
+        capabilities: What the server offered in its last reply to EHLO; empty before, after HELO, and after
+            STARTTLS.
+        tls: The facts of TLS, None in plaintext.
+        authenticated: An AUTH exchange has succeeded.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = _DEFAULT_LIMITS,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        tls: TlsInfo | None = None,
+        max_line: int | None = LINE_LENGTH,
+    ) -> None:
+        self.capabilities: Capabilities = NO_CAPABILITIES
+        self.tls = tls
+        self.authenticated = False
+        self._limits = limits
+        self._timeouts = timeouts
+        self._max_line = max_line
+        self._parser = ReplyParser(max_line=limits.reply_line, max_lines=limits.reply_lines)
+        self._at_eof = False
+        self._ended = False  # ConnectionClosed was given
+        self._output: list[bytes] = []
+        self._outstanding: deque[_Answerable] = deque((Connect(),))
+        self._waiting: deque[tuple[Command, bytes]] = deque()
+        self._queue: deque[Event] = deque()
+        # Replies, counted from the greeting on, which is expected without a command.
+        self._answered = 0  # received
+        self._expected = 1  # that there will be when everything handed out is answered
+        self._creditable = 1  # the same, when the octets of the next reply were received
+        self._received = 0  # octets
+        # If octets were received while a reply was incomplete: where they begin, with their number of the kind
+        # of _creditable.
+        self._later: deque[tuple[int, int]] = deque()
+        self._state = State.OPENING
+        self._projected = State.GREETED
+        self._outdated = False  # _projected is
+        self._pipelining = False
+        self._mail: Mail | None = None  # of the transaction that is being built
+        self._addressed = False  # the content has a recipient
+        self._encoder = ContentEncoder(max_line=max_line)
+        self._exchange: _Exchange | None = None
+        self._secrets: Secrets | None = None  # None until there are any
+
+    # -- facts --
+
+    @property
+    def state(self) -> State:
+        """Where the session is, as far as replies have told. ``State.TLS``: it is time for the handshake."""
+        return self._state
+
+    @property
+    def outstanding(self) -> tuple[_Answerable, ...]:
+        """What was sent and has not been answered, oldest first; ``Connect`` stands for the greeting.
+
+        What ``data_to_send()`` has not handed out yet counts as well.
+        """
+        return tuple(self._outstanding)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What was sent in AUTH exchanges and must not be shown: passwords, tokens; not the user name.
+
+        Replies and exceptions of this connection have ``***`` in place of it, also where a server quotes it in
+        base64. It is for recorders that see the octets themselves: :meth:`smtpcore.transcript.Transcript.hide`.
+        """
+        return () if self._secrets is None else self._secrets.texts
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the server's next octets, or for it to take content (RFC 5321 4.5.3.2)."""
+        timeouts = self._timeouts
+        if not self._outstanding:
+            return timeouts.data_block if self._state is _CONTENT else timeouts.command
+        oldest = self._outstanding[0]
+        if isinstance(oldest, Connect):
+            return timeouts.greeting
+        if isinstance(oldest, Data):
+            return timeouts.data_initiation
+        if isinstance(oldest, EndOfMessage):
+            return timeouts.data_termination
+        return timeouts.farewell if isinstance(oldest, Quit) else timeouts.command
+
+    # -- out --
+
+    def send(self, event: Command | Chunk | EndOfMessage) -> None:
+        """Send a command, a piece of content, or its end.
+
+        Raises:
+            LocalProtocolError: It cannot come now, the server has not offered what it needs, or the content
+                cannot be sent as it is. Nothing has changed.
+        """
+        kind = event.__class__
+        if isinstance(event, Command):
+            state = self._projection() if self._outdated else self._projected
+            if kind not in LEGAL[state]:
+                raise _illegal(kind, state)
+            if isinstance(event, Rcpt):
+                self._check_rcpt(event)
+            elif isinstance(event, Mail):
+                self._check_mail(event)
+                self._mail = event
+            elif kind is StartTls:
+                self._check_starttls()
+            elif kind is Auth:
+                raise LocalProtocolError("authenticate() begins an AUTH exchange")
+            elif isinstance(event, (Vrfy, Expn)):
+                if not event.argument.isascii() and "SMTPUTF8" not in self._offered():
+                    raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
+            self._dispatch(event, format_command(event), state)
+        elif isinstance(event, Chunk):
+            self._send_chunk(event.data)
+        else:
+            self._check_content()
+            self._output.append(self._encoder.finish())
+            self._outstanding.append(event)
+            self._projected = _SUCCEEDS[EndOfMessage][_CONTENT]
+
+    def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
+        self._projected = _SUCCEEDS[command.__class__].get(state, state)
+        # If anything is waiting then because it may not go; so this one may not either.
+        if self._may_go():
+            self._outstanding.append(command)
+            self._output.append(octets)
+        else:
+            self._waiting.append((command, octets))
+
+    def _may_go(self) -> bool:
+        """Whether one more command may be sent now (RFC 2920 3.1)."""
+        outstanding = self._outstanding
+        return not outstanding or (
+            self._pipelining
+            and outstanding[-1].__class__ in PIPELINED
+            and len(outstanding) < self._limits.outstanding_commands
+        )
+
+    def _release(self) -> None:
+        """Let out what may go now."""
+        while self._waiting and self._may_go():
+            command, octets = self._waiting.popleft()
+            if self._outstanding or command.__class__ in LEGAL[self._state]:
+                self._outstanding.append(command)
+                self._output.append(octets)
+            else:
+                # Held back until everything before it was answered, it has no sense any more.
+                self._queue.append(NotSent(command))
+                self._outdated = True
+
+    def _projection(self) -> State:
+        """The state there will be if everything under way succeeds."""
+        if self._outdated:  # something has not succeeded, and all that comes behind it leads elsewhere
+            state = self._state
+            for command in self._under_way():
+                state = _SUCCEEDS[command.__class__].get(state, state)
+            self._projected = state
+            self._outdated = False
+        return self._projected
+
+    def _under_way(self) -> Iterator[_Answerable]:
+        """What is sent or held back and has no answer yet, oldest first."""
+        yield from self._outstanding
+        for command, _ in self._waiting:
+            yield command
+
+    def _offered(self) -> Capabilities:
+        """What the next command can count on."""
+        if any(isinstance(one, (Ehlo, Helo)) for one in self._under_way()):
+            return NO_CAPABILITIES
+        return self.capabilities
+
+    def _send_chunk(self, data: bytes) -> None:
+        self._check_content()
+        if not self._addressed:
+            raise LocalProtocolError(
+                "no recipient was accepted: there is nobody to send content to (RFC 5321 3.3)"
+            )
+        if not data.isascii() and self._mail is not None and self._mail.body != "8BITMIME":
+            raise LocalProtocolError(
+                "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
+            )
+        self._output.append(self._encoder.encode(data))
+
+    def _check_content(self) -> None:
+        if self._state is not _CONTENT or self._outstanding:
+            raise LocalProtocolError(
+                "content is sent after a reply of 354 to DATA, up to its end, and only then"
+            )
+
+    def _check_mail(self, mail: Mail) -> None:
+        if mail.parameters:
+            offered = self._offered()
+            for keyword in mail.parameters:
+                if keyword not in offered.mail_parameters:
+                    raise _not_offered("MAIL", keyword)
+            if offered.too_big(mail.size or 0):
+                raise LocalProtocolError(
+                    f"a message of {mail.size} octets, where {offered.size} are taken (RFC 1870 7)"
+                )
+        if not (mail.is_ascii or mail.smtputf8):
+            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+
+    def _check_rcpt(self, rcpt: Rcpt) -> None:
+        for keyword in rcpt.parameters:
+            if keyword not in self.capabilities.rcpt_parameters:
+                raise _not_offered("RCPT", keyword)
+        if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
+            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+
+    def _check_starttls(self) -> None:
+        if self.tls is not None:
+            raise LocalProtocolError("TLS is active already (RFC 3207 4.2)")
+        if "STARTTLS" not in self._offered():
+            raise LocalProtocolError("the server does not offer STARTTLS (RFC 3207 4)")
+
+    def authenticate(self, mechanism: ClientMechanism, *, allow_cleartext: bool = False) -> None:
+        """Begin an AUTH exchange; its ``Response`` comes when it is over (RFC 4954 4).
+
+        Args:
+            mechanism: The mechanism with its credentials.
+            allow_cleartext: Show the password to everybody on the path, if there is no TLS.
+
+        Raises:
+            LocalProtocolError: It cannot come now, is not offered, or would give the password away.
+        """
+        state = self._projection()
+        if Auth not in LEGAL[state]:
+            raise _illegal(Auth, state)
+        if self.authenticated:
+            raise LocalProtocolError("the session is authenticated already (RFC 4954 4)")
+        if self._exchange is not None:
+            raise LocalProtocolError("an AUTH exchange is under way")
+        offered = self._offered().mechanisms
+        if mechanism.name not in offered:
+            names = ", ".join(offered) or "none"
+            raise LocalProtocolError(
+                f"the server does not offer the mechanism {mechanism.name}; it offers {names}"
+            )
+        if mechanism.cleartext and self.tls is None and not allow_cleartext:
+            raise LocalProtocolError(f"{mechanism.name} without TLS shows the password (RFC 4954 4)")
+        initial = mechanism.initial_response()
+        command = Auth(mechanism.name, None if initial is None else encode_initial_response(initial))
+        octets = format_command(command)
+        held_response = None
+        if initial is not None and len(octets) > self._limits.command_line:
+            # RFC 4954 4: then it becomes the answer to an empty challenge.
+            held_response = initial
+            command = Auth(mechanism.name)
+            octets = format_command(command)
+        self._exchange = exchange = _Exchange(mechanism, held_response)
+        if initial is not None:
+            self._remember(initial, exchange.names)
+        self._dispatch(command, octets, state)
+
+    def data_to_send(self) -> bytes:
+        """The octets to send now; each is given out once."""
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        self._expected = self._answered + len(self._outstanding)
+        return data
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """Say that the TLS handshake has succeeded: what was offered in plaintext is forgotten (RFC 3207 4.2).
+
+        Raises:
+            LocalProtocolError: It was not time for a handshake.
+        """
+        if self._state is not _TLS:
+            raise LocalProtocolError("STARTTLS has not been accepted")
+        self._state = self._projected = HANDSHAKEN[self._state]
+        self.tls = info
+        self.authenticated = False
+        self._forget_capabilities()
+
+    def close(self) -> None:
+        """Give the session up without QUIT, as after a broken connection; drop what was not handed out."""
+        self._state = self._projected = _CLOSED
+        self._output.clear()
+        self._parser.discard()
+
+    # -- in --
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what has arrived.
+
+        Args:
+            data: Octets; ``b""`` says that there will be no more.
+
+        Raises:
+            LocalProtocolError: These octets belong to the TLS handshake, or the session is over.
+        """
+        if not data:
+            self._at_eof = True
+        elif self._state is _TLS:
+            raise LocalProtocolError("these octets are for the TLS handshake; call tls_started() after it")
+        elif self._state is _CLOSED or self._at_eof:
+            raise LocalProtocolError("the session is over")
+        else:
+            if self._parser.feed(data):
+                self._creditable = self._expected
+            elif self._expected != (self._later[-1][1] if self._later else self._creditable):
+                # The old number still counts for the reply whose first octets are there already.
+                self._later.append((self._received, self._expected))
+            self._received += len(data)
+
+    def next_event(self) -> Event | None:
+        """The next thing that has happened.
+
+        Returns:
+            The event. None when more octets are needed: send what ``data_to_send()`` gives, and read. The
+            last event is ``ConnectionClosed``; after it None again.
+
+        Raises:
+            RemoteProtocolError: The server has broken the protocol. The session is over; QUIT is ready to be
+                sent if that makes sense.
+            ConnectionLost: The connection has ended with something unanswered.
+        """
+        if self._queue:
+            return self._queue.popleft()
+        while self._state is not _CLOSED:
+            if self._later:
+                self._advance()
+            try:
+                reply = self._parser.next_reply()
+            except RemoteProtocolError:
+                self._abandon()
+                raise
+            if reply is None:
+                return self._end_of_input() if self._at_eof else None
+            # A challenge is for the mechanism, and becomes neither an event nor, unmasked, an exception.
+            if self._secrets is not None and reply.code != 334:
+                reply = self._masked(reply)
+            if reply.code == 421:
+                return self._farewell(reply)
+            if self._answered >= self._creditable:
+                return self._unsolicited(reply)
+            command = self._outstanding[0]
+            kind = command.__class__
+            severity = reply.code // 100
+            if severity >= 4:
+                self._failed(kind, reply)
+            elif severity == _EXPECTED[kind]:
+                self._succeeded(kind, reply)
+            elif kind is Auth:
+                self._answer_challenge(reply)
+                continue
+            else:
+                raise self._impossible(command, reply)
+            self._answered += 1
+            self._outstanding.popleft()
+            if self._waiting:
+                self._release()
+            response = _new(Response)
+            response.command = command
+            response.reply = reply
+            response._recipient = None
+            return response
+        return self._end()
+
+    def _advance(self) -> None:
+        """Find out what was handed out when the first octet of the next reply was received."""
+        later = self._later
+        begins = self._received - self._parser.pending
+        while later and later[0][0] <= begins:
+            self._creditable = later.popleft()[1]
+
+    def _handed_out(self) -> int:
+        """How many of the outstanding commands the server may have got."""
+        # The AUTH command was handed out, even if the response to the last challenge was not.
+        return max(self._expected - self._answered, self._state is _AUTHENTICATING)
+
+    def _end(self) -> Event | None:
+        """Say once that the session is over."""
+        if self._ended:
+            return None
+        self._ended = True
+        return _FAREWELL
+
+    def _failed(self, kind: type[Event], reply: Reply) -> None:
+        """Go where the tables lead after a refusal."""
+        self._state = after(kind, reply.code, self._state)
+        self._outdated = True
+        if kind is Auth:
+            self._exchange = None
+
+    def _succeeded(self, kind: type[Event], reply: Reply) -> None:
+        """Go where the tables lead after success, and do what that means for what is remembered."""
+        state = self._state
+        self._state = _SUCCEEDS[kind].get(state, state)
+        if kind in PIPELINED:  # nearly always
+            return
+        if kind is Data:
+            self._addressed = state is _RCPT
+            self._encoder = ContentEncoder(max_line=self._max_line)
+        elif kind is Ehlo:
+            self.capabilities = Capabilities.parse(reply.lines[1:])
+            self._pipelining = "PIPELINING" in self.capabilities
+        elif kind is Helo:
+            self._forget_capabilities()
+        elif kind is Auth:
+            self._check_success(reply)
+        elif kind is StartTls:
+            if reply.code != 220:
+                raise self._violation(f"STARTTLS was answered {reply.code}", reply)
+            if self._parser.discard():
+                raise self._violation(
+                    "octets arrived in plaintext behind the reply to STARTTLS (RFC 3207 4)", reply
+                )
+
+    def _forget_capabilities(self) -> None:
+        self.capabilities = NO_CAPABILITIES
+        self._pipelining = False
+
+    def _answer_challenge(self, reply: Reply) -> None:
+        exchange = self._exchange
+        if reply.code != 334 or exchange is None or exchange.cancelled:
+            raise self._impossible(self._outstanding[0], reply)
+        self._state = after(Auth, reply.code, self._state)
+        self._answered += 1  # and AUTH stays outstanding, now for the response
+        exchange.challenges += 1
+        try:
+            if exchange.challenges > self._limits.challenges:
+                raise MechanismError("too many challenges")
+            challenge = decode_base64(reply.text)
+            if exchange.held_response is not None:
+                response, exchange.held_response = exchange.held_response, None
+            else:
+                response = exchange.mechanism.respond(challenge)
+        except MechanismError:
+            exchange.cancelled = True  # RFC 4954 4: and now the server has to say 501
+            self._output.append(b"*\r\n")
+        else:
+            self._remember(response, exchange.names)
+            self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
+
+    def _remember(self, response: bytes, names: frozenset[str]) -> None:
+        """From here on nothing that the server says shows this response."""
+        if self._secrets is None:
+            self._secrets = Secrets()
+            self._parser.mask = self._secrets.mask
+        self._secrets.add(response, names)
+
+    def _masked(self, reply: Reply) -> Reply:
+        """A reply as it may be shown: some servers quote what they do not like, password and all."""
+        secrets = self._secrets
+        if secrets is None:
+            return reply
+        lines = tuple([secrets.mask(line) for line in reply.lines])
+        return reply if lines == reply.lines else Reply._received(reply.code, reply.status, lines)
+
+    def _check_success(self, reply: Reply) -> None:
+        exchange, self._exchange = self._exchange, None
+        complaint = ""
+        try:
+            if exchange is None or exchange.cancelled:
+                raise MechanismError("the exchange had been cancelled")
+            exchange.mechanism.verify_success()
+        except MechanismError as error:
+            complaint = str(error)
+        if complaint:  # raised out here, so that it has no context, which would show what is masked
+            raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
+        self.authenticated = True
+
+    def _unsolicited(self, reply: Reply) -> Event:
+        """Take a reply that answers nothing which was handed out before it."""
+        reply = self._masked(reply)
+        if self._state is _CONTENT and reply.severity >= 4:
+            # Content can only be broken off by closing (RFC 5321 4.1.1.10).
+            return self._leave([Response(None, reply)])
+        raise self._violation(f"an unsolicited reply was received: {reply}", reply)
+
+    def _farewell(self, reply: Reply) -> Event:
+        """421 answers everything that was handed out: none of it has been done (RFC 5321 3.8)."""
+        answered = [Response(command, reply) for command in self._outstanding]
+        return self._leave(answered[: self._handed_out()] or [Response(None, reply)])
+
+    def _leave(self, events: list[Response]) -> Event:
+        """End the session with these events; what was not handed out is given back."""
+        given_back = [*self._under_way()][self._handed_out() :]
+        self._queue.extend(events)
+        self._queue.extend(NotSent(command) for command in given_back if isinstance(command, Command))
+        self._outstanding.clear()
+        self.close()
+        return self._queue.popleft()
+
+    def _end_of_input(self) -> Event | None:
+        lost = tuple(self._under_way())
+        sent = lost[: self._handed_out()]
+        in_content = self._state is _CONTENT
+        self.close()
+        self._outstanding.clear()
+        # A server that closes instead of answering QUIT has understood it.
+        if in_content or (lost and not isinstance(lost[0], Quit)):
+            raise ConnectionLost(
+                "the server closed the connection without an answer",
+                outstanding=lost,
+                maybe_delivered=self._addressed and any(isinstance(one, EndOfMessage) for one in sent),
+            )
+        return self._end()
+
+    def _impossible(self, command: _Answerable, reply: Reply) -> RemoteProtocolError:
+        reply = self._masked(reply)
+        return self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+
+    def _violation(self, message: str, reply: Reply) -> RemoteProtocolError:
+        self._abandon()
+        return RemoteProtocolError(
+            message if self._secrets is None else self._secrets.mask(message), reply=reply
+        )
+
+    def _abandon(self) -> None:
+        """Close, with QUIT if the server has to take it for a command, and if it has not had one."""
+        state = self._state
+        speechless = state in _SPEECHLESS
+        for command in islice(self._outstanding, self._handed_out()):
+            state = _SUCCEEDS[command.__class__].get(state, state)
+        self.close()
+        if not (speechless or state in _SPEECHLESS):
+            self._output.append(b"QUIT\r\n")
+
+
+def _illegal(kind: type[Event], state: State) -> LocalProtocolError:
+    return LocalProtocolError(f"{kind.__name__} cannot come in the state {state.value!r} (RFC 5321 4.1.4)")
+
+
+def _not_offered(verb: str, keyword: str) -> LocalProtocolError:
+    return LocalProtocolError(f"the server has not offered what {keyword} of {verb} needs (RFC 5321 2.2.1)")

@@ -1,0 +1,415 @@
+"""Command lines and command events: one into the other.
+
+``format_command()`` is the easy direction: an event is valid by construction.
+
+:class:`CommandParser` has two ways. The *short* one takes the lines that clients really send: the first four
+characters are looked up as they are, and one expression matches the rest of the line, CRLF included, where it
+lies in the buffer. It either proves everything or says nothing. The *long* one gets a whole line, cut out,
+and takes the time to be exact: it knows all verbs in any case, lenient switches, UTF-8, and can say what is
+wrong. Whatever the short way takes, the long way takes with the same result; a test holds them together.
+
+Every line is looked at by itself, as if the session began with it. Whether a command may come now is a
+question for the tables of ``state``, and whether it is a good idea is one for the application.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from .addresses import (
+    ForwardPath,
+    ReversePath,
+    is_hello_argument,
+    parse_forward_path,
+    parse_reverse_path,
+    proven,
+)
+from .capabilities import NO_CAPABILITIES, Capabilities
+from .errors import LocalProtocolError
+from .events import Auth, Command, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, StartTls, Vrfy
+from .grammar import CONTROL, HELLO_REST, MAIL_REST, PATH, RCPT_REST, SHORT_MAILBOX
+from .limits import ServerConfig
+from .parameters import (
+    MAIL_PARAMETERS,
+    NO_PARAMETERS,
+    RCPT_PARAMETERS,
+    Parameter,
+    Parameters,
+    format_parameters,
+    parse_parameters,
+)
+from .replies import Refused, Reply
+
+_new = object.__new__
+
+_DATA, _RSET, _QUIT, _STARTTLS, _NOOP = Data(), Rset(), Quit(), StartTls(), Noop()
+
+_BLANKS = " \t"
+_AUTH_ARGUMENTS = re.compile(r" +([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
+_C1 = re.compile("[\x80-\x9f]")
+_VERB = re.compile(r"[A-Za-z]++")
+
+UNKNOWN = Reply(500, "5.5.2", "command not recognized")
+_NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
+TOO_LONG = Reply(500, "5.5.2", "line too long")
+TOO_LONG_WITH_LF = Reply(500, "5.5.2", "line too long: it holds LF without CR, lines end in CRLF")
+BARE_LF = Reply(501, "5.5.2", "LF without CR in the command: lines end in CRLF")
+_NO_ARGUMENT = Reply(501, "5.5.4", "this command takes no argument")
+_CONTROL_CHARACTER = Reply(501, "5.5.2", "control character in the command")
+_TAB = Reply(501, "5.5.2", "a space stands between command and argument")
+_NOT_ASCII = Reply(501, "5.5.2", "the command is not ASCII")
+# Known to RFC 821 or 5321 and not to us: RFC 5321 4.2.4 asks for 502 here.
+_KNOWN_BUT_NOT_IMPLEMENTED = frozenset({"TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN", "BDAT", "LHLO", "BURL"})
+
+
+_LongParser = Callable[["CommandParser", str, bool], Command]
+
+
+class CommandParser:
+    """Parses the command lines of one connection.
+
+    Args:
+        config: The switches and limits.
+
+    Attributes:
+        capabilities: What is offered: it decides on parameters, UTF-8 and lengths. Set it when it changes.
+        end: Where the line ended that the short way has taken.
+        max_line: Octets of the longest line that any command may have now, with its CRLF.
+    """
+
+    __slots__ = (
+        "_capabilities",
+        "_config",
+        "_ignore_unknown",
+        "_lenient",
+        "_lenient_hello",
+        "_mail_line",
+        "_mail_parameters",
+        "_rcpt_line",
+        "_rcpt_parameters",
+        "_utf8",
+        "end",
+        "max_line",
+    )
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._lenient = config.addresses == "lenient"
+        self._lenient_hello = config.hello == "lenient"
+        self._ignore_unknown = config.unknown_parameters == "ignore"
+        self.end = 0
+        self.capabilities = NO_CAPABILITIES
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @capabilities.setter
+    def capabilities(self, capabilities: Capabilities) -> None:
+        limits = self._config.limits
+        self._capabilities = capabilities
+        self._mail_parameters = capabilities.mail_parameters
+        self._rcpt_parameters = capabilities.rcpt_parameters
+        self._mail_line = limits.command_line + capabilities.mail_octets
+        self._rcpt_line = limits.command_line + capabilities.rcpt_octets
+        self._utf8 = "SMTPUTF8" in capabilities
+        self.max_line = max(self._mail_line, self._rcpt_line, limits.auth_line)
+
+    # -- the short way: SHORT, called with what has arrived, decoded as latin-1, and the offset behind the verb.
+    #    None: the line is not complete, or not of the ordinary kind. Refused: a parameter is at fault. --
+
+    def _short_mail(self, text: str, start: int) -> Command | None:
+        match = MAIL_REST.match(text, start)
+        if match is None:
+            return None
+        mailbox, parameters = match.groups()
+        if mailbox is None:
+            mailbox = ""
+        elif len(mailbox) > SHORT_MAILBOX:
+            return None
+        self.end = end = match.end()
+        mail = _new(Mail)
+        mail._path = mailbox
+        if parameters:
+            self._check_length(end - start + 4, self._mail_line)
+            mail.parameters = self._parameters(parameters, self._mail_parameters)
+        else:
+            mail.parameters = NO_PARAMETERS
+        return mail
+
+    def _short_rcpt(self, text: str, start: int) -> Command | None:
+        match = RCPT_REST.match(text, start)
+        if match is None:
+            return None
+        mailbox, parameters = match.groups()
+        if len(mailbox) > SHORT_MAILBOX:
+            return None
+        self.end = end = match.end()
+        rcpt = _new(Rcpt)
+        rcpt._path = mailbox
+        if parameters:
+            self._check_length(end - start + 4, self._rcpt_line)
+            rcpt.parameters = self._parameters(parameters, self._rcpt_parameters)
+        else:
+            rcpt.parameters = NO_PARAMETERS
+        return rcpt
+
+    def _short_data(self, text: str, start: int) -> Command | None:
+        return self._short_bare(text, start, _DATA)
+
+    def _short_rset(self, text: str, start: int) -> Command | None:
+        return self._short_bare(text, start, _RSET)
+
+    def _short_quit(self, text: str, start: int) -> Command | None:
+        return self._short_bare(text, start, _QUIT)
+
+    def _short_noop(self, text: str, start: int) -> Command | None:
+        return self._short_bare(text, start, _NOOP)
+
+    def _short_bare(self, text: str, start: int, command: Command) -> Command | None:
+        if text.startswith("\r\n", start):
+            self.end = start + 2
+            return command
+        return None
+
+    def _short_ehlo(self, text: str, start: int) -> Command | None:
+        match = HELLO_REST.match(text, start)
+        if match is None or len(match[1]) > SHORT_MAILBOX - 1:
+            return None
+        self.end = match.end()
+        ehlo = _new(Ehlo)
+        ehlo.domain = match[1]
+        return ehlo
+
+    # -- the long way --
+
+    def parse(self, line: str, *, smtputf8: bool = False) -> Command:
+        """Take a line of any kind.
+
+        Args:
+            line: Without its CRLF, decoded as latin-1.
+            smtputf8: The transaction under way was begun with SMTPUTF8.
+
+        Raises:
+            Refused: With the reply to give.
+        """
+        verb = verb_of(line)
+        parse = _LONG.get(verb)
+        if parse is None:
+            raise Refused(_NOT_IMPLEMENTED if verb in _KNOWN_BUT_NOT_IMPLEMENTED else UNKNOWN)
+        limit = {"MAIL": self._mail_line, "RCPT": self._rcpt_line, "AUTH": self.max_line}.get(verb)
+        self._check_length(len(line) + 2, limit or self._config.limits.command_line)
+        if CONTROL.search(line):
+            raise Refused(BARE_LF if "\n" in line else _CONTROL_CHARACTER)
+        if not line.isascii():
+            line = self._decode(line, verb)
+        # RFC 5321 4.1.1: trailing white space is tolerated; otherwise the verb is set off by a space.
+        rest = line[len(verb) :].rstrip(_BLANKS)
+        if rest.startswith("\t"):
+            raise Refused(_TAB)
+        return parse(self, rest, smtputf8)
+
+    def _decode(self, line: str, verb: str) -> str:
+        """With SMTPUTF8 these commands may hold UTF-8, and others still may not (RFC 6531 3.3, 3.7.4)."""
+        if self._utf8 and verb in ("MAIL", "RCPT", "VRFY", "EXPN"):
+            try:
+                line = line.encode("latin-1").decode("utf-8")
+            except UnicodeDecodeError:
+                raise Refused(Reply(501, "5.5.2", "the command is not valid UTF-8")) from None
+            if _C1.search(line):
+                raise Refused(_CONTROL_CHARACTER)
+            return line
+        if self._lenient_hello and verb in ("EHLO", "HELO"):
+            return self._decode_hello(line)
+        raise Refused(_NOT_ASCII)
+
+    def _decode_hello(self, line: str) -> str:
+        """Computer names come in UTF-8, and in the encoding of the computer: then their octets are shown."""
+        octets = line.encode("latin-1")
+        try:
+            text = octets.decode("utf-8")
+        except UnicodeDecodeError:
+            return octets.decode("ascii", "backslashreplace")
+        if _C1.search(text):
+            raise Refused(_CONTROL_CHARACTER)
+        # What is not a control character and not printable either, as U+202E, turns the text around it.
+        return text if text.isprintable() else octets.decode("ascii", "backslashreplace")
+
+    def _check_length(self, octets: int, limit: int) -> None:
+        if octets > limit:
+            raise Refused(TOO_LONG)
+
+    def _parameters(self, text: str, offered: Mapping[str, Parameter]) -> Parameters:
+        return parse_parameters(text, offered, ignore_unknown=self._ignore_unknown)
+
+    def _parse_mail(self, rest: str, smtputf8: bool) -> Command:
+        path, tail = self._split_path(rest, "FROM:")
+        parameters = self._parameters(tail, self._mail_parameters)
+        try:
+            text, route = parse_reverse_path(
+                path,
+                smtputf8="SMTPUTF8" in parameters,
+                lenient=self._lenient,
+                limits=self._config.limits,
+            )
+        except LocalProtocolError as error:
+            raise Refused(_bad_path(error, path, "5.1.7")) from None
+        mail = _new(Mail)
+        mail._path = proven(ReversePath, text, route)
+        mail.parameters = parameters
+        return mail
+
+    def _parse_rcpt(self, rest: str, smtputf8: bool) -> Command:
+        path, tail = self._split_path(rest, "TO:")
+        parameters = self._parameters(tail, self._rcpt_parameters)
+        try:
+            text, route = parse_forward_path(
+                path, smtputf8=smtputf8, lenient=self._lenient, limits=self._config.limits
+            )
+        except LocalProtocolError as error:
+            raise Refused(_bad_path(error, path, "5.1.3")) from None
+        rcpt = _new(Rcpt)
+        rcpt._path = proven(ForwardPath, text, route)
+        rcpt.parameters = parameters
+        return rcpt
+
+    def _split_path(self, rest: str, keyword: str) -> tuple[str, str]:
+        """Cut ``" FROM:<path> parameters"`` into path, with its brackets, and parameters."""
+        if rest[: len(keyword) + 1].upper() != f" {keyword}":
+            raise Refused(Reply(501, "5.5.4", f"{keyword} is missing"))
+        rest = rest[len(keyword) + 1 :]
+        if self._lenient:
+            rest = rest.lstrip(_BLANKS)
+            if rest and not rest.startswith("<"):
+                path, _, parameters = rest.partition(" ")
+                return f"<{path}>", parameters
+        match = PATH.match(rest)
+        if match is None:
+            raise Refused(
+                Reply(501, "5.5.4", f"{keyword} is followed by a path in angle brackets, without a space")
+            )
+        tail = rest[match.end() :]
+        if tail and not tail.startswith(" "):
+            raise Refused(Reply(501, "5.5.4", "a space stands between path and parameters"))
+        return match[0], tail
+
+    def _hello_argument(self, rest: str) -> str:
+        argument = rest.strip(_BLANKS)
+        if not rest.startswith(" ") or not is_hello_argument(argument, lenient=self._lenient_hello):
+            raise Refused(Reply(501, "5.5.4", "give your domain, or an address literal such as [192.0.2.1]"))
+        return argument
+
+    def _parse_ehlo(self, rest: str, smtputf8: bool) -> Command:
+        ehlo = _new(Ehlo)
+        ehlo.domain = self._hello_argument(rest)
+        return ehlo
+
+    def _parse_helo(self, rest: str, smtputf8: bool) -> Command:
+        helo = _new(Helo)
+        helo.domain = self._hello_argument(rest)
+        return helo
+
+    def _parse_auth(self, rest: str, smtputf8: bool) -> Command:
+        # auth-command = "AUTH" SP sasl-mech [SP initial-response] *(CRLF [base64]) [CRLF cancel-response] CRLF
+        # initial-response = base64 / "="                                                      ; RFC 4954 8
+        match = _AUTH_ARGUMENTS.fullmatch(rest)
+        if match is None:
+            raise Refused(Reply(501, "5.5.4", "AUTH takes a mechanism and perhaps a response in base64"))
+        return Auth(match[1].upper(), match[2])
+
+
+def _bare(command: Command) -> _LongParser:
+    def parse(parser: CommandParser, rest: str, smtputf8: bool) -> Command:
+        if rest:
+            raise Refused(_NO_ARGUMENT)
+        return command
+
+    return parse
+
+
+def _with_text(command: type[Vrfy | Expn | Help | Noop]) -> _LongParser:
+    def parse(parser: CommandParser, rest: str, smtputf8: bool) -> Command:
+        try:
+            return command(rest.strip(_BLANKS))
+        except LocalProtocolError:
+            raise Refused(Reply(501, "5.5.4", f"{command.verb} needs an argument")) from None
+
+    return parse
+
+
+# The spellings that occur; any other takes the long way.
+SHORT: Final[dict[str, Callable[[CommandParser, str, int], Command | None]]] = {
+    spelling: parse
+    for verb, parse in {
+        "MAIL": CommandParser._short_mail,
+        "RCPT": CommandParser._short_rcpt,
+        "DATA": CommandParser._short_data,
+        "RSET": CommandParser._short_rset,
+        "QUIT": CommandParser._short_quit,
+        "NOOP": CommandParser._short_noop,
+        "EHLO": CommandParser._short_ehlo,
+    }.items()
+    for spelling in (verb, verb.lower(), verb.title())
+}
+
+_LONG: Final[dict[str, _LongParser]] = {
+    "MAIL": CommandParser._parse_mail,
+    "RCPT": CommandParser._parse_rcpt,
+    "EHLO": CommandParser._parse_ehlo,
+    "HELO": CommandParser._parse_helo,
+    "AUTH": CommandParser._parse_auth,
+    "DATA": _bare(_DATA),
+    "RSET": _bare(_RSET),
+    "QUIT": _bare(_QUIT),
+    "STARTTLS": _bare(_STARTTLS),
+    "NOOP": _with_text(Noop),
+    "VRFY": _with_text(Vrfy),
+    "EXPN": _with_text(Expn),
+    "HELP": _with_text(Help),
+}
+
+
+KNOWN_VERBS: Final = _LONG.keys() | _KNOWN_BUT_NOT_IMPLEMENTED
+"""Verbs of RFC 5321 and of extensions, also of those that are not implemented."""
+
+
+def verb_of(line: str) -> str:
+    """The verb of a line in upper case; ``""`` if it does not begin with one.
+
+    A verb is letters, then a space or the end (RFC 5321 4.1.1). ASCII letters only: ``str.upper()`` makes an
+    ``I`` of a dotless one.
+    """
+    match = _VERB.match(line)
+    if match is None or line[match.end() : match.end() + 1] not in ("", " ", "\t"):
+        return ""
+    return match[0].upper()
+
+
+def _bad_path(error: LocalProtocolError, path: str, status: str) -> Reply:
+    if not path.isascii() and "SMTPUTF8" in str(error):
+        return Reply.sanitized(553, "5.6.7", str(error))  # RFC 6531 3.5
+    return Reply.sanitized(501, status, str(error))
+
+
+def format_command(command: Command) -> bytes:
+    """The line of ``command``, CRLF included; verbs in upper case (RFC 5321 2.4)."""
+    if isinstance(command, Rcpt):
+        line = f"RCPT TO:<{command._path}>"
+        if command.parameters:
+            line += format_parameters(command.parameters, RCPT_PARAMETERS)
+    elif isinstance(command, Mail):
+        line = f"MAIL FROM:<{command._path}>"
+        if command.parameters:
+            line += format_parameters(command.parameters, MAIL_PARAMETERS)
+    elif isinstance(command, (Ehlo, Helo)):
+        line = f"{command.verb} {command.domain}"
+    elif isinstance(command, (Noop, Vrfy, Expn, Help)):
+        line = f"{command.verb} {command.argument}".rstrip(_BLANKS)
+    elif isinstance(command, Auth):
+        response = "" if command.initial_response is None else f" {command.initial_response}"
+        line = f"AUTH {command.mechanism}{response}"
+    else:
+        line = f"{command.verb}"
+    return f"{line}\r\n".encode()

@@ -1,0 +1,277 @@
+"""Every number and every switch, each with its RFC section or its reason.
+
+Three value classes, all with safe defaults, all replaceable field by field:
+
+* :class:`Limits`: how much of anything is held or taken;
+* :class:`Timeouts`: how long each wait may last (the core only *states* these, a stream enforces them);
+* :class:`ServerConfig`: what a server offers, and the named switches where users rightly differ.
+
+They are frozen dataclasses: made once per server, shared by all its connections, so the 200 ns that
+freezing costs do not matter here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from .errors import LocalProtocolError
+from .grammar import EHLO_KEYWORD, EHLO_PARAMETER, MECHANISM
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in octets and counts. Reaching one is a reply, never an exception and never growth.
+
+    Attributes:
+        command_line: A command line with its CRLF (RFC 5321 4.5.3.1.4). MAIL and RCPT lines may be longer
+            by what each offered extension adds.
+        auth_line: A line of an AUTH exchange, with CRLF. RFC 4954 4 finds 12,288 octets enough.
+        reply_line: A reply line as a client takes it. RFC 5321 4.5.3.1.5 says 512; real servers exceed it, and
+            a challenge of 12,288 octets has to fit (RFC 4954 4).
+        reply_lines: Lines of one reply. An endless EHLO reply must not eat the client's memory.
+        path: A path with its brackets (RFC 5321 4.5.3.1.3).
+        local_part: RFC 5321 4.5.3.1.1.
+        domain: RFC 5321 4.5.3.1.2.
+        recipients: Accepted recipients of one transaction; the next one is answered 452. RFC 5321
+            4.5.3.1.8 asks for at least 100.
+        refused_recipients: Refused RCPT commands in one session before 421: somebody is guessing names
+            (RFC 5321 7.8 permits it). None: no limit.
+        message_size: Content octets, as SIZE counts them (RFC 1870 5): announced, and answered 552. An
+            attachment of 25 MiB, which many providers promise, is 35 MiB of base64 (RFC 2045 6.8). None: no
+            limit is announced and none is held.
+        oversize_factor: Content beyond ``message_size`` is drained, so that its 552 can be heard
+            (RFC 5321 3.3), and so are the octets of a refused BDAT; beyond this multiple of it the reply is
+            421 and the session ends.
+        content_line: Octets of one content line without CRLF. RFC 5321 4.5.3.1.6 guarantees only 998,
+            but content is streamed, so length costs nothing and real senders exceed it. None: no limit.
+        bad_commands: Commands refused by the core itself (syntax, sequence, unknown) before 421.
+        auth_attempts: Failed AUTH exchanges before 421; RFC 4954 9 wants at least three.
+        idle_commands: Commands without progress since the last accepted message before 421: they cost an
+            attacker nothing. These are NOOP, RSET, HELP, VRFY, EXPN, repeated EHLO and HELO, and all that is
+            refused for another reason than syntax or sequence; ten refused recipients count as one command.
+            None: no limit.
+        outstanding_commands: Commands a client has sent without having the reply (RFC 2920 3.1: the
+            window is bounded so that two full socket buffers cannot deadlock).
+        receive_buffer: Octets a connection holds that the application has not asked for with
+            ``next_event()`` yet.
+        challenges: Challenges of one AUTH exchange a client answers before it calls the server broken.
+    """
+
+    command_line: int = 512
+    auth_line: int = 12288 + 2
+    reply_line: int = 4 + 12288 + 2
+    reply_lines: int = 256
+    path: int = 256
+    local_part: int = 64
+    domain: int = 255
+    recipients: int = 1000
+    refused_recipients: int | None = 100
+    message_size: int | None = 64 * 1024 * 1024
+    oversize_factor: int = 4
+    content_line: int | None = 1024 * 1024
+    bad_commands: int = 100
+    auth_attempts: int = 3
+    idle_commands: int | None = 1000
+    outstanding_commands: int = 100
+    receive_buffer: int = 1024 * 1024
+    challenges: int = 20
+
+    def __post_init__(self) -> None:
+        floors = {
+            # RFC 5321 4.5.3.1 guarantees these to the other side; smaller would be a violation.
+            "command_line": 512,
+            "path": 256,
+            "local_part": 64,
+            "domain": 255,
+            "recipients": 100,
+            "auth_attempts": 3,  # RFC 4954 9
+            "reply_line": 512,
+            "reply_lines": 1,
+            "auth_line": 512,
+            "oversize_factor": 1,
+            "bad_commands": 1,
+            "outstanding_commands": 1,
+            "receive_buffer": 65536,
+            "challenges": 2,
+        }
+        for name, floor in floors.items():
+            if getattr(self, name) < floor:
+                raise LocalProtocolError(f"Limits.{name} must be at least {floor}, not {getattr(self, name)}")
+        if self.content_line is not None and self.content_line < 998:
+            raise LocalProtocolError("Limits.content_line must be None or at least 998 (RFC 5321 4.5.3.1.6)")
+        if self.message_size is not None and self.message_size < 1:
+            # SIZE 0 would say that there is no limit (RFC 1870 3).
+            raise LocalProtocolError("Limits.message_size must be None or at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each wait, RFC 5321 4.5.3.2. The stream enforces what the core states.
+
+    Attributes:
+        connect: Until a TCP connection and, where it applies, a TLS handshake is made (no RFC value).
+        greeting: For the 220 (4.5.3.2.1).
+        command: For the reply to a command other than the ones below (4.5.3.2.2, 4.5.3.2.3).
+        data_initiation: For the 354 (4.5.3.2.4).
+        data_block: For one write of content to be taken (4.5.3.2.5), armed anew for each.
+        data_termination: For the reply to the final dot (4.5.3.2.6). Short here means duplicates.
+        server: For the client's next command or content (4.5.3.2.7).
+        session: For a whole session with a client, but for the message that is just being sent: a client that
+            says NOOP now and then must not hold a place for ever.
+        farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
+        content_rate: No time, but octets a second: content that comes more slowly, beyond what ``server``
+            allows, is cut off. One octet a minute would otherwise last as long as the sender likes.
+        recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
+            a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,
+            which is every wait of a small message; and ``recipient`` for each recipient, and a second for each
+            ``upload_rate`` octets of content that were sent. A server that always replies just in time would
+            otherwise hold the client for days. The time that the application takes to give content does not
+            count.
+        upload_rate: No time, but octets a second: the slowest that a server may take content, see
+            ``recipient``.
+        content: For the content of one message, however fast it arrives: content at the minimum rate could
+            otherwise go on for days.
+    """
+
+    connect: float = 30.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data_initiation: float = 120.0
+    data_block: float = 180.0
+    data_termination: float = 600.0
+    server: float = 300.0
+    session: float = 6 * 3600.0
+    farewell: float = 5.0
+    content_rate: float = 100.0
+    recipient: float = 10.0
+    upload_rate: float = 1000.0
+    content: float = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What is known of the TLS channel under a connection.
+
+    Attributes:
+        version: ``"TLSv1.3"``.
+        cipher: The cipher suite's name.
+        server_hostname: The name the client asked for (SNI).
+        peer_certificate: The verified certificate of the peer as the ``ssl`` module decodes it.
+        too_weak: The policy finds this channel not good enough: a server then answers 554 to everything
+            but QUIT (RFC 3207 4.1), and a client leaves.
+    """
+
+    version: str | None = None
+    cipher: str | None = None
+    server_hostname: str | None = None
+    peer_certificate: Mapping[str, object] | None = field(default=None, repr=False)
+    too_weak: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What a server offers and where it is strict.
+
+    Attributes:
+        pipelining: Offer PIPELINING (RFC 2920). Early commands are answered in order either way.
+        size: Offer SIZE with ``limits.message_size`` (RFC 1870).
+        eight_bit_mime: Offer 8BITMIME (RFC 6152).
+        smtputf8: Offer SMTPUTF8 (RFC 6531); needs ``eight_bit_mime``.
+        enhanced_status_codes: Offer ENHANCEDSTATUSCODES and put the codes into replies (RFC 2034).
+        starttls: Offer STARTTLS while TLS is not active. Set it only when the handshake can succeed.
+        auth_mechanisms: SASL mechanisms to offer, strongest first; empty: AUTH is not offered.
+        expn: Offer EXPN and hand it to the application; False: 502.
+        help: Offer HELP.
+        keywords: Further EHLO keywords with their parameters, such as ``{"X-FOO": "bar"}``. RFC 5321 2.2.2:
+            names of your own start with ``X-``.
+        require_tls: Answer 530 to everything but NOOP, EHLO, STARTTLS and QUIT until TLS is active
+            (RFC 3207 4). Not for a public MX.
+        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
+            ``ServerConfig.submission()`` does so by default.
+        allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
+            are neither listed nor taken there (RFC 4954 4). Turning it on gives passwords away to
+            everyone on the path; test fixtures need it.
+        unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``.
+        addresses: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
+            colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
+            underscores in it.
+        hello: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321 4.1.1.1).
+            ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets: many clients
+            send the name of the computer, be it with an underscore or an umlaut, or an address without its
+            tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
+        line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
+            the true end. ``"accept"`` passes them through; then a next hop that takes a bare LF for a
+            line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).
+        nul: ``"reject"`` or ``"accept"`` NUL octets in content (RFC 5322 forbids them in messages).
+        never_accepts_mail: Answer the connection with 521 (RFC 7504).
+        limits: The sizes and counts.
+        timeouts: The waits.
+    """
+
+    pipelining: bool = True
+    size: bool = True
+    eight_bit_mime: bool = True
+    smtputf8: bool = False
+    enhanced_status_codes: bool = True
+    starttls: bool = False
+    auth_mechanisms: tuple[str, ...] = ()
+    expn: bool = False
+    help: bool = True
+    keywords: Mapping[str, str] = field(default_factory=dict)
+    require_tls: bool = False
+    require_auth: bool = False
+    allow_cleartext_auth: bool = False
+    unknown_parameters: Literal["reject", "ignore"] = "reject"
+    addresses: Literal["strict", "lenient"] = "strict"
+    hello: Literal["strict", "lenient"] = "lenient"
+    line_endings: Literal["reject", "accept"] = "reject"
+    nul: Literal["reject", "accept"] = "reject"
+    never_accepts_mail: bool = False
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @classmethod
+    def submission(cls, **settings: Any) -> Self:
+        """Return the profile of a submission server, ports 587 and 465: mail only after TLS and authentication.
+
+        RFC 6409 4.3 demands authentication by default, RFC 8314 3 TLS. MAIL is answered 530 until the client
+        has authenticated, and AUTH is neither offered nor accepted before TLS is active. The mechanisms are
+        PLAIN and LOGIN. The server needs a certificate, and a handler that checks credentials.
+
+        Args:
+            settings: Fields of ``ServerConfig`` that differ from the profile:
+                ``ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",))``.
+
+        Raises:
+            LocalProtocolError: A setting is not valid.
+        """
+        profile: dict[str, Any] = {
+            "starttls": True,
+            "require_tls": True,
+            "require_auth": True,
+            "auth_mechanisms": ("PLAIN", "LOGIN"),
+        }
+        return cls(**profile | settings)
+
+    def __hash__(self) -> int:
+        # It is the key to what is derived from it once, and looked up for each connection: some fields suffice.
+        return hash((self.limits.message_size, self.auth_mechanisms, self.starttls, self.smtputf8))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keywords", dict(self.keywords))  # nobody else's, and of a kind that pickles
+        if self.smtputf8 and not self.eight_bit_mime:
+            raise LocalProtocolError("SMTPUTF8 may only be offered together with 8BITMIME (RFC 6531 3.1)")
+        for name in self.auth_mechanisms:
+            if MECHANISM.fullmatch(name) is None:
+                raise LocalProtocolError(f"{name!r} is no SASL mechanism name (RFC 4422 3.1)")
+        for keyword, parameters in self.keywords.items():
+            if EHLO_KEYWORD.fullmatch(keyword) is None:
+                raise LocalProtocolError(f"{keyword!r} is no EHLO keyword (RFC 5321 4.1.1.1)")
+            if not keyword.upper().startswith("X"):
+                raise LocalProtocolError(
+                    f"EHLO keyword {keyword!r} must start with X: others must be registered (RFC 5321 2.2.2)"
+                )
+            if not all(EHLO_PARAMETER.fullmatch(word) for word in parameters.split()):
+                raise LocalProtocolError(f"EHLO parameters {parameters!r} must be printable ASCII words")

@@ -1,0 +1,1026 @@
+"""``ServerConnection``: octets of a client in, events out, answers back in, octets of replies out.
+
+**The loop.** ::
+
+    connection.receive_data(octets)              b"" when the client has closed its side
+    while (event := connection.next_event()) is not None:
+        ...                                      accept(), reject() or send() answers it
+    write(connection.data_to_send())             then read on
+
+A command, a question about credentials, the opening and the end of a message want one answer each, before the
+next event; the others are told and forgotten. Replies pile up until the loop comes to its end: so a group
+of pipelined commands gets its replies in one write (RFC 2920 3.2), and nobody had to think of it.
+
+**Who answers what.** What a valid command gets is for the application to say, always; what an invalid one gets
+never is. So a line that cannot be parsed, that comes out of order, or that breaks a limit is answered here and
+shown as ``CommandRejected``. The application cannot be made to see anything that the state does not allow.
+
+**Order of judgement** for a line: too long, malformed, against policy (TLS or authentication has to come
+first), out of order, over a limit. All of it before anything changes.
+
+**Content** is handed out as it comes, and judged on the way. If it is refused, the rest is drained to its true
+end, and only then is anything said (``MessageAborted``): what is inside content stays inside.
+
+**The end** has two forms. The orderly one is a reply: 221, 421, or a refusal after which the state is CLOSED.
+The other one is that octets stop coming; whatever was half done is void. ``ConnectionClosed`` is the last event
+in both; after it ``next_event()`` returns None, so that the loop above ends by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from ..sasl import (
+    SERVER_MECHANISMS,
+    Challenge,
+    MechanismError,
+    Question,
+    ServerMechanism,
+    Step,
+    StoredSecret,
+    Succeeded,
+    decode_base64,
+    decode_initial_response,
+    encode_base64,
+)
+from .addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
+from .capabilities import NO_CAPABILITIES, Capabilities
+from .commands import BARE_LF, KNOWN_VERBS, SHORT, TOO_LONG, TOO_LONG_WITH_LF, CommandParser, verb_of
+from .content import ContentDecoder, Violation
+from .errors import LocalProtocolError
+from .events import (
+    Auth,
+    Chunk,
+    Command,
+    CommandRejected,
+    Connect,
+    ConnectionClosed,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Envelope,
+    Event,
+    Expn,
+    Helo,
+    Help,
+    InputDiscarded,
+    Mail,
+    MessageAborted,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTls,
+    Vrfy,
+)
+from .limits import ServerConfig, TlsInfo
+from .receivebuffer import ReceiveBuffer
+from .replies import REPLY_LINE_LENGTH, Refused, Reply
+from .state import AFTER, BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, LEGAL, SUCCESS, State, after
+
+_new = object.__new__
+
+# What accept() says. The texts tell which command they answer (RFC 2920 3.2 (10)).
+_SUCCESS: Final[Mapping[type[Event], Reply]] = {
+    Connect: Reply(220, None, "ESMTP service ready"),
+    Ehlo: Reply(250, None, "greets you"),
+    Helo: Reply(250, None, "greets you"),
+    Mail: Reply(250, "2.1.0", "sender ok"),
+    Rcpt: Reply(250, "2.1.5", "recipient ok"),
+    Data: Reply(354, None, "send the message, and end it with a dot on a line of its own"),
+    EndOfMessage: Reply(250, "2.0.0", "message accepted"),
+    Rset: Reply(250, "2.0.0", "reset"),
+    Noop: Reply(250, "2.0.0", "ok"),
+    Vrfy: Reply(252, "2.5.0", "not verified: send mail and see"),
+    Expn: Reply(252, "2.5.0", "not expanded: send mail and see"),
+    Quit: Reply(221, "2.0.0", "goodbye"),
+    StartTls: Reply(220, "2.0.0", "begin the TLS handshake"),
+    Auth: Reply(235, "2.7.0", "authenticated"),
+}
+# The ordinary ones, ready to be sent, with where they lead: with and without enhanced status codes.
+_SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State, State]]]]] = {
+    enhanced: {
+        kind: (reply.encode(enhanced=enhanced), AFTER.get((kind, reply.severity), {}))
+        for kind, reply in _SUCCESS.items()
+        if kind in (Mail, Rcpt, Data, EndOfMessage, Rset, Noop)
+    }
+    for enhanced in (True, False)
+}
+# Replies in which the server's name is the first word (RFC 5321 4.2).
+_WITH_HOSTNAME = frozenset({220, 221, 421})
+# The greeting and the replies to these have no enhanced status code (RFC 2034 3).
+_WITHOUT_STATUS = (Connect, Ehlo, Helo)
+
+_VIOLATIONS: Final[Mapping[Violation, Reply]] = {
+    "bare-cr": Reply(550, "5.6.0", "the content has a CR without LF; every line must end in CRLF"),
+    "bare-lf": Reply(550, "5.6.0", "the content has an LF without CR; every line must end in CRLF"),
+    "nul": Reply(550, "5.6.0", "the content has a NUL octet"),
+    "line-too-long": Reply(554, "5.6.0", "a line of the content is too long"),
+    "too-large": Reply(552, "5.3.4", "the message is too big"),
+}
+
+_NEED_HELLO = Reply(503, "5.5.1", "say EHLO first")
+_NEED_EHLO = Reply(503, "5.5.1", "say EHLO first: HELO knows no extensions")
+_IN_TRANSACTION = Reply(503, "5.5.1", "a mail transaction is under way")
+_NEED_MAIL = Reply(503, "5.5.1", "say MAIL first")
+_NEED_RCPT = Reply(503, "5.5.1", "no valid recipients")
+_CONTENT_WITHOUT_354 = Reply(554, "5.5.1", "this looks like content, for which DATA was not granted")
+_NEED_TLS = Reply(530, "5.7.0", "say STARTTLS first")
+_WEAK_TLS = Reply(554, "5.7.0", "this TLS channel is too weak: all that is left is QUIT")
+_NEED_AUTH = Reply(530, "5.7.0", "authentication is required")
+_IN_TLS = Reply(503, "5.5.1", "TLS is active already")
+_AUTHENTICATED = Reply(503, "5.5.1", "authenticated already")
+_NO_SERVICE = Reply(503, "5.5.1", "no service here: all that is left is QUIT")
+_NEVER_MAIL = Reply(521, "5.3.2", "this host accepts no mail")
+_NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
+_NO_COUNT = Reply(501, "5.5.4", "BDAT without a usable count: cannot tell where the next command begins")
+_NO_MECHANISM = Reply(504, "5.5.4", "this authentication mechanism is not offered")
+_MECHANISM_NEEDS_TLS = Reply(538, "5.7.11", "this mechanism needs TLS: say STARTTLS first")
+_BAD_CREDENTIALS = Reply(535, "5.7.8", "credentials not accepted")
+_MALFORMED_RESPONSE = Reply(501, "5.5.2", "malformed response")
+_NOT_BASE64 = Reply(501, "5.5.2", "not valid base64")
+_NO_INITIAL_RESPONSE = Reply(501, "5.7.0", "this mechanism takes no initial response: the server speaks first")
+_CANCELLED = Reply(501, "5.7.0", "authentication cancelled")
+_RESPONSE_TOO_LONG = Reply(500, "5.5.6", "line too long")
+_TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients")
+_TOO_BIG = Reply(552, "5.3.4", "the message is too big")
+_TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors")
+_TOO_MANY_IDLE = Reply(421, "4.7.0", "too many commands without mail")
+_TOO_MANY_REFUSED = Reply(421, "4.7.0", "too many refused recipients")
+_TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed authentications")
+_TOO_MUCH_CONTENT = Reply(421, "4.3.4", "far more content than is taken here")
+_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")
+_TIMEOUT_AFTER_LF = Reply(
+    421, "4.4.2", "timeout, closing connection: received LF without CR, lines end in CRLF"
+)
+_SHUTTING_DOWN = Reply(421, "4.3.2", "service is shutting down")
+_NO_HTTP = Reply(554, "5.5.1", "this is an SMTP server, not a web server")
+_NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after STARTTLS")
+
+# A member of an enumeration is looked up ten times as slowly as a global.
+_CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
+
+# Commands that bring no mail nearer; EHLO and HELO do so once, as long as nothing else may come.
+_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn, Ehlo, Helo})
+# The weight of an idle command, in tenths: a client may have sent many recipients before it hears of a refusal.
+_COMMAND, _RECIPIENT = 10, 1
+_WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
+
+# BDAT, however it was mistyped; and one that says how many octets follow:
+# bdat-cmd = "BDAT" SP chunk-size [SP "LAST"] CRLF; chunk-size = 1*DIGIT                           ; RFC 3030 2
+# No message has a size of more than 20 digits (RFC 1870 3).
+_CHUNK = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
+_COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
+
+_HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
+# AUTH, however it was mistyped, and the word behind it.
+_AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
+_AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
+# How a TLS handshake begins, and no command does (RFC 8446 5.1).
+_HANDSHAKE_RECORD = b"\x16"
+
+# "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
+_VERIFIED = re.compile(r".*<(.+)>|(.+)")
+
+_CLOSED = ConnectionClosed()
+_END_OF_MESSAGE = EndOfMessage()
+_SHOWN = 200  # octets of a line in a CommandRejected
+_HIDDEN = b"***"
+_DEFAULT_CONFIG = ServerConfig()
+
+
+# One configuration serves thousands of connections.
+@lru_cache(maxsize=64)
+def _offer(config: ServerConfig, tls: bool) -> Capabilities:
+    """What a server offers, in plaintext or under TLS."""
+    keywords: list[tuple[str, list[str]]] = []
+    if config.pipelining:
+        keywords.append(("PIPELINING", []))
+    if config.size:
+        # SIZE 0: there is no fixed limit (RFC 1870 3)
+        keywords.append(("SIZE", [str(config.limits.message_size or 0)]))
+    if config.eight_bit_mime:
+        keywords.append(("8BITMIME", []))
+    if config.smtputf8:
+        keywords.append(("SMTPUTF8", []))
+    if config.starttls and not tls:
+        keywords.append(("STARTTLS", []))
+    mechanisms = [
+        name
+        for name in config.auth_mechanisms
+        if tls or config.allow_cleartext_auth or not SERVER_MECHANISMS[name].cleartext
+    ]
+    if mechanisms:
+        keywords.append(("AUTH", mechanisms))
+    if config.enhanced_status_codes:
+        keywords.append(("ENHANCEDSTATUSCODES", []))
+    if config.expn:
+        keywords.append(("EXPN", []))
+    if config.help:
+        keywords.append(("HELP", []))
+    keywords += [(keyword, parameters.split()) for keyword, parameters in config.keywords.items()]
+    return Capabilities(keywords)
+
+
+class ServerConnection:
+    """One SMTP session, the server's side, without I/O.
+
+    Args:
+        hostname: The server's own domain, or an address literal: the first word of its greeting.
+        config: What it offers, and its limits.
+        tls: TLS that was active before the first octet of SMTP (RFC 8314 3.3), if it was.
+        peer: Anything the application wants to find again: an address, usually.
+
+    Attributes:
+        hostname: As given.
+        peer: As given.
+        envelope: The transaction under way, None outside one.
+        hello: The EHLO or HELO command with which the client introduced itself, None before.
+        authenticated: Who the client has authenticated as, None if it has not.
+        tls: The facts of TLS, None in plaintext.
+        early_input: Octets arrived before the greeting was given (RFC 5321 4.3.1): somebody is in a hurry.
+
+    Raises:
+        LocalProtocolError: ``hostname`` is neither a domain nor an address literal, or a SASL mechanism is not
+            known.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        *,
+        config: ServerConfig = _DEFAULT_CONFIG,
+        tls: TlsInfo | None = None,
+        peer: object = None,
+    ) -> None:
+        if not (is_domain(hostname) or is_address_literal(hostname)):
+            raise LocalProtocolError(
+                f"the host name {hostname!r} is neither a domain nor an address literal (RFC 5321 4.2)"
+            )
+        for name in config.auth_mechanisms:
+            if name not in SERVER_MECHANISMS:
+                raise LocalProtocolError(f"no SASL mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}")
+        self.hostname = hostname
+        self.peer = peer
+        self.envelope: Envelope | None = None
+        self.hello: Ehlo | Helo | None = None
+        self.authenticated: str | None = None
+        self.tls = tls
+        self.early_input = False
+
+        self._config = config
+        self._limits = config.limits
+        self._buffer = ReceiveBuffer(config.limits.receive_buffer)
+        self._parser = CommandParser(config)
+        self._decoder = ContentDecoder()
+        self._mechanism: ServerMechanism | None = None
+        self._failure: Reply | None = None  # what the application has rejected credentials with
+        self._shortcuts = _SHORTCUTS[config.enhanced_status_codes]
+        self._output: list[bytes] = []
+        self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
+        self._unanswered: Event | None = None
+        self._chunk = 0  # octets of a refused BDAT that are still to come, before the first event of the queue
+        self._room = 0  # recipients that the transaction may still have
+        self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
+        self._bad_commands = self._idle_commands = self._refused_recipients = self._failed_logins = 0
+        self._state = State.OPENING
+        self._legal: frozenset[type[Event]] = frozenset()
+        self._circumstances_changed()
+        if config.never_accepts_mail:
+            self._answer(Connect(), _NEVER_MAIL)
+        else:
+            self._queue.append(Connect())
+
+    # -- facts --
+
+    @property
+    def state(self) -> State:
+        """Where the session is. ``State.TLS``: send what there is to send, then do the handshake."""
+        return self._state
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What is offered at this moment; it depends on TLS."""
+        return self._capabilities
+
+    @property
+    def unanswered(self) -> Event | None:
+        """The event that has to be answered before the next one, if there is one."""
+        return self._unanswered
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the client's next command or content (RFC 5321 4.5.3.2.7)."""
+        return self._config.timeouts.server
+
+    @property
+    def timeout_reply(self) -> Reply:
+        """The reply for ``close()`` when the wait for the client has timed out (RFC 5321 3.8).
+
+        It says so if the client has sent lines that end in LF alone, which is why it got no reply (RFC 5321
+        2.3.8).
+        """
+        if self._state is _CONTENT:
+            lf = self._decoder.violation == "bare-lf"
+        else:
+            lf = self._buffer.has_bare_lf
+        return _TIMEOUT_AFTER_LF if lf else _TIMEOUT
+
+    @property
+    def submitter(self) -> ReversePath | None:
+        """Who submitted the message of this transaction, as MAIL says by AUTH= (RFC 4954 5).
+
+        None if it does not say; null if that is unknown, or if the client has not authenticated and so is
+        not to be believed.
+        """
+        auth = None if self.envelope is None else self.envelope.mail.auth
+        if auth is None or self.authenticated is not None:
+            return auth
+        return ReversePath("")
+
+    # -- octets in, events out --
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what has arrived.
+
+        Args:
+            data: Octets; ``b""`` says that there will be no more.
+
+        Raises:
+            LocalProtocolError: Events of what arrived before have not been asked for, and it is too much to
+                wait with; or these octets belong to the TLS handshake.
+        """
+        if data:
+            if self._state is State.CLOSED:
+                raise LocalProtocolError("the session is over")
+            if self._state is _TLS:
+                raise LocalProtocolError("these octets are for the TLS handshake; call tls_started() after it")
+            if self._state is State.OPENING:
+                self.early_input = True
+        self._buffer.feed(data)
+
+    def next_event(self) -> Event | None:
+        """The next thing that has happened.
+
+        Returns:
+            The event; None when more octets are needed: send what ``data_to_send()`` gives, and read. After
+            ``ConnectionClosed`` always None.
+
+        Raises:
+            LocalProtocolError: The last event has not been answered.
+        """
+        if self._unanswered is not None:
+            raise LocalProtocolError(
+                f"{self._unanswered!r} has to be answered first: accept(), reject(), send()"
+            )
+        if self._queue:
+            return self._from_queue()
+        state = self._state
+        if state is _CONTENT:
+            return self._next_content()
+        if state in _WITHOUT_COMMANDS:
+            return self._next_without_commands()
+
+        # The ordinary command: one look-up, one expression, one look at the tables.
+        buffer = self._buffer
+        start = buffer.start
+        text = buffer.text
+        if text is None:
+            text = buffer.decode()
+        shortcut = SHORT.get(text[start : start + 4])
+        if shortcut is None:
+            if not buffer and not buffer.at_eof:
+                return None
+            return self._next_line()
+        try:
+            command = shortcut(self._parser, text, start + 4)
+        except Refused as refused:
+            buffer.start = self._parser.end
+            return self._reject(buffer.data[start : self._parser.end - 2], refused.reply)
+        if command is None:
+            return self._next_line()
+        buffer.start = self._parser.end
+        kind = command.__class__
+        if kind is Rcpt and self._room and kind in self._legal and not self._refused:
+            self._unanswered = command
+            return command
+        return self._judge(command, start)
+
+    def _from_queue(self) -> Event | None:
+        if self._chunk:
+            return self._discard_chunk()
+        event = self._queue.popleft()
+        if isinstance(event, (Connect, Question)):
+            self._unanswered = event
+        return event
+
+    def _next_without_commands(self) -> Event | None:
+        if self._state is State.AUTHENTICATING:
+            return self._next_response()
+        return self._lost() if self._buffer.at_eof and self._state is _TLS else None
+
+    def _next_line(self) -> Event | None:
+        """Take a line the long way."""
+        buffer = self._buffer
+        if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
+            return self._hang_up(_HANDSHAKE_RECORD, _NO_TLS_HERE)
+        taken = buffer.take_line(self._parser.max_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_bare_lf else self._lost()
+        line, too_long = taken
+        if too_long:
+            return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
+        if self._state is State.GREETED and _HTTP.match(line):
+            return self._hang_up(line, _NO_HTTP)
+        smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
+        try:
+            command = self._parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
+        except Refused as refused:
+            return self._reject(line, refused.reply)
+        return self._judge(command, buffer.start - 2 - len(line))
+
+    def _judge(self, command: Command, start: int) -> Event | None:
+        """Hand out a well-formed command, unless it must not come now, or is one too many.
+
+        Args:
+            command: The command.
+            start: Where its line starts; it ends at the buffer's ``start``.
+        """
+        kind = command.__class__
+        reply: Reply | None = None
+        if kind not in self._legal:
+            reply = self._why_illegal(kind)
+        elif kind is Rcpt:
+            if not self._room:
+                return self._show(command, start, _TOO_MANY_RECIPIENTS)
+        elif isinstance(command, Mail):
+            if self._idle_commands and self._too_idle(0):
+                reply = _TOO_MANY_IDLE
+            elif command.parameters and self._capabilities.too_big(command.size or 0):
+                return self._show(command, start, _TOO_BIG)
+        elif kind in _IDLE:
+            if self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
+                reply = _TOO_MANY_IDLE
+            else:
+                reply = self._why_not_offered(kind)
+        elif isinstance(command, Auth):
+            reply = self._why_no_auth(command)
+            if reply is None:
+                return self._begin_auth(command)
+        else:
+            reply = self._why_not_offered(kind)
+        if reply is not None:
+            return self._reject(self._buffer.data[start : self._buffer.start - 2], reply)
+        self._refused = ""
+        self._unanswered = command
+        return command
+
+    def _why_illegal(self, kind: type[Event]) -> Reply:
+        """What to say to a command that must not come now."""
+        state = self._state
+        if state is State.REFUSED:
+            return _NEVER_MAIL if self._config.never_accepts_mail else _NO_SERVICE
+        if self._permitted is not None and kind not in self._permitted:
+            if self.tls is not None and self.tls.too_weak:
+                return _WEAK_TLS
+            return _NEED_TLS if self.tls is None and self._config.require_tls else _NEED_AUTH
+        if state is State.GREETED:
+            return _NEED_HELLO
+        if kind in (Rcpt, Data):
+            return _NEED_RCPT if state is _MAIL else _NEED_MAIL
+        return _IN_TRANSACTION
+
+    def _why_not_offered(self, kind: type[Event]) -> Reply | None:
+        """What to say to a command that comes at the right time, but is not offered; None if it is."""
+        config = self._config
+        if (kind is Expn and not config.expn) or (kind is Help and not config.help):
+            return _NOT_IMPLEMENTED
+        if kind is StartTls:
+            if self.tls is not None:
+                return _IN_TLS
+            if not isinstance(self.hello, Ehlo):
+                return _NEED_EHLO
+            return None if config.starttls else _NOT_IMPLEMENTED
+        return None
+
+    def _is_first_hello(self, kind: type[Event]) -> bool:
+        return self._state is State.GREETED and kind in (Ehlo, Helo)
+
+    def _too_idle(self, tenths: int) -> bool:
+        """Count a command that is not progress; return whether there have been too many."""
+        self._idle_commands += tenths
+        limit = self._limits.idle_commands
+        return limit is not None and self._idle_commands > limit * _COMMAND
+
+    def _show(self, command: Command, start: int, reply: Reply) -> Event:
+        """Refuse a command that is no offence: it has only come up against a limit."""
+        line = self._buffer.data[start : self._buffer.start - 2]
+        if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
+            reply = _TOO_MANY_IDLE
+        self._put(reply)
+        if reply.code == 421:
+            self._end()
+        return CommandRejected(line, reply)
+
+    def _reject(self, line: bytes, reply: Reply) -> Event | None:
+        """Refuse a line, and count it."""
+        if _CHUNK.match(line):
+            return self._reject_chunk(line, reply)
+        verb = verb_of(line[:_SHOWN].decode("latin-1"))
+        shown = _without_secrets(line)
+        if verb in KNOWN_VERBS:
+            self._refused = verb
+        elif self._refused == "DATA":
+            # Content that was sent without waiting for 354, which did not come. None of it must be run.
+            reply = _CONTENT_WITHOUT_354
+        elif self._refused == "AUTH":
+            # And these are responses that were sent without waiting for 334.
+            shown = _HIDDEN
+        self._bad_commands += 1
+        if self._bad_commands > self._limits.bad_commands:
+            reply = _TOO_MANY_ERRORS
+        self._put(reply, status=verb not in ("EHLO", "HELO"))
+        if reply.code == 421 or reply is _CONTENT_WITHOUT_354:
+            self._end()
+        return CommandRejected(shown, reply)
+
+    def _reject_chunk(self, line: bytes, reply: Reply) -> Event | None:
+        """Refuse a BDAT. The octets that follow it are content and never run as commands (RFC 3030 2).
+
+        With a usable count they are discarded before the reply is given. Without one, or with one beyond the
+        limit of content that is drained, there is no telling where the next command begins: the session ends.
+        """
+        self._refused = ""
+        self._bad_commands += 1
+        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else _COUNTED_CHUNK.fullmatch(line)
+        if self._bad_commands > self._limits.bad_commands:
+            reply = _TOO_MANY_ERRORS
+        elif match is None:
+            reply = _NO_COUNT
+        elif self._drained_enough(int(match[1])):
+            reply = _TOO_MUCH_CONTENT
+        else:
+            self._chunk = int(match[1])
+            self._queue.append(CommandRejected(line[:_SHOWN], reply))
+            return self._discard_chunk()
+        return self._hang_up(line, reply)
+
+    def _discard_chunk(self) -> Event | None:
+        """Discard the octets of a refused BDAT; then give the reply."""
+        self._chunk -= self._buffer.discard(self._chunk)
+        if self._chunk:
+            return self._lost() if self._buffer.at_eof else None
+        event = self._queue.popleft()
+        assert isinstance(event, CommandRejected)
+        self._put(event.reply)
+        return event
+
+    def _hang_up(self, line: bytes, reply: Reply) -> Event:
+        """Refuse somebody who does not speak SMTP at all, for good."""
+        self._put(reply)
+        self._end()
+        return CommandRejected(line[:_SHOWN], reply)
+
+    def _next_content(self) -> Event | None:
+        buffer = self._buffer
+        decoder = self._decoder
+        while not decoder.done:
+            if decoder.violation is not None and self._drained_enough(decoder.size):
+                break
+            if buffer.start == len(buffer.data):
+                buffer.join()
+                if buffer.start == len(buffer.data):
+                    return self._lost() if buffer.at_eof else None
+            buffer.start = decoder.decode(buffer.data, buffer.start)
+            if decoder.chunk:
+                chunk = _new(Chunk)
+                chunk.data = decoder.chunk
+                return chunk
+        if decoder.violation is None:
+            self._unanswered = _END_OF_MESSAGE
+            return _END_OF_MESSAGE
+        too_much = self._drained_enough(decoder.size)
+        reply = _TOO_MUCH_CONTENT if too_much else _VIOLATIONS[decoder.violation]
+        self._put(reply)
+        self._too_idle(_COMMAND)
+        self._advance(EndOfMessage, reply.code)
+        return MessageAborted(reply)
+
+    def _drained_enough(self, size: int) -> bool:
+        limit = self._limits.message_size
+        return limit is not None and size > limit * self._limits.oversize_factor
+
+    def _lost(self) -> Event:
+        """The client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
+        in_content = self._state is _CONTENT
+        self._end()
+        return MessageAborted(None) if in_content else self._queue.popleft()
+
+    def _end(self) -> None:
+        """Close the session. ``ConnectionClosed`` is its last event, and comes once."""
+        if self._chunk:  # the reply to that BDAT was not given
+            self._chunk = 0
+            self._queue.clear()
+        self._queue.append(_CLOSED)
+        self._state = State.CLOSED
+        self._legal = frozenset()
+        self._unanswered = None
+        self._mechanism = None
+        self.envelope = None
+        self._buffer.clear()
+
+    # -- answers --
+
+    def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
+        """Give the last event the answer that RFC 5321 prescribes for success.
+
+        To VRFY and EXPN that is 252, which promises nothing; to ``EndOfMessage`` it is 250, which promises
+        everything: the message must be safe by now (RFC 5321 6.1).
+
+        Args:
+            text: Text in place of the default, without codes.
+            identity: With credentials: whom the session acts for, if it is not who logged in (RFC 4422 3.6).
+
+        Raises:
+            LocalProtocolError: There is nothing to answer, or accepting is not possible.
+        """
+        event = self._unanswered
+        if event is None:
+            raise LocalProtocolError("there is nothing to answer")
+        kind = event.__class__
+        shortcut = self._shortcuts.get(kind)
+        if shortcut is not None and text is None:  # nearly always
+            octets, leads_to = shortcut
+            self._unanswered = None
+            self._output.append(octets)
+            old = self._state
+            new = leads_to.get(old, old)
+            if new is old and isinstance(event, Rcpt) and self.envelope is not None:
+                # One more, as _enter() does it, and nothing else changes.
+                self.envelope.recipients.append(event)
+                self._room -= 1
+            else:
+                if kind is EndOfMessage:
+                    self._idle_commands = 0
+                self._enter(new, event)
+        elif isinstance(event, Question):
+            step = self._running().accepted(identity)
+            self._unanswered = None
+            self._take(step, text)
+        else:
+            self._answer(event, self._success(event, text))
+
+    def reject(self, code: int, status: str | None, text: str) -> None:
+        """Refuse what the last event asks for.
+
+        Args:
+            code: 400 to 559.
+            status: The enhanced status code, such as ``"5.1.1"``, or None.
+            text: For people; what cannot be sent is replaced.
+
+        Raises:
+            LocalProtocolError: There is nothing to answer, the codes are no refusal, or QUIT is refused.
+        """
+        if code < 400:
+            raise LocalProtocolError(f"{code} is no refusal, which is 4yz or 5yz (RFC 5321 4.2.1)")
+        self.send(Reply.sanitized(code, status, text))
+
+    def supply(self, secret: str | StoredSecret | None) -> None:
+        """Answer a ``SecretRequest`` with what is stored for the user, None if there is no such user.
+
+        Raises:
+            LocalProtocolError: No secret was asked for, or one of another kind.
+        """
+        if not isinstance(self._unanswered, Question):
+            raise LocalProtocolError("no secret was asked for")
+        step = self._running().supply(secret)
+        self._unanswered = None
+        self._take(step)
+
+    def send(self, reply: Reply) -> None:
+        """Answer the last event with a reply of your own.
+
+        A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host name put
+        in front (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox: ``user@example.org`` or
+        ``Name <user@example.org>`` (RFC 5321 3.5.1).
+
+        Raises:
+            LocalProtocolError: There is nothing to answer, or the event cannot be answered with this code.
+        """
+        event = self._unanswered
+        if event is None:
+            raise LocalProtocolError("there is nothing to answer")
+        kind: type[Event] = Auth if isinstance(event, Question) else event.__class__
+        if reply.severity < 4:
+            if reply.code not in SUCCESS[kind]:
+                allowed = " or ".join(str(code) for code in sorted(SUCCESS[kind]))
+                raise LocalProtocolError(f"{event!r} succeeds with {allowed}, not with {reply.code}")
+            if isinstance(event, (Vrfy, Expn)) and reply.code != 252:
+                for line in reply.lines:
+                    _check_verified(line)
+        elif kind is Quit and reply.code != 421:
+            raise LocalProtocolError("QUIT must not be refused (RFC 5321 4.1.1.10)")
+        elif kind is Connect:
+            # RFC 7504 3: 521 is not about a particular client; RFC 5321 3.1: the text is to say why.
+            if reply.code not in (421, 554) or not reply.text.strip():
+                raise LocalProtocolError("a connection is refused with 421 or 554, and a reason")
+        if isinstance(event, Question) and reply.code != 421:
+            if reply.is_success:
+                self.accept(reply.text)
+            else:
+                step = self._running().rejected()
+                self._unanswered = None
+                self._failure = reply
+                self._take(step)
+        else:
+            self._answer(event, reply)
+
+    def close(self, reply: Reply | None = None) -> None:
+        """End the session from the server's side, at any moment (RFC 5321 3.8); a second time does nothing.
+
+        Args:
+            reply: What to say last; 421 4.3.2 by default.
+
+        Raises:
+            LocalProtocolError: The reply is not 421.
+        """
+        reply = _SHUTTING_DOWN if reply is None else reply
+        if reply.code != 421:
+            raise LocalProtocolError("a server says 421 when it closes a connection (RFC 5321 3.8)")
+        if self._state is State.CLOSED:
+            return
+        # Nothing can be asked any more; what was only to be told still is.
+        self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, Question)))
+        if self._state is _CONTENT:
+            self._queue.append(MessageAborted(reply))
+        if self._state is not _TLS:  # in the middle of a handshake nothing can be said
+            status = self._state is not State.OPENING and not isinstance(self._unanswered, _WITHOUT_STATUS)
+            self._put(reply, status=status)
+        self._end()
+
+    def data_to_send(self) -> bytes:
+        """The octets to send now; each is given out once."""
+        output = self._output
+        if not output:
+            return b""
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        return data
+
+    @property
+    def output_size(self) -> int:
+        """Octets that ``data_to_send()`` would give."""
+        return sum(map(len, self._output))
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """Say that the TLS handshake has succeeded: the session begins anew, without a greeting (RFC 3207 4.2).
+
+        Raises:
+            LocalProtocolError: It was not time for a handshake.
+        """
+        if self._state is not _TLS:
+            raise LocalProtocolError("STARTTLS has not been accepted")
+        self._state = HANDSHAKEN[self._state]
+        self.tls = info
+        self.hello = None
+        self.authenticated = None
+        self._circumstances_changed()
+
+    def _success(self, event: Event, text: str | None) -> Reply:
+        kind = event.__class__
+        if kind is Help:
+            verbs = "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP".split()
+            verbs += [verb for verb in ("EXPN", "STARTTLS", "AUTH") if verb in self._capabilities]
+            default = Reply(214, "2.0.0", f"commands: {' '.join(verbs)}")
+        else:
+            default = _SUCCESS[kind]
+        return default if text is None else Reply.sanitized(default.code, default.status, text)
+
+    def _answer(self, event: Event, reply: Reply) -> None:
+        kind = event.__class__
+        if reply.severity >= 4:
+            reply = self._count_refusal(kind, reply)
+        elif kind is EndOfMessage:
+            self._idle_commands = 0
+        if isinstance(event, Ehlo) and reply.is_success:
+            # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
+            reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
+        elif isinstance(event, Helo) and reply.is_success:
+            reply = _named(self.hostname, reply, ())
+        self._unanswered = None
+        self._put(reply, status=kind not in _WITHOUT_STATUS)
+        self._advance(kind, reply.code, event)
+
+    def _count_refusal(self, kind: type[Event], reply: Reply) -> Reply:
+        """Count a command that the application refuses; return its reply, or 421 after too many."""
+        if kind is Rcpt:
+            if reply.is_permanent and self._limits.refused_recipients is not None:
+                self._refused_recipients += 1
+                if self._refused_recipients > self._limits.refused_recipients:
+                    return _TOO_MANY_REFUSED
+            return _TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
+        if kind in _IDLE and not self._is_first_hello(kind):
+            return reply  # it was counted when it came
+        too_many = self._too_idle(_COMMAND)
+        # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
+        return _TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
+
+    def _put(self, reply: Reply, *, status: bool = True) -> None:
+        if reply.code in _WITH_HOSTNAME:
+            reply = _named(self.hostname, reply)
+        self._output.append(reply.encode(enhanced=status and self._config.enhanced_status_codes))
+
+    def _advance(self, kind: type[Event], code: int, event: Event | None = None) -> None:
+        """Go where the tables lead."""
+        new = after(kind, code, self._state)
+        if new is State.CLOSED:
+            self._end()
+        elif code < 400 or new is not self._state:
+            self._enter(new, event)
+        elif kind is Data:
+            self._refused = "DATA"
+
+    def _enter(self, state: State, event: Event | None) -> None:
+        """Be in a state, after an event that was granted or that ended something."""
+        if state is not self._state:
+            self._state = state
+            legal = LEGAL[state]
+            self._legal = legal if self._permitted is None else legal & self._permitted
+        if isinstance(event, Rcpt) and self.envelope is not None:
+            self.envelope.recipients.append(event)
+            self._room -= 1
+        elif state is _MAIL:
+            if isinstance(event, Mail):
+                self.envelope = Envelope(event)
+                self._room = self._limits.recipients
+        elif state is _CONTENT:
+            self._start_content()
+        elif state is not _RCPT:
+            self.envelope = None
+            if isinstance(event, (Ehlo, Helo)):
+                self.hello = event
+                self._circumstances_changed()
+            elif state is _TLS and len(self._buffer):
+                # RFC 3207 4.2: nothing that came in plaintext may be used.
+                self._queue.append(InputDiscarded(self._buffer.take()))
+
+    def _start_content(self) -> None:
+        limits = self._limits
+        self._decoder = ContentDecoder(
+            max_size=limits.message_size,
+            max_line=limits.content_line,
+            line_endings=self._config.line_endings,
+            nul=self._config.nul,
+        )
+
+    def _circumstances_changed(self) -> None:
+        """TLS, EHLO or authentication: find out what is offered, and what is permitted."""
+        config = self._config
+        self._capabilities = _offer(config, self.tls is not None)
+        # HELO knows no extensions (RFC 5321 2.2.1).
+        self._parser.capabilities = NO_CAPABILITIES if isinstance(self.hello, Helo) else self._capabilities
+        self._permitted: frozenset[type[Event]] | None = None
+        if self.tls is not None and self.tls.too_weak:
+            self._permitted = frozenset({Quit})
+        elif self.tls is None and config.require_tls:
+            self._permitted = BEFORE_TLS
+        elif self.authenticated is None and config.require_auth:
+            self._permitted = BEFORE_AUTH
+        legal = LEGAL[self._state]
+        self._legal = legal if self._permitted is None else legal & self._permitted
+
+    # -- authentication --
+
+    def _why_no_auth(self, command: Auth) -> Reply | None:
+        config = self._config
+        if not config.auth_mechanisms:
+            return _NOT_IMPLEMENTED
+        if not isinstance(self.hello, Ehlo):
+            return _NEED_EHLO
+        if self.authenticated is not None:
+            return _AUTHENTICATED
+        if command.mechanism in self._capabilities.mechanisms:
+            return None
+        # The same whatever the credentials are: they are not looked at (RFC 8314 4.1).
+        return _MECHANISM_NEEDS_TLS if command.mechanism in config.auth_mechanisms else _NO_MECHANISM
+
+    def _begin_auth(self, command: Auth) -> Event | None:
+        self._advance(Auth, 334)
+        self._refused = ""
+        self._mechanism = SERVER_MECHANISMS[command.mechanism]()
+        self._failure = None
+        initial: bytes | None = None
+        if command.initial_response is not None:
+            if self._mechanism.server_first:
+                return self._break_off(_NO_INITIAL_RESPONSE)
+            try:
+                initial = decode_initial_response(command.initial_response)
+            except MechanismError:
+                return self._break_off(_NOT_BASE64)
+        return self._take_and_go_on(self._mechanism.start(initial))
+
+    def _next_response(self) -> Event | None:
+        """Take the next line of an exchange, whatever it looks like."""
+        buffer = self._buffer
+        taken = buffer.take_line(self._limits.auth_line)
+        if taken is None:
+            if not buffer.at_eof:
+                return None
+            if not buffer.has_bare_lf:
+                return self._lost()
+            buffer.clear()
+            return self._break_off(BARE_LF)
+        line, too_long = taken
+        if too_long:
+            return self._break_off(_RESPONSE_TOO_LONG)
+        if line == b"*":
+            return self._break_off(_CANCELLED)
+        try:
+            response = decode_base64(line)
+        except MechanismError:
+            return self._break_off(_NOT_BASE64)
+        return self._take_and_go_on(self._running().step(response))
+
+    def _running(self) -> ServerMechanism:
+        assert self._mechanism is not None  # a question, and a response, are only there while one is
+        return self._mechanism
+
+    def _take_and_go_on(self, step: Step) -> Event | None:
+        self._take(step)
+        return self.next_event()
+
+    def _take(self, step: Step, text: str | None = None) -> None:
+        """Do what a mechanism says."""
+        if isinstance(step, Question):
+            self._queue.append(step)
+        elif isinstance(step, Challenge):
+            self._output.append(f"334 {encode_base64(step.data)}\r\n".encode("ascii"))
+        elif isinstance(step, Succeeded):
+            self._mechanism = None
+            self.authenticated = step.identity
+            self._failed_logins = 0
+            self._put(_SUCCESS[Auth] if text is None else Reply.sanitized(235, "2.7.0", text))
+            self._advance(Auth, 235)
+            self._circumstances_changed()
+        elif step.malformed:
+            self._queue.appendleft(self._break_off(_MALFORMED_RESPONSE))  # it may have ended the session
+        else:
+            self._fail(self._failure or _BAD_CREDENTIALS)
+
+    def _break_off(self, reply: Reply) -> Event:
+        return CommandRejected(b"AUTH " + _HIDDEN, self._fail(reply))
+
+    def _fail(self, reply: Reply) -> Reply:
+        self._mechanism = None
+        self._refused = "AUTH"
+        self._failed_logins += 1
+        if self._failed_logins > self._limits.auth_attempts:
+            reply = _TOO_MANY_LOGINS
+        self._put(reply)
+        self._advance(Auth, reply.code)
+        return reply
+
+
+# The same few replies again and again: the greeting, the one to EHLO, the farewell.
+@lru_cache(maxsize=256)
+def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
+    """The reply with the host name as its first word, and with further lines."""
+    head, *rest = reply.lines
+    if further is not None:  # in the reply to EHLO only its first line is not a keyword, so it must remain one
+        head, rest = " ".join(reply.lines)[: REPLY_LINE_LENGTH - len(f"250-{hostname} \r\n")], []
+    lines = [f"{hostname} {head}".rstrip(), *rest, *(further or ())]
+    # Sanitized, as the reply may have been received from another server.
+    return Reply.sanitized(reply.code, reply.status, "\n".join(lines))
+
+
+def _check_verified(line: str) -> None:
+    """Raise if a line of a success of VRFY or EXPN does not name one mailbox (RFC 5321 3.5.1, 3.5.2)."""
+    match = _VERIFIED.fullmatch(line)
+    try:
+        parse_mailbox("" if match is None else match[1] or match[2])
+    except LocalProtocolError as error:
+        raise LocalProtocolError(
+            f"{line!r} is neither user@example.org nor Name <user@example.org> (RFC 5321 3.5.1): {error}"
+        ) from None
+
+
+def _head(octets: bytes) -> bytes:
+    """The first of several lines that end in LF alone; the others may hold secrets."""
+    return octets.partition(b"\n")[0][:_SHOWN]
+
+
+def _without_secrets(line: bytes) -> bytes:
+    """A line as it may be shown."""
+    if match := _AUTH.match(line):
+        # Anything else in this place may be the secret: people forget to name the mechanism.
+        known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
+        return b" ".join([b"AUTH", *known, _HIDDEN])
+    if _AUTH_AFTER_LF.search(line):
+        return _head(line)
+    return line[:_SHOWN]

@@ -1,0 +1,420 @@
+"""A server's session, written once: coroutines over a stream, like the client's in ``_net.client``.
+
+:class:`ServerSession` is a loop that an application runs itself, event by event, or that ``handlers`` runs for
+an object with callbacks. It sees to what is not the application's business: flushing, reading, deadlines, the
+TLS handshake, the farewell.
+
+**Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
+a read: octets that drip in do not prolong it. Content has a minimum rate and a latest end besides, and the
+session an end. A deadline that has passed ends the session also if octets are ready to be read, since a session
+that is flooded never has to wait.
+
+**Fairness.** Commands that have arrived need no waiting, so a flood of them would keep the event loop, and all
+replies to it would be held until the end. After TURN events or reads a session sends its replies and lets the
+others run; after OUTPUT octets of replies it sends them.
+
+**The end.** If a session is busy in a handler when the grace of a server that stops is over, the listener sends
+its farewell: the stream calls ``_farewell()``. A handler that accepts a message after that is too late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .. import sasl
+from .._core.errors import LocalProtocolError
+from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
+from .._core.limits import ServerConfig
+from .._core.replies import Reply
+from .._core.server import ServerConnection
+from .._core.state import State
+from .client import Stream, arrived, hello_name, words_of
+from .recorder import Recorder, make_transcript
+
+if TYPE_CHECKING:
+    from ..transcript import Transcript
+
+logger = logging.getLogger("smtpcore")
+
+ServeOne = Callable[["ServerSession"], Any]
+
+_CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
+_NO_HANDSHAKE = "no TLS handshake with %s: %s"
+_INTERNAL_ERROR = Reply(421, "4.3.0", "internal error")
+
+TURN = 100  # events and reads until a session lets others run
+LOOK = 10  # of these until it looks how much output there is
+OUTPUT = 65536  # octets of replies that are held
+
+
+class ServeOptions(TypedDict, total=False):
+    """What ``serve(handler, host, port, ...)`` of every adapter takes.
+
+    ``handler`` is a function that is called with each :class:`ServerSession`, or an object with callbacks of
+    :class:`~smtpcore.handlers.Handler`. ``host`` None stands for every interface; ``port`` 0 for a free one,
+    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time; a further
+    client is told 421. The process needs two descriptors for each, so the number is lowered to half of what
+    RLIMIT_NOFILE leaves. ``max_connections_per_address`` of these may come from one IPv4 address, or from one
+    IPv6 network of 64 bits; a further client is told 421. By default that is 100, and any number from loopback
+    addresses, from where tests open as many as they like; a server that all its clients reach through a proxy
+    needs a higher one. ``grace`` is how many seconds running sessions get at the end; then each client is told
+    421.
+
+    Attributes:
+        hostname: The server's name; by default this machine's, or its address.
+        config: What it offers, and its limits.
+        ssl_context: The certificate. With it STARTTLS is offered, or TLS is there from the start. A callable
+            is asked for each connection, so that a renewed certificate needs no restart.
+        implicit_tls: TLS from the start (RFC 8314 3).
+        transcript: Called for each session; gives what is to record it, or None. A recorder that fails is
+            logged and dropped, and the session goes on without it.
+    """
+
+    hostname: str | None
+    config: ServerConfig
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
+    implicit_tls: bool
+    transcript: Callable[[], Transcript | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """The same, completed and checked."""
+
+    hostname: str | None = None
+    config: ServerConfig = field(default_factory=ServerConfig)
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
+    implicit_tls: bool = False
+    transcript: Callable[[], Transcript | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.implicit_tls and self.ssl_context is None:
+            raise LocalProtocolError("TLS from the start needs an ssl_context")
+        if self.ssl_context is None and (self.config.starttls or self.config.require_tls):
+            raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
+        ServerConnection(self.hostname or "[127.0.0.1]", config=self.config)  # what it refuses is refused here
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a new connection."""
+        context = self.ssl_context
+        assert context is not None
+        return context if isinstance(context, ssl.SSLContext) else context()
+
+
+class ServerSession:
+    """One client's session with a server: what an event-level handler is given.
+
+    ::
+
+        async for event in session:           # plain ``for`` on blocking sockets
+            match event:
+                case Rcpt(forward_path=path) if not known(path):
+                    session.reject(550, "5.1.1", "no such mailbox")
+                case Chunk(data=data):
+                    ...
+                case EndOfMessage():
+                    save()
+                    session.accept()
+                case _ if session.wants_answer:
+                    session.accept()
+
+    Attributes:
+        connection: The core.
+        peername: The client's address, as the socket gives it.
+        transcript: The recorder, if there is one.
+    """
+
+    def __init__(self, stream: Stream, options: ServerOptions) -> None:
+        config = options.config
+        if options.ssl_context is not None and not options.implicit_tls and not config.starttls:
+            config = _with_starttls(config)
+        self.connection = ServerConnection(
+            options.hostname or hello_name(None, stream.sockname),
+            config=config,
+            tls=stream.tls,
+            peer=stream.peername,
+        )
+        self.peername = stream.peername
+        self.transcript = make_transcript(options.transcript)
+        self._recorder = Recorder(self.transcript)
+        self._options = options
+        self._timeouts = config.timeouts
+        self._stream = stream
+        self._began = time.monotonic()
+        self._content_began: float | None = None
+        self._content_octets = 0
+        self._lost_client = False
+        self._steps = 0  # events and reads since others have had their turn
+        self._dismissed: Event | None = None  # what was unanswered when the session was ended from outside
+        stream.farewell = self._farewell
+        if self.transcript is not None and stream.tls is not None:
+            self._recorder.tls(f"{stream.tls.version} {stream.tls.cipher}")
+
+    # -- for handlers --
+
+    def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
+        """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""
+        try:
+            self.connection.accept(text, identity=identity)
+        except LocalProtocolError:
+            self._tell_late()
+            raise
+
+    def reject(self, code: int, status: str | None, text: str) -> None:
+        """Refuse it; see :meth:`smtpcore.ServerConnection.reject`."""
+        self.connection.reject(code, status, text)
+
+    def send(self, reply: Reply) -> None:
+        """Answer it; see :meth:`smtpcore.ServerConnection.send`."""
+        try:
+            self.connection.send(reply)
+        except LocalProtocolError:
+            if reply.is_success:
+                self._tell_late()
+            raise
+
+    def supply(self, secret: str | sasl.StoredSecret | None) -> None:
+        """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply`."""
+        self.connection.supply(secret)
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether the last event has to be answered, and has not been."""
+        return self.connection.unanswered is not None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        self._steps += 1
+        if not self._steps % LOOK:
+            await self._give_way()
+        event = self.connection.next_event() or await self._wait_for_event()
+        if event.__class__ is ConnectionClosed:
+            raise StopAsyncIteration
+        if event.__class__ is Data:
+            self._content_began = None
+        return event
+
+    async def next_event(self) -> Event | None:
+        """The next event; None when the session is over.
+
+        Raises:
+            LocalProtocolError: The last event has not been answered.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            return None
+
+    async def _give_way(self) -> None:
+        """Send the replies and let others run, if it is time to."""
+        connection = self.connection
+        if self._steps < TURN and connection.output_size < OUTPUT:
+            return
+        if octets := connection.data_to_send():
+            await self._write(octets)
+        if self._steps >= TURN:
+            self._steps = 0
+            await self._stream.give_way()
+            if connection.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
+                self._time_is_up()
+
+    async def _wait_for_event(self) -> Event:
+        """Send what there is to send, and read until there is an event."""
+        connection, stream = self.connection, self._stream
+        began: float | None = None
+        event: Event | None = None
+        while event is None:
+            if octets := connection.data_to_send():
+                await self._write(octets)
+            now = time.monotonic()
+            state = connection.state
+            if began is None or state is _CONTENT:
+                began = now  # content that was refused is read to its end without an event
+            if state is _CLOSED:
+                return connection.next_event() or ConnectionClosed()  # also if it was asked for before
+            if self._lost_client:
+                pass  # commands that arrived before the client was gone are run
+            elif state is _TLS:
+                await self._shake_hands()
+            elif (deadline := min(began + connection.timeout, self._latest(state, now))) <= now:
+                self._time_is_up()
+            else:
+                # Between messages a server that stops may end a session, within one it waits for the end.
+                stream.idle = state is not _CONTENT
+                try:
+                    data = await stream.read(deadline - now)
+                except TimeoutError:
+                    self._time_is_up()
+                except OSError as error:
+                    self._lost(error)
+                else:
+                    self._received(data)
+                    if state is _CONTENT:
+                        self._content_octets += len(data)
+            event = connection.next_event()
+            if event is None and state is _CLOSED:
+                return ConnectionClosed()  # the core says it once; here each caller is told
+            if event is None:
+                self._steps += 1
+                if self._steps >= TURN:
+                    await self._give_way()
+        return event
+
+    def _time_is_up(self) -> None:
+        self.connection.close(self.connection.timeout_reply)
+
+    def _latest(self, state: State, now: float) -> float:
+        """When the patience of the session as a whole ends: a client must not dawdle for ever."""
+        if state is _CONTENT:
+            if self._content_began is None:
+                self._content_began, self._content_octets = now, 0
+            allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
+            return self._content_began + min(allowed, self._timeouts.content)
+        return self._began + self._timeouts.session
+
+    def _received(self, data: bytes) -> None:
+        if self.transcript is not None:
+            self._recorder.client(data)
+        if not data and self._stream.stopping:
+            self.connection.close()
+        else:
+            self.connection.receive_data(data)
+
+    def _lost(self, error: OSError) -> None:
+        self._lost_client = True
+        if self.transcript is not None:
+            self._recorder.note(f"the connection broke: {words_of(error)}")
+        self.connection.receive_data(b"")
+
+    async def _write(self, data: bytes) -> None:
+        if self._lost_client:
+            return
+        if self.transcript is not None:
+            self._recorder.server(data)
+        try:
+            await self._stream.write(data, self._timeouts.server)
+        except OSError as error:  # a time-out is one
+            # What the client had sent before it was gone counts, a complete message above all.
+            state = self.connection.state
+            if state is not _TLS and state is not _CLOSED and (last_words := arrived(self._stream)):
+                self._received(last_words)
+            self._lost(error)
+
+    async def _shake_hands(self) -> None:
+        try:
+            info = await self._stream.start_tls(
+                self._options.context(),
+                server_side=True,
+                server_hostname=None,
+                timeout=self._timeouts.connect,
+            )
+        except OSError as error:
+            logger.info(_NO_HANDSHAKE, self.peername, words_of(error))
+            if self.transcript is not None:
+                self._recorder.note(f"the TLS handshake failed: {words_of(error)}")
+            self.connection.close()
+        else:
+            if self.transcript is not None:
+                self._recorder.tls(f"{info.version} {info.cipher}")
+            self.connection.tls_started(info)
+
+    def _farewell(self) -> bytes:
+        """Close the session from outside while a handler is busy; give the octets that are due."""
+        connection = self.connection
+        self._dismissed = connection.unanswered
+        connection.close()
+        octets = connection.data_to_send()
+        if octets and self.transcript is not None:
+            self._recorder.server(octets)
+        return octets
+
+    def _tell_late(self) -> None:
+        event, self._dismissed = self._dismissed, None
+        if isinstance(event, EndOfMessage):
+            logger.warning(
+                "a message of %s was accepted after the server had stopped: the client was told 421, and may"
+                " send the message again",
+                self.peername,
+            )
+
+    async def finish(self) -> None:
+        """Say the farewell that is due, if any can still be said. For adapters."""
+        self.connection.close()  # unless it is closed already
+        if octets := self.connection.data_to_send():
+            with contextlib.suppress(RuntimeError):
+                await self._write(octets)
+        if self.transcript is not None:
+            self._recorder.end()
+
+
+@functools.lru_cache(maxsize=16)
+def _with_starttls(config: ServerConfig) -> ServerConfig:
+    return dataclasses.replace(config, starttls=True)
+
+
+async def serve_one(
+    stream: Stream,
+    make_session: Callable[[Stream, ServerOptions], ServerSession],
+    handler: ServeOne,
+    options: ServerOptions,
+) -> None:
+    """Run one session on a connection that was accepted. For adapters.
+
+    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client is told 421.
+    """
+    if options.implicit_tls:
+        try:
+            await stream.start_tls(
+                options.context(),
+                server_side=True,
+                server_hostname=None,
+                timeout=options.config.timeouts.connect,
+            )
+        except OSError as error:
+            hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
+            logger.info(_NO_HANDSHAKE, stream.peername, words_of(error) + hint)
+            return
+    session = make_session(stream, options)
+    try:
+        result = handler(session)
+        if isinstance(result, Awaitable):
+            await result
+    except (Exception, SystemExit, KeyboardInterrupt):
+        session.connection.close(_INTERNAL_ERROR)
+        raise
+    except BaseException:
+        stream.dismiss()  # the session is cancelled: nothing can be awaited any more
+        raise
+    finally:
+        await session.finish()
+
+
+def refusal_of(options: ServerOptions) -> Callable[[Any, str], bytes]:
+    """What to send to a client that gets no session. For adapters.
+
+    Args:
+        options: The options of the server.
+
+    Returns:
+        A function that is given the address of our side and a reason, and gives the octets of a 421 in place
+        of a greeting (RFC 5321 3.8); none where the client expects TLS first.
+    """
+
+    def refusal(sockname: Any, reason: str) -> bytes:
+        if options.implicit_tls:
+            return b""
+        connection = ServerConnection(options.hostname or hello_name(None, sockname), config=options.config)
+        connection.close(Reply(421, "4.3.2", reason))
+        return connection.data_to_send()
+
+    return refusal

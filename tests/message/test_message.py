@@ -1,0 +1,1640 @@
+"""Messages: the envelope, the octets, what is changed on the way and what is not; and the trace fields."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import email
+import email.policy
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from email import encoders
+from email.header import Header, decode_header, make_header
+from email.headerregistry import Address, Group
+from email.message import EmailMessage
+from email.message import Message as OldMessage
+from email.mime.application import MIMEApplication
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import formataddr, parseaddr
+from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
+
+import pytest
+
+import smtpcore.sync
+from smtpcore._core.addresses import ForwardPath, Mailbox, ReversePath
+from smtpcore._core.errors import LocalProtocolError
+from smtpcore.message import (
+    LOOP_THRESHOLD,
+    NESTING_LIMIT,
+    Message,
+    count_received,
+    prepare,
+    received_field,
+    return_path_field,
+    with_keyword,
+)
+
+
+def new_message(**fields: object) -> EmailMessage:
+    """A message of the current interface; the fields' hyphens are underscores."""
+    message = EmailMessage()
+    for name, value in {"From": "from@example.org", "To": "to@example.org", **fields}.items():
+        if value is not None:
+            message[name.replace("_", "-")] = value
+    message.set_content("Hello\n")
+    return message
+
+
+def old_message(**fields: object) -> OldMessage:
+    """The same of the older interface, which takes anything."""
+    message = OldMessage()
+    for name, value in {"From": "from@example.org", "To": "to@example.org", **fields}.items():
+        if value is not None:
+            message[name.replace("_", "-")] = value
+    message.set_payload("Hello\n")
+    return message
+
+
+def parsed(octets: bytes, *, modern: bool = True) -> OldMessage:
+    policy = email.policy.default if modern else email.policy.compat32
+    message: OldMessage = email.message_from_bytes(octets, policy=policy)
+    return message
+
+
+def again(message: Message) -> EmailMessage:
+    """What a receiver reads."""
+    result = parsed(message.content)
+    assert isinstance(result, EmailMessage)
+    return result
+
+
+def header_of(message: Message) -> list[bytes]:
+    return message.content.partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+
+def body_of(message: Message) -> bytes:
+    return (b"\r\n" + message.content).partition(b"\r\n\r\n")[2]
+
+
+def text_of(message: OldMessage) -> str:
+    assert isinstance(message, EmailMessage)
+    text = message.get_content()
+    assert isinstance(text, str)
+    return text.replace("\r\n", "\n")
+
+
+def words_decoded(text: str) -> str:
+    """As RFC 2047 says; the newer parser of the library keeps spaces between encoded words."""
+    return str(make_header(decode_header(text)))
+
+
+def to_nobody(message: OldMessage, *, eight_bit_mime: bool = True, smtputf8: bool = True) -> Message:
+    """With an envelope that has nothing to do with the header."""
+    return prepare(message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit_mime, smtputf8=smtputf8)
+
+
+def refused(message: OldMessage, **options: bool) -> str:
+    with pytest.raises(LocalProtocolError) as caught:
+        to_nobody(message, **options)
+    return str(caught.value)
+
+
+# --- The envelope ---
+
+
+def test_the_envelope_is_that_of_the_header() -> None:
+    message = prepare(new_message(Cc="c1@x, c2@x", Bcc="b@x", Subject="Hi"))
+    assert message.sender == "from@example.org"
+    assert message.recipients == ("to@example.org", "c1@x", "c2@x", "b@x")
+    assert (message.eight_bit, message.smtputf8) == (False, False)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_the_envelope_of_a_parsed_message_is_the_same(modern: bool) -> None:
+    octets = b'From: A <a@x>\nTo: "B, C" <b@x>,\n g: <c@x>, d@x;, none:;\nCC: <b@X>\nbcc: e@x\n\nHello\n'
+    message = prepare(parsed(octets, modern=modern))
+    assert (message.sender, message.recipients) == ("a@x", ("b@x", "c@x", "d@x", "e@x"))
+
+
+def test_nobody_is_told_of_blind_copies() -> None:
+    message = new_message(
+        Bcc="hidden@example.org", Resent_Bcc="hidden@example.org", Return_Path="<hidden@example.org>"
+    )
+    message.add_attachment(new_message(Bcc="mentioned@example.org"))
+    content = to_nobody(message).content
+    assert b"hidden" not in content
+    assert b"\r\nBcc: mentioned@example.org\r\n" in content  # a message that is quoted is content
+
+
+def test_the_message_that_was_given_is_not_changed() -> None:
+    message = new_message(Bcc="b@x", Subject="\u00fc" * 100)
+    message.add_attachment(b"\xff\n", "application", "octet-stream", cte="binary")
+    message.set_boundary("boundary")
+    before = message.as_bytes(), message.keys()
+    prepare(message, eight_bit_mime=False)
+    assert (message.as_bytes(), message.keys()) == before
+
+
+def test_an_envelope_that_is_given_counts_and_the_header_is_not_asked() -> None:
+    message = new_message(From="this is no address", To=None)
+    prepared = prepare(message, sender="<s@x>", recipients=["<a@x>", "b@X", "b@x", "Postmaster", '"q q"@x'])
+    assert prepared.sender == "s@x"
+    assert prepared.recipients == ("a@x", "b@X", "Postmaster", '"q q"@x')
+    assert prepare(message, sender="", recipients=["a@x"]).sender == ""
+
+
+def test_the_sender_is_sender_before_from_and_the_first_of_several() -> None:
+    assert prepare(new_message(From="a@x, b@x", Sender="c@x")).sender == "c@x"
+    assert prepare(new_message(From="a@x, b@x")).sender == "a@x"
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_the_newest_resent_block_counts_and_no_other(modern: bool) -> None:
+    octets = (
+        b"Received: by y; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
+        b"Resent-Date: Thu, 1 Jan 2026 00:00:00 +0000\r\nResent-From: r2@x\r\nResent-To: t2@x\r\n"
+        b"Resent-Cc: c2@x\r\nResent-Bcc: b2@x\r\n"
+        b"Resent-From: r1@x\r\nResent-To: t1@x\r\nResent-Sender: s1@x\r\n"
+        b"From: a@x\r\nTo: t@x\r\nBcc: b@x\r\n\r\n"
+    )
+    message = prepare(parsed(octets, modern=modern))
+    assert (message.sender, message.recipients) == ("r2@x", ("t2@x", "c2@x", "b2@x"))
+    assert b"b2@x" not in message.content and b"b@x" not in message.content
+    assert b"Resent-From: r2@x\r\nResent-To: t2@x" in message.content
+
+
+def test_a_resent_block_ends_at_a_trace_field() -> None:
+    octets = b"Resent-To: t2@x\nReceived: by y\nResent-From: r1@x\nFrom: a@x\nTo: t@x\n\n"
+    message = prepare(parsed(octets))
+    assert (message.sender, message.recipients) == ("a@x", ("t2@x",))
+
+
+def test_resent_sender_is_preferred_to_resent_from() -> None:
+    assert prepare(new_message(Resent_From="r@x", Resent_To="t@x", Resent_Sender="s@x")).sender == "s@x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"From": None}, "neither Sender nor From"),
+        ({"To": None}, "no recipients"),
+        ({"To": "undisclosed-recipients:;"}, "no recipients"),
+        ({"Resent-From": "a@x"}, "no recipients"),
+        ({"To": "nonsense"}, "the To field"),
+        ({"To": "a@x, @b"}, "the To field"),
+        ({"To": "a@x b@x"}, "the To field"),
+        ({"To": "a@x (comment"}, "the To field"),
+        ({"To": "a@under_score.example"}, "address 'a@under_score.example'"),
+    ],
+)
+@pytest.mark.parametrize("kind", [new_message, old_message])
+def test_no_envelope_is_guessed(kind: type[OldMessage], fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(LocalProtocolError, match=problem):
+        prepare(kind(**fields))
+
+
+def test_what_breaks_the_parser_of_the_library_is_no_list_of_addresses() -> None:
+    with pytest.raises(LocalProtocolError, match="the To field is no list of addresses"):
+        prepare(old_message(To="a@x, b@"))
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipients", "problem"),
+    [
+        ("nonsense", ["a@x"], "the sender 'nonsense'"),
+        ("a@x\r\nRCPT TO:<b@x>", ["a@x"], "the sender"),
+        ("", [], "no recipients"),
+        ("", "a@x", "a sequence of strings"),
+        ("", [""], "the recipient ''"),
+        ("", ["a@x>\r\nDATA"], "the recipient"),
+        ("", ["a@x, b@x"], "one string is one recipient"),
+        ("", ["nonsense"], "no @"),
+    ],
+)
+def test_an_envelope_that_is_given_must_be_one(sender: str, recipients: Sequence[str], problem: str) -> None:
+    with pytest.raises(LocalProtocolError, match=problem):
+        prepare(new_message(), sender=sender, recipients=recipients)
+
+
+# --- Addresses in the header ---
+
+
+def test_encoded_words_are_decoded_in_names_and_never_in_addresses() -> None:
+    octets = b"From: a@x\nTo: =?utf-8?q?victim=40x=2C?= <=?utf-8?q?evil=40y?=@z>\nCc: =?utf-8?q?c=40x?=@x\n\n"
+    for modern in (True, False):
+        assert prepare(parsed(octets, modern=modern)).recipients == (
+            "=?utf-8?q?evil=40y?=@z",
+            "=?utf-8?q?c=40x?=@x",
+        )
+    with pytest.raises(LocalProtocolError):
+        prepare(parsed(b"From: a@x\nTo: =?utf-8?q?c=40x?=\n\n"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Plain Name",
+        "Last, First",
+        'The "Q"',
+        "back\\slash",
+        "J\u00fcrgen, M\u00fcller",
+        "=?utf-8?q?x?=",
+        "\u65e5\u672c\u8a9e" * 20,
+        "x" * 250,
+        "x" * 2000,
+        "bell\x07inside",
+    ],
+)
+def test_names_of_all_kinds_are_written_so_that_they_are_read_again(name: str) -> None:
+    for value in (Address(name, "to", "example.org"), None):
+        message = (
+            old_message(To=formataddr((name, "to@example.org"))) if value is None else new_message(To=value)
+        )
+        prepared = prepare(message)
+        assert prepared.recipients == ("to@example.org",)
+        assert prepared.content.isascii()
+        written = str(parsed(prepared.content, modern=False)["To"])
+        read = words_decoded(parseaddr(written)[0])
+        # In a field that is source, what looks like an encoded word is one.
+        assert read == (words_decoded(name) if value is None else name)
+
+
+def test_a_name_in_ascii_is_quoted_not_encoded() -> None:
+    message = new_message(To=[Address("Last, First", "a", "x"), Address("First Last", "b", "x")])
+    assert b'To: "Last, First" <a@x>, First Last <b@x>\r\n' in prepare(message).content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=?utf-8?q?x=40evil?=@d",
+        "a@=?utf-8?q?evil=2Ecom?=",
+        "=?utf-8?q?x?= <=?utf-8?q?x=40evil?=@d>",
+        "=?utf-8?q?a=40evil=2C?= b@d",
+        "=?utf-8?q?a=40evil=2C?= =?utf-8?q?b?= .c@d",
+        "a@b\u00a0c",
+        "a@b\u3000.c",
+    ],
+)
+def test_what_the_library_has_made_of_an_address_is_refused(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="the To field"):
+        prepare(new_message(To=text))
+
+
+@pytest.mark.parametrize("text", ["a@b\u00a0c", "a@b\u3000.c", "a@b\x1cc", "a . b@c", "a(c).b@c"])
+def test_what_the_library_would_make_of_an_address_is_refused(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="white space in an address"):
+        prepare(old_message(To=text))
+
+
+def test_white_space_of_any_script_stays_in_a_name() -> None:
+    prepared = prepare(old_message(To="\u65e5\u3000\u672c <a@x>, B\u00a0C <b@x>"))
+    assert prepared.recipients == ("a@x", "b@x")
+    assert [a.display_name for a in again(prepared)["To"].addresses] == ["\u65e5\u3000\u672c", "B\u00a0C"]
+
+
+def test_groups_and_long_lists_are_folded_between_addresses() -> None:
+    people = [Address(f"Number {number}", f"n{number}", "example.org") for number in range(20)]
+    fields = [
+        Group("A group", tuple(people[:3])),
+        Group("Gr\u00fcn", tuple(people[3:5])),
+        Group("Empty"),
+        *people[5:],
+    ]
+    prepared = prepare(new_message(To=fields))
+    assert prepared.recipients == tuple(f"n{number}@example.org" for number in range(20))
+    assert max(map(len, header_of(prepared))) <= 78
+    assert re.search(rb" =\?utf-8\?[^?]*\?[^?]*\?= :", prepared.content)
+    assert [str(a) for a in again(prepared)["To"].addresses] == [str(a) for a in people]
+    assert [g.display_name for g in again(prepared)["To"].groups if g.display_name] == [
+        "A group",
+        "Gr\u00fcn",
+        "Empty",
+    ]
+
+
+def test_a_quoted_local_part_stays_one() -> None:
+    octets = b'From: a@x\nTo: "a b"@x, "\\"quoted\\" name" <"x@y"@z>\n\n'
+    assert prepare(parsed(octets)).recipients == ('"a b"@x', '"x@y"@z')
+    assert b'To: "a b"@x, "\\"quoted\\" name" <"x@y"@z>\r\n' in prepare(parsed(octets)).content
+
+
+def test_an_address_field_that_is_none_goes_out_if_the_envelope_is_given() -> None:
+    assert b"\r\nTo: nonsense without at\r\n" in to_nobody(new_message(To="nonsense without at")).content
+    assert "Reply-To" in refused(old_message(Reply_To="n\u00f6nsense"))
+
+
+# --- SMTPUTF8 ---
+
+
+def test_smtputf8_is_needed_for_a_local_part_only() -> None:
+    message = new_message(From="J\u00f6rg <from@example.org>", Subject="Gr\u00fc\u00dfe")
+    message.set_content("\u00e4\n")
+    prepared = prepare(message)
+    assert (prepared.smtputf8, prepared.eight_bit) == (False, True)
+    assert all(line.isascii() for line in header_of(prepared))
+
+
+@pytest.mark.parametrize("field", ["From", "To", "Cc", "Reply-To", "Bcc"])
+def test_a_local_part_in_utf8_needs_smtputf8_and_8bitmime(field: str) -> None:
+    message = new_message(
+        **{field: "J\u00f6rg <j\u00f6rg@b\u00fccher.example>", "Subject": "Gr\u00fc\u00dfe, J\u00f6rg"}
+    )
+    prepared = prepare(message)
+    assert prepared.smtputf8
+    if field != "Bcc":
+        assert prepared.eight_bit
+        assert (
+            f"{field}: ".encode() + '"J\u00f6rg" <j\u00f6rg@b\u00fccher.example>'.encode() in prepared.content
+        )
+    assert "Subject: Gr\u00fc\u00dfe, J\u00f6rg\r\n".encode() in prepared.content
+    with pytest.raises(LocalProtocolError, match="SMTPUTF8"):
+        prepare(message, smtputf8=False)
+    with pytest.raises(LocalProtocolError, match="8BITMIME"):
+        prepare(message, eight_bit_mime=False)
+
+
+def test_a_local_part_in_utf8_in_a_given_envelope_needs_smtputf8() -> None:
+    prepared = prepare(new_message(), sender="j\u00f6rg@x", recipients=["u@b\u00fccher.example"])
+    assert (prepared.smtputf8, prepared.eight_bit) == (True, False)
+    assert (prepared.sender, prepared.recipients) == ("j\u00f6rg@x", ("u@b\u00fccher.example",))
+
+
+@pytest.mark.req("UTF-08")
+def test_a_domain_alone_goes_out_in_a_labels() -> None:
+    message = prepare(new_message(To="u@b\u00fccher.example, v@Stra\u00dfe.mail.example"), smtputf8=False)
+    assert message.recipients == ("u@xn--bcher-kva.example", "v@xn--strae-oqa.mail.example")
+    assert (message.smtputf8, message.eight_bit) == (False, False)
+    assert b"To: u@xn--bcher-kva.example, v@xn--strae-oqa.mail.example\r\n" in message.content
+
+
+def test_an_address_as_some_systems_give_it_is_composed() -> None:
+    decomposed = "bu\u0308cher.example"
+    message = prepare(new_message(From=f"f@{decomposed}", To=f"u@{decomposed}"), smtputf8=False)
+    assert (message.sender, message.recipients) == ("f@xn--bcher-kva.example", ("u@xn--bcher-kva.example",))
+    message = prepare(new_message(), sender=f"f@{decomposed}", recipients=[f"u\u0308@{decomposed}"])
+    assert (message.sender, message.recipients) == (
+        "f@b\u00fccher.example",
+        ("\u00fc@b\u00fccher.example",),
+    )
+
+
+def test_with_smtputf8_what_could_not_be_read_again_is_encoded_all_the_same() -> None:
+    for subject in (
+        " \u00e4 ",
+        "\u00e4\x07",
+        "\u00e4\u202e",
+        "\u00e4 =?utf-8?q?=3D=3Futf-8=3Fq=3Fthis=3F=3D?=",
+    ):
+        message = new_message(Subject=subject)
+        prepared = prepare(message, sender="\u00fc@x")
+        assert str(again(prepared)["Subject"]) == str(message["Subject"])
+        assert next(line for line in header_of(prepared) if line.startswith(b"Subject")).isascii()
+
+
+def test_a_domain_that_is_too_long_in_a_labels_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="too long in ASCII"):
+        prepare(new_message(), sender="u@" + "\u00fc." * 40 + "example")
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_utf8_in_a_parsed_header_is_encoded_or_with_smtputf8_left_alone(modern: bool) -> None:
+    message = parsed(
+        "From: J\u00f6rg <from@x>\nTo: to@x\nSubject: Gr\u00fc\u00dfe =?utf-8?q?a?=\n\n".encode(),
+        modern=modern,
+    )
+    prepared = prepare(message)
+    assert (prepared.smtputf8, prepared.content.isascii()) == (False, True)
+    assert str(again(prepared)["Subject"]) == "Gr\u00fc\u00dfe a"
+    assert again(prepared)["From"].addresses[0].display_name == "J\u00f6rg"
+    prepared = prepare(message, sender="\u00fc@x")
+    assert (
+        "From: J\u00f6rg <from@x>\r\nTo: to@x\r\nSubject: Gr\u00fc\u00dfe =?utf-8?q?a?=\r\n".encode()
+        in prepared.content
+    )
+
+
+def test_octets_in_a_header_that_are_no_utf8_are_replaced() -> None:
+    prepared = to_nobody(parsed(b"Subject: a\xffb\n\n", modern=False))
+    assert str(again(prepared)["Subject"]) == "a\ufffdb"
+    prepared = prepare(parsed(b"Subject: a\xffb\n\n", modern=False), sender="\u00fc@x", recipients=["u@x"])
+    assert "Subject: a\ufffdb\r\n".encode() in prepared.content
+
+
+# --- Fields ---
+
+
+def test_a_field_that_was_parsed_goes_out_as_it_came() -> None:
+    fields = (
+        b"DKIM-Signature: v=1; a=rsa-sha256;\r\n\tb=abc\r\n  def\r\nSubject:  two  spaces \r\n"
+        b"To: a@x (comment),\r\n   =?utf-8?q?n?= <b@x>\r\nX-Words: =?utf-8?q?x?=\r\n"
+        b"Content-Type: text/plain;\r\n\tcharset=us-ascii\r\n"
+    )
+    for modern in (True, False):
+        content = to_nobody(parsed(fields.replace(b"\r\n", b"\n") + b"\nHello\n", modern=modern)).content
+        # One space behind the colon is the library's.
+        assert content == fields.replace(b"Subject:  two", b"Subject: two") + b"\r\nHello\r\n"
+
+
+def test_a_field_that_was_parsed_and_cannot_go_out_is_written_anew() -> None:
+    prepared = to_nobody(
+        parsed(b"Subject: " + b"word " * 300 + b"end\nX-A: a\n \n b\nX-B: a\0b\n\n", modern=False)
+    )
+    assert max(map(len, header_of(prepared))) <= 78
+    assert str(again(prepared)["Subject"]) == "word " * 300 + "end"
+    assert all(line.strip() for line in header_of(prepared))
+    assert b"\0" not in prepared.content
+
+
+def test_a_subject_that_is_set_is_folded_encoded_and_read_again() -> None:
+    for subject in (
+        "",
+        "short",
+        "many words " * 20 + "end",
+        "x" * 990,
+        "x" * 2000,
+        "\u00fcber alles " * 30 + "end",
+        "\U0001f600" * 50,
+        "ASCII that looks like =?utf-8?q?this?=",
+        "=?utf-8?q?=3D=3Futf-8=3Fq=3Fthis=3F=3D?=",
+        "tab\tinside",
+        " leading and trailing ",
+    ):
+        message = new_message(Subject=subject)
+        prepared = to_nobody(message)
+        assert prepared.content.isascii()
+        assert max(map(len, header_of(prepared))) <= 998
+        assert str(again(prepared)["Subject"]).strip() == str(message["Subject"]).strip()
+
+
+def test_words_are_encoded_in_whole_characters_of_75_octets_at_most() -> None:
+    prepared = to_nobody(new_message(Subject="\u65e5" * 100))
+    words = re.findall(rb"=\?utf-8\?b\?[^?]*\?=", prepared.content)
+    assert len(words) > 5 and all(len(word) <= 75 for word in words)
+    for word in words:
+        assert set(str(make_header(decode_header(word.decode())))) == {"\u65e5"}
+
+
+def test_words_that_cannot_be_decoded_stay_what_they_are() -> None:
+    octets = "Subject: =?x-unknown?q?a?= b =?utf-8?q?=C3=A4?= \u00fc\n\n".encode()
+    prepared = to_nobody(parsed(octets, modern=False))
+    subject = str(parsed(prepared.content, modern=False)["Subject"])
+    assert words_decoded(subject) == "=?x-unknown?q?a?= b \u00e4 \u00fc"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Subject", "a\r\nBcc: evil@x"),
+        ("Subject", "a\nBcc: evil@x"),
+        ("Subject", "a\rBcc: evil@x"),
+        ("Subject", "a\r\n\r\nbody"),
+        ("To", "a@x\nBcc: evil@x"),
+        ("X-A\r\nBcc: evil@x\r\nX-B", "a"),
+        ("X A", "a"),
+        ("X:A", "a"),
+        ("", "a"),
+        ("X-\u00c4", "a"),
+        ("Content-Type", "text/plain\r\nBcc: evil@x"),
+        ("Subject", "half a character \ud83d"),
+    ],
+)
+def test_no_field_can_begin_another(name: str, value: str) -> None:
+    message = OldMessage()
+    message[name] = value
+    message.set_payload("body")
+    refused(message)
+
+
+def test_a_file_name_in_any_script_is_read_again() -> None:
+    message = new_message()
+    message.add_attachment(b"x", "application", "pdf", filename="\u0444\u0430\u0439\u043b \u65e5\u672c.pdf")
+    prepared = prepare(message)
+    assert all(map(bytes.isascii, prepared.content.split(b"\r\n")))
+    assert (
+        next(again(prepared).iter_attachments()).get_filename() == "\u0444\u0430\u0439\u043b \u65e5\u672c.pdf"
+    )
+
+
+def test_a_field_with_parameters_that_cannot_be_written_is_refused() -> None:
+    for name in ("Content-Disposition", "Content-Type"):
+        assert f"{name} field cannot be written" in refused(old_message(**{name: "attachment; \u00fc=x"}))
+
+
+# --- Bodies ---
+
+
+@pytest.mark.parametrize("kind", [EmailMessage, OldMessage])
+def test_line_ends_of_all_kinds_become_crlf_and_the_last_line_gets_one(kind: type[OldMessage]) -> None:
+    message = kind()
+    message.set_payload("a\nb\rc\r\nd\n\r\ne")
+    assert body_of(to_nobody(message)) == b"a\r\nb\r\nc\r\nd\r\n\r\ne\r\n"
+    assert to_nobody(parsed(b"\n")).content == b"\r\n"
+    assert to_nobody(OldMessage()).content == b"\r\n"
+
+
+def test_dots_are_left_to_the_content_encoder() -> None:
+    assert body_of(to_nobody(parsed(b"\n.\n..\n"))) == b".\r\n..\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("Just a few \u00fcmlauts in a long line\n", "quoted-printable"), ("\u65e5\u672c\u8a9e\n", "base64")],
+)
+def test_eight_bits_are_encoded_for_a_server_without_8bitmime(text: str, encoding: str) -> None:
+    message = new_message()
+    message.set_content(text, cte="8bit")
+    prepared = prepare(message)
+    assert prepared.eight_bit and text.encode().replace(b"\n", b"\r\n") in prepared.content
+    assert again(prepared)["Content-Transfer-Encoding"] == "8bit"
+    prepared = prepare(message, eight_bit_mime=False)
+    assert not prepared.eight_bit and prepared.content.isascii()
+    assert again(prepared)["Content-Transfer-Encoding"] == encoding
+    assert text_of(again(prepared)) == text
+
+
+def test_the_labels_around_what_was_encoded_are_made_true() -> None:
+    octets = (
+        b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n"
+        b"Content-Transfer-Encoding: 8bit\n\n"
+        b"--outer\nContent-Type: multipart/alternative; boundary=inner\nContent-Transfer-Encoding: 8bit\n\n"
+        b"--inner\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"
+        b"\xc3\xa4 and more of it\n"
+        b"--inner--\n--outer\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\nASCII\n--outer--\n"
+    )
+    assert to_nobody(parsed(octets)).content == octets.replace(b"\n", b"\r\n")
+    prepared = to_nobody(parsed(octets), eight_bit_mime=False)
+    encodings = [part["Content-Transfer-Encoding"] for part in again(prepared).walk()]
+    assert encodings == ["7bit", "7bit", "quoted-printable", "7bit"]
+    # And the other way round: what says less than is there.
+    mislabelled = octets.replace(b"Content-Transfer-Encoding: 8bit\n", b"")
+    prepared = to_nobody(parsed(mislabelled))
+    encodings = [part["Content-Transfer-Encoding"] for part in again(prepared).walk()]
+    assert encodings == ["8bit", "8bit", "8bit", None]
+
+
+def test_text_that_says_nothing_about_itself_is_labelled_when_it_is_not_ascii() -> None:
+    prepared = to_nobody(parsed("Subject: a\n\n\u00e4\n".encode(), modern=False))
+    assert header_of(prepared) == [
+        b"Subject: a",
+        b"MIME-Version: 1.0",
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Transfer-Encoding: 8bit",
+    ]
+    assert b"charset=unknown-8bit" in to_nobody(parsed(b"\n\xff\n", modern=False)).content
+
+
+def test_a_mime_version_stands_in_the_message_only_and_once() -> None:
+    octets = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\xc3\xa4\n--b--\n"
+    assert to_nobody(parsed(octets)).content.count(b"MIME-Version") == 1
+    assert to_nobody(parsed(b"MIME-Version: 1.0\n\n\xc3\xa4\n")).content.count(b"MIME-Version") == 1
+
+
+def test_nothing_is_binary_any_more() -> None:
+    message = new_message()
+    message.add_attachment(b"plain", "application", "octet-stream", cte="binary")
+    content = prepare(message).content
+    assert b"binary" not in content
+    assert b"\r\n\r\nplain\r\n--" in content
+
+
+def test_a_header_object_of_the_older_interface_is_a_value() -> None:
+    prepared = prepare(old_message(Subject=Header("Gr\u00fc\u00dfe", "iso-8859-1")))
+    assert str(again(prepared)["Subject"]) == "Gr\u00fc\u00dfe"
+
+
+def test_a_word_that_fits_no_line_stays_on_the_first() -> None:
+    assert b"Subject: " + b"x" * 900 in header_of(to_nobody(new_message(Subject="x" * 900)))
+
+
+def test_long_lines_are_encoded_where_that_can_be() -> None:
+    for line in ("x" * 999, "\u00fc" + "x" * 997):
+        prepared = to_nobody(parsed(b"Content-Type: text/plain; charset=utf-8\n\n" + line.encode() + b"\n"))
+        assert prepared.content.isascii() and max(map(len, prepared.content.split(b"\r\n"))) <= 78
+        assert text_of(again(prepared)) == line + "\n"
+    untouched = to_nobody(parsed(b"\n" + b"x" * 998 + b"\n"))
+    assert untouched.content == b"\r\n" + b"x" * 998 + b"\r\n"
+
+
+def test_a_long_line_that_ends_a_part_is_encoded_with_crlf() -> None:
+    text = b"--b\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 999 + b"\r\n--b--\r\n"
+    content = to_nobody(parsed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + text)).content
+    assert b"=\r\n" in content and content.count(b"\n") == content.count(b"\r\n")
+
+
+def test_nul_is_encoded_where_that_can_be() -> None:
+    prepared = to_nobody(parsed(b"Content-Type: text/plain\n\na\0b\n"))
+    assert b"\0" not in prepared.content
+    assert again(prepared).get_payload(decode=True) == b"a\0b\n"
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "quoted-printable"])
+@pytest.mark.parametrize(
+    "octets",
+    [b"a\nb", b"\r", b"a\r\n\n", b"", b"plain", b"\xff\xfe", bytes(range(256)), b"x" * 1200, b"a\0b"],
+)
+@pytest.mark.parametrize("eight_bit", [True, False])
+def test_attachments_arrive_octet_for_octet(encoding: str, octets: bytes, eight_bit: bool) -> None:
+    message = new_message()
+    message.add_attachment(octets, "application", "octet-stream", cte=encoding, filename="f")
+    prepared = prepare(message, eight_bit_mime=eight_bit)
+    assert next(again(prepared).iter_attachments()).get_content() == octets
+    alone = new_message()
+    alone.set_content(octets, "application", "octet-stream", cte=encoding)
+    assert again(prepare(alone, eight_bit_mime=eight_bit)).get_content() == octets
+
+
+def test_base64_is_not_touched() -> None:
+    message = new_message()
+    message.add_attachment(bytes(range(256)) * 10, "image", "png", filename="f")
+    expected = message.as_bytes(policy=email.policy.SMTP).partition(b"\r\n\r\n")[2]
+    assert body_of(prepare(message)) == expected
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_base64_in_one_line_that_is_too_long_is_put_on_lines(modern: bool) -> None:
+    octets = bytes(range(256)) * 4
+    header = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    message = header + b"\r\n" + base64.b64encode(octets) + b"\r\n"
+    for prepared in (
+        to_nobody(parsed(message, modern=modern)),
+        prepare(message, sender="", recipients=["u@x"]),
+    ):
+        assert prepared.content.startswith(header)
+        assert max(map(len, prepared.content.split(b"\r\n"))) == 76
+        assert again(prepared).get_payload(decode=True) == octets
+
+
+def test_base64_that_is_none_stays_what_it_is() -> None:
+    octets = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nA\r\n"
+    assert to_nobody(parsed(octets)).content == octets
+    octets = (
+        b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"A" * 1001 + b"\r\n"
+    )
+    assert "longer than 998" in refused(parsed(octets))
+
+
+def test_an_encoding_nobody_knows_is_not_touched() -> None:
+    octets = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-own\r\n\r\na\r\nb\r\n"
+    assert to_nobody(parsed(octets)).content == octets
+
+
+@pytest.mark.parametrize("coding", ["base64", "quoted-printable"])
+def test_eight_bits_in_what_is_said_to_be_encoded_are_labelled_so(coding: str) -> None:
+    octets = (
+        f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {coding}\n\n\u00e4\n".encode()
+    )
+    prepared = to_nobody(parsed(octets, modern=False))
+    assert again(prepared)["Content-Transfer-Encoding"] == "8bit"
+
+
+def test_text_of_the_older_interface_that_never_was_octets_gets_a_charset() -> None:
+    message = old_message()
+    message.set_payload("\u00e4\u65e5\n")
+    assert text_of(again(prepare(message))) == "\u00e4\u65e5\n"
+    message = old_message(**{"Content-Type": "text/plain; charset=iso-8859-1"})
+    message.set_payload("\u00e4\n")
+    assert body_of(prepare(message)) == b"\xe4\r\n"
+    message = old_message(**{"Content-Type": "text/plain; charset=x-unknown"})
+    message.set_payload("\u00e4\u65e5\n")
+    assert text_of(again(prepare(message))) == "\u00e4\u65e5\n"
+
+
+def test_octets_of_an_unknown_charset_stay_what_they_are() -> None:
+    octets = (
+        b"Content-Type: text/plain; charset=x-unknown\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xe4\xff\r\n"
+    )
+    assert to_nobody(parsed(octets, modern=False)).content == octets
+
+
+def test_messages_of_the_older_interface_with_parts() -> None:
+    message = MIMEMultipart()
+    message["From"], message["To"], message["Subject"] = "a@x", "b@x", "Gr\u00fc\u00dfe"
+    message.attach(MIMEText("t\u00e4xt\n", _charset="utf-8"))
+    message.attach(MIMEApplication(bytes(range(256))))
+    prepared = prepare(message, eight_bit_mime=False)
+    text, file = again(prepared).iter_parts()
+    assert text_of(text) == "t\u00e4xt\n"
+    assert file.get_content() == bytes(range(256))
+    assert str(again(prepared)["Subject"]) == "Gr\u00fc\u00dfe"
+
+
+# --- Parts ---
+
+SIGNED = (
+    b"From: a@x\r\nTo: b@x\r\nSubject: signed\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/signed; boundary="sig"; protocol="application/pgp-signature"\r\n'
+    b"\r\n"
+    b"preamble\r\n"
+    b"--sig\r\n"
+    b"Content-Type: multipart/mixed;\r\n   boundary=in\r\n"
+    b"\r\n"
+    b"--in\r\nContent-Type:text/plain;charset=utf-8 \r\nX-Odd:  =?utf-8?q?x?=\r\n\r\n%s\r\n"
+    b"--in--\r\n"
+    b"\r\n"
+    b"--sig\r\nContent-Type: application/pgp-signature\r\n\r\nSIGNATURE\r\n"
+    b"--sig--\r\n"
+)
+
+
+def signed_octets(octets: bytes) -> bytes:
+    """What a verifier looks at: the first part (RFC 1847 2.1)."""
+    return octets.partition(b"\r\n--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_end: bytes) -> None:
+    octets = (
+        (SIGNED % b"text  \r\n\r\n").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
+    )
+    prepared = prepare(parsed(octets.replace(b"\r\n", line_end), modern=modern))
+    assert signed_octets(prepared.content) == signed_octets(octets)
+    assert not prepared.smtputf8
+
+
+QUOTED = (
+    b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nTo: \r\nBcc: z@x\r\n"
+    b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n%s"
+)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_message_that_is_quoted_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], QUOTED)
+    # Outside, each of these is changed: the label, and what depends on its line ends.
+    prepared = to_nobody(parsed(octets % b"\xff\r\n", modern=modern))
+    assert signed_octets(prepared.content) == QUOTED % b"\xff\r\n"
+    assert "8BITMIME" in refused(parsed(octets % b"\xff\r\n", modern=modern), eight_bit_mime=False)
+    assert "longer than 998" in refused(parsed(octets % (b"x" * 999), modern=modern))
+    outside = to_nobody(parsed(QUOTED % b"\xff\n", modern=modern))
+    assert b"Content-Transfer-Encoding: base64" in outside.content
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_delivery_status_in_what_is_signed_is_not_touched(modern: bool) -> None:
+    status = (
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\nX-A: \xc3\xa4\r\n\r\n"
+        b"Action: failed\r\n"
+    )
+    octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], status)
+    assert signed_octets(to_nobody(parsed(octets, modern=modern)).content) == status
+    assert "SMTPUTF8" in refused(parsed(octets, modern=modern), smtputf8=False)
+
+
+def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
+    octets = (SIGNED % b"text").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
+    octets = octets.replace(b"boundary=in", b'boundary="in*"').replace(b"--in", b"pre\xc3\xa4mble\r\n--in*", 1)
+    octets = octets.replace(b"--in--", b"--in*--")
+    assert signed_octets(prepare(parsed(octets)).content) == signed_octets(octets)
+
+
+def test_eight_bits_in_what_is_signed_need_8bitmime() -> None:
+    octets = SIGNED % "t\u00e4xt".encode()
+    octets = octets.replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
+    prepared = prepare(parsed(octets))
+    assert signed_octets(prepared.content) == signed_octets(octets)
+    assert again(prepared)["Content-Transfer-Encoding"] == "8bit"
+    assert "8BITMIME" in refused(parsed(octets), eight_bit_mime=False)
+
+
+@pytest.mark.parametrize(
+    ("inside", "problem"),
+    [
+        (b"x" * 998 + b"\r\n" + b"x" * 999, "line 17 of the content is longer than 998"),
+        (b"a\0b", "has a NUL in it"),
+    ],
+)
+def test_what_is_signed_and_cannot_go_out_is_refused(inside: bytes, problem: str) -> None:
+    assert problem in refused(parsed(SIGNED % inside))
+
+
+def test_utf8_in_the_header_of_a_signed_part_needs_smtputf8() -> None:
+    octets = (SIGNED % b"text").replace(b"X-Odd:  =?utf-8?q?x?=", "X-Odd: \u00fc".encode())
+    assert "SMTPUTF8" in refused(parsed(octets, modern=False), smtputf8=False)
+    prepared = prepare(parsed(octets, modern=False))
+    assert prepared.smtputf8 and "X-Odd: \u00fc\r\n".encode() in prepared.content
+
+
+def test_eight_bits_in_a_signed_part_that_is_said_to_be_encoded_are_refused() -> None:
+    octets = (SIGNED % b"\xe4").replace(b"X-Odd: ", b"Content-Transfer-Encoding: base64\r\nX-Odd: ")
+    assert "signed part is base64" in refused(parsed(octets, modern=False))
+
+
+def test_a_quoted_message_is_encoded_inside_not_outside() -> None:
+    inner = new_message(Subject="inner")
+    inner.set_content("\u00e4 and so on, and so forth\n", cte="8bit")
+    message = new_message()
+    message.add_attachment(inner)
+    prepared = prepare(message, eight_bit_mime=False)
+    attached = next(again(prepared).iter_attachments())
+    assert attached.get_content_type() == "message/rfc822"
+    assert text_of(attached.get_content()) == "\u00e4 and so on, and so forth\n"
+    assert prepared.content.isascii()
+
+
+def test_a_delivery_status_keeps_its_groups() -> None:
+    octets = (
+        b"Content-Type: multipart/report; boundary=b; report-type=delivery-status\r\n"
+        b"MIME-Version: 1.0\r\n\r\n"
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        b"Reporting-MTA: dns; mx.example.org\r\n\r\n"
+        b"Final-Recipient: rfc822; a@x\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        b"\r\n--b--\r\n"
+    )
+    prepared = to_nobody(parsed(octets))
+    assert prepared.content == octets
+
+
+def test_a_boundary_is_made_where_there_is_none_or_no_good_one() -> None:
+    message = MIMEMultipart(_subparts=[MIMEText("a\n"), MIMEText("--bad\n"), MIMEText("--bad--\n")])
+    for boundary in (None, "bad", "b\u00e4d", "x" * 71):
+        if boundary is not None:
+            message.set_param("boundary", boundary)
+        prepared = to_nobody(message)
+        assert [text_of(part) for part in again(prepared).iter_parts()] == [
+            "a\n",
+            "--bad\n",
+            "--bad--\n",
+        ]
+        assert re.fullmatch("=_[0-9a-f]{40}", again(prepared).get_boundary() or "")
+    message.set_param("boundary", "good")
+    assert again(to_nobody(message)).get_boundary() == "good"
+    message.preamble = "--good"
+    assert again(to_nobody(message)).get_boundary() != "good"
+
+
+def test_a_multipart_without_parts_gets_an_empty_one() -> None:
+    message = OldMessage()
+    message["Content-Type"] = "multipart/mixed; boundary=b"
+    message.set_payload([])
+    assert body_of(to_nobody(message)) == b"--b\r\n\r\n--b--\r\n"
+
+
+def test_what_stands_beside_the_parts_goes_if_it_makes_trouble() -> None:
+    octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n%s\r\n--b\r\n\r\ntext\r\n--b--\r\n%s"
+    untouched = octets % (b"preamble", b"epilogue\r\n")
+    assert to_nobody(parsed(untouched)).content == untouched
+    for trouble in (b"pre\xc3\xa4mble", b"x" * 999, b"a\0b"):
+        content = to_nobody(parsed(octets % (trouble, trouble))).content
+        assert trouble not in content and b"\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n" in content
+
+
+def test_a_multipart_in_a_multipart_keeps_its_epilogue() -> None:
+    octets = (
+        b"Content-Type: multipart/mixed; boundary=o\r\n\r\n"
+        b"--o\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n"
+        b"--i\r\n\r\ntext\r\n--i--\r\nepilogue\r\n--o--\r\n"
+    )
+    assert to_nobody(parsed(octets)).content == octets
+
+
+def test_parts_where_there_can_be_none_are_refused() -> None:
+    message = OldMessage()
+    message["Content-Type"] = "text/plain"
+    message.set_payload([OldMessage()])
+    assert "has parts that it cannot have" in refused(message)
+    message = OldMessage()
+    message["Content-Type"] = "multipart/mixed"
+    message.set_payload(["no message"])
+    assert "has parts that it cannot have" in refused(message)
+    message.set_payload(5)
+    assert "neither text nor parts" in refused(message)
+
+
+def test_what_claims_to_have_parts_and_has_none_goes_out_as_it_is() -> None:
+    octets = b"Content-Type: multipart/mixed\r\n\r\nno parts\r\n"
+    assert to_nobody(parsed(octets)).content == octets
+    assert "part that claims to have parts" in refused(parsed(octets + b"x" * 999))
+    assert "8BITMIME" in refused(parsed(octets + b"\xc3\xa4\r\n"), eight_bit_mime=False)
+
+
+def test_the_first_of_several_mime_fields_counts() -> None:
+    octets = (
+        b"Content-Transfer-Encoding: 8bit\nContent-Transfer-Encoding: base64\n\nt\xc3\xa4xt, and more of it\n"
+    )
+    prepared = to_nobody(parsed(octets, modern=False), eight_bit_mime=False)
+    assert parsed(prepared.content, modern=False)["Content-Transfer-Encoding"] == "quoted-printable"
+
+
+# --- A message given as bytes ---
+
+FILE = (
+    b"DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=x.example; s=sel;\r\n\th=from:to; bh=a=; b=b=\r\n"
+    b"From: Anna <a@x.example>\r\nTo:b@y.example\r\nSubject:   three blanks\r\nX-Empty:\r\n"
+    b"Message-ID:\r\n <1@x.example>\r\nX-Folded: a\r\n \r\n b \r\n\r\nhello\r\n"
+)
+MULTIPART_FILE = (
+    b"From: a@x.example\r\nTo:b@y.example\r\nContent-Type:multipart/mixed;boundary=b\r\n\r\n"
+    b"--b  \r\nContent-Type:  text/plain\r\n\r\n.\r\n--b\t\r\nno header\r\n--b--  \r\nepilogue\r\n"
+)
+
+
+@pytest.mark.parametrize("octets", [FILE, MULTIPART_FILE, FILE.partition(b"\r\n\r\n")[0] + b"\r\n"])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n", b"\r"])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_message_given_as_bytes_goes_out_as_it_is_but_for_its_line_ends(
+    octets: bytes, line_end: bytes, kind: type[bytes]
+) -> None:
+    prepared = prepare(kind(octets.replace(b"\r\n", line_end)))
+    assert prepared.content == octets
+    assert (prepared.sender, prepared.recipients) == ("a@x.example", ("b@y.example",))
+    assert prepare(octets, eight_bit_mime=False, smtputf8=False).content == octets
+
+
+@pytest.mark.parametrize(
+    "field", [b"Bcc: z@y.example\r\n", b"Bcc :z@y.example\r\n", b"RETURN-PATH:\r\n <z@y.example>\r\n"]
+)
+def test_what_is_never_sent_is_taken_out_of_bytes_and_nothing_else(field: bytes) -> None:
+    octets = FILE.replace(b"Subject:", field + b"Subject:")
+    prepared = prepare(octets)
+    assert prepared.content == FILE
+    if b"cc" in field:
+        assert prepared.recipients == ("b@y.example", "z@y.example")
+
+
+def test_an_obsolete_space_before_a_colon_ends_no_header() -> None:
+    prepared = prepare(b"From : a@x\r\nTo : b@x\r\n\r\nText : stays\r\n")
+    assert (prepared.sender, prepared.recipients) == ("a@x", ("b@x",))
+    assert prepared.content.endswith(b"\r\n\r\nText : stays\r\n")
+
+
+def test_an_empty_address_field_of_a_file_stays() -> None:
+    octets = b"From: a@x\r\nTo: b@x\r\nCc:\r\nReply-To: \r\n\r\n"
+    assert prepare(octets).content == octets
+
+
+def test_bytes_that_begin_with_an_empty_line_have_no_header() -> None:
+    for octets in (b"\r\nFrom: a@x\r\n", b"\r\n"):
+        assert prepare(octets, sender="", recipients=["u@x"]).content == octets
+    assert prepare(b"no field\r\n", sender="", recipients=["u@x"]).content == b"\r\nno field\r\n"
+    with pytest.raises(LocalProtocolError, match="the message is empty"):
+        prepare(b"", sender="", recipients=["u@x"])
+
+
+def test_the_line_that_separates_messages_in_a_mailbox_is_not_sent() -> None:
+    assert prepare(b"From a@x Thu Jan  1 00:00:00 2026\n" + FILE).content == FILE
+
+
+EIGHT_BIT_FILE = (
+    "From:a@x.example\r\nTo:b@y.example\r\nContent-Type:text/plain;charset=utf-8\r\n"
+    "Content-Transfer-Encoding:%s\r\n\r\ngr\u00fc\u00dfe, and quite a few words more\r\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "7bit", "binary"])
+def test_eight_bits_in_bytes_are_encoded_only_for_a_server_without_8bitmime(encoding: str) -> None:
+    octets = (EIGHT_BIT_FILE % encoding).encode()
+    untouched = prepare(octets)
+    assert untouched.eight_bit
+    assert untouched.content == octets.replace(b"Encoding:binary", b"Encoding: 8bit")
+    prepared = prepare(octets, eight_bit_mime=False)
+    assert not prepared.eight_bit
+    assert header_of(prepared)[:3] == header_of(untouched)[:3]
+    assert body_of(prepared) == b"gr=C3=BC=C3=9Fe, and quite a few words more\r\n"
+    # Without a label nothing has to change, either.
+    bare = b"From:a@x\r\nTo:b@x\r\n\r\n\xfc\r\n"
+    assert prepare(bare).content == bare
+
+
+def test_what_is_labelled_8bit_is_relabelled_for_a_server_without_8bitmime() -> None:
+    octets = b"From:a@x\r\nTo:b@x\r\nContent-Transfer-Encoding:8bit\r\n\r\nascii\r\n"
+    assert prepare(octets).content == octets
+    assert prepare(octets, eight_bit_mime=False).content == octets.replace(b":8bit", b": 7bit")
+    for label in (b": BINARY", b":Binary "):
+        assert prepare(octets.replace(b":8bit", label)).content == octets.replace(b":8bit", b": 7bit")
+
+
+def test_a_long_line_in_bytes_is_encoded_and_the_header_stays() -> None:
+    octets = FILE + b"x" * 999 + b"\r\n"
+    prepared = prepare(octets)
+    assert prepared.content.startswith(FILE.partition(b"\r\n\r\n")[0])
+    assert again(prepared)["Content-Transfer-Encoding"] == "quoted-printable"
+
+
+def test_binary_data_in_bytes_keeps_its_line_ends() -> None:
+    octets = b"From:a@x\nTo:b@x\nContent-Type: image/png\nContent-Transfer-Encoding: binary\n\na\nb\r\n"
+    prepared = prepare(octets)
+    assert again(prepared).get_payload(decode=True) == b"a\nb\r\n"
+    assert header_of(prepared)[0] == b"From:a@x"
+    # What is not binary consists of lines (RFC 2045 2.7), so its line ends are those of the file.
+    assert b"\r\n\r\na\r\nb\r\n" in prepare(octets.replace(b"binary", b"7bit")).content
+
+
+def test_utf8_in_the_header_of_bytes_is_encoded_unless_it_may_be_signed() -> None:
+    unsigned = "From:a@x\r\nTo: b@x\r\nSubject:gr\u00fc\u00df\r\nX:  y\r\n\r\ntext\r\n".encode()
+    prepared = prepare(unsigned)
+    assert not prepared.smtputf8
+    assert prepared.content.isascii() and b"\r\nX:  y\r\n\r\ntext\r\n" in prepared.content
+    signed = b"DKIM-Signature: v=1\r\n" + unsigned
+    prepared = prepare(signed)
+    assert prepared.smtputf8 and prepared.content == signed
+    for server in ({"smtputf8": False}, {"eight_bit_mime": False}):
+        assert prepare(signed, **server).content.isascii()
+    latin = b"DKIM-Signature: v=1\r\nSubject: \xfc\r\n\r\n"
+    assert not prepare(latin, sender="", recipients=["u@x"]).smtputf8
+
+
+def test_utf8_in_the_header_of_a_part_of_bytes_is_encoded() -> None:
+    octets = (
+        "From:a@x\r\nTo:b@x\r\nContent-Type:multipart/mixed;boundary=b\r\n\r\n"
+        "--b\r\nContent-Description:gr\u00fc\u00df\r\n\r\ntext\r\n--b--\r\n"
+    ).encode()
+    prepared = prepare(octets)
+    assert prepared.content.isascii() and not prepared.smtputf8
+
+
+def test_signed_parts_of_bytes_keep_the_space_after_each_colon() -> None:
+    octets = (
+        b"From: a@x\r\nBcc: z@x\r\nTo: b@x\r\nX: "
+        + b"x" * 995
+        + b"\r\n"
+        + (SIGNED % b"text").partition(b"\r\n")[2]
+    )
+    octets = octets.replace(b"To: b@x\r\nSubject", b"Subject", 1)
+    assert signed_octets(prepare(octets).content) == signed_octets(octets)
+    # Even where the message has to be taken apart.
+    octets += b"\0"
+    assert signed_octets(prepare(octets).content) == signed_octets(octets)
+
+
+@pytest.mark.parametrize("message", ["From: a@x\r\n\r\n", None, 5, [b"x"]])
+def test_what_is_no_message_is_refused_by_its_type(message: object) -> None:
+    function: object = prepare
+    assert callable(function)
+    with pytest.raises(TypeError, match="a message is an EmailMessage or bytes, not"):
+        function(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [({"sender": 5}, "sender"), ({"recipients": [None]}, "a recipient")]
+)
+def test_an_envelope_of_another_type_is_named(arguments: dict[str, object], named: str) -> None:
+    function: object = prepare
+    assert callable(function)
+    with pytest.raises(TypeError, match=f"{named} is a str, not"):
+        function(new_message(), **arguments)
+
+
+def test_a_folded_first_line_of_a_parsed_field_stays_empty() -> None:
+    octets = b"From: a@x\r\nTo: b@x\r\nMessage-ID:\r\n <1@x.example>\r\n\r\n"
+    for modern in (True, False):
+        assert prepare(parsed(octets, modern=modern)).content == octets
+
+
+class Store:
+    """A handler that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.contents: list[bytes] = []
+
+    def accept_recipient(self, session: object, forward_path: object, parameters: object) -> bool:
+        return True
+
+    def store(self, session: object, envelope: object, content: BinaryIO) -> bool:
+        self.contents.append(content.read())
+        return True
+
+
+def test_the_documented_ways_to_send_signed_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed: list[bytes] = []
+
+    def sign(content: bytes, selector: bytes, domain: bytes, key: bytes) -> bytes:
+        signed.append(content)
+        return b"DKIM-Signature: v=1;\r\n b=" + base64.b64encode(hashlib.sha256(content).digest()) + b"\r\n"
+
+    monkeypatch.setitem(sys.modules, "dkim", SimpleNamespace(sign=sign))
+    monkeypatch.chdir(tmp_path)
+    Path("signed.eml").write_bytes(FILE)
+    Path("key.pem").write_bytes(b"key")
+    text = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
+    from_a_file, with_a_signature = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    store = Store()
+    with smtpcore.sync.serve(store) as listener:
+        for block in (from_a_file, with_a_signature):
+            assert "8025" in block
+            exec(block.replace("8025", str(listener.addresses[0][1])), {})
+    assert store.contents[0] == FILE
+    signature, _, content = store.contents[1].partition(b"From:")
+    assert b"From:" + content == signed[0]
+    assert signature == sign(signed[0], b"", b"", b"")
+    assert signed[0].isascii()
+
+
+# --- Digests ---
+
+DIGEST = (
+    b"From: list@x.example\r\nTo: b@y.example\r\nSubject: digest\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/digest; boundary="d"\r\n\r\n'
+    b"--d\r\n\r\nFrom: one@x.example\r\nSubject: first\r\n\r\ntext\r\n"
+    b"--d\r\nContent-Description: the second\r\n\r\nFrom: two@x.example\r\nSubject: second\r\n\r\n%s\r\n"
+    b"--d\r\nContent-Type: text/plain\r\n\r\nno message\r\n"
+    b"--d--\r\n"
+)
+IN_A_MIXED = (
+    b"From: list@x.example\r\nTo: b@y.example\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\ncontents\r\n--m\r\n"
+    + DIGEST.partition(b"MIME-Version: 1.0\r\n")[2].removesuffix(b"\r\n")
+    + b"\r\n--m--\r\n"
+)
+
+
+@pytest.mark.parametrize("octets", [DIGEST % b"text", IN_A_MIXED % b"text"])
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_part_of_a_digest_is_a_message_by_default(octets: bytes, modern: bool) -> None:
+    assert prepare(parsed(octets, modern=modern)).content == octets
+    assert prepare(octets).content == octets
+
+
+@pytest.mark.parametrize("octets", [DIGEST, IN_A_MIXED])
+@pytest.mark.parametrize("modern", [True, False])
+def test_eight_bits_in_a_digest_are_encoded_in_its_messages(octets: bytes, modern: bool) -> None:
+    prepared = prepare(
+        parsed(octets % "gr\u00fc\u00dfe, and so on".encode(), modern=modern), eight_bit_mime=False
+    )
+    assert prepared.content.isascii()
+    digest = next(part for part in again(prepared).walk() if part.get_content_type() == "multipart/digest")
+    kinds = [part.get_content_type() for part in digest.iter_parts()]
+    assert kinds == ["message/rfc822", "message/rfc822", "text/plain"]
+    assert all("content-transfer-encoding" not in part for part in digest.iter_parts())
+    assert text_of(next(part for part in [*digest.iter_parts()][1].walk() if part["Subject"])).startswith(
+        "gr\u00fc"
+    )
+    prepared = prepare(parsed(octets % b"\xfc", modern=modern))
+    digest = next(part for part in again(prepared).walk() if part.get_content_type() == "multipart/digest")
+    assert [part["content-transfer-encoding"] for part in digest.iter_parts()] == [None, "8bit", None]
+
+
+def test_a_part_that_is_taken_out_of_a_digest_says_that_it_is_a_message() -> None:
+    part = next(again(to_nobody(parsed(DIGEST % b"text"))).iter_parts())
+    for message in (part, MIMEMultipart(_subparts=[part])):
+        kinds = [one.get_content_type() for one in again(to_nobody(message)).walk()]
+        assert "message/rfc822" in kinds
+
+
+@pytest.mark.parametrize("coding", ["8bit", "base64", "quoted-printable"])
+def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -> None:
+    inner = (
+        "Subject: s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ngr\u00fc\u00dfe, and so on\r\n".encode()
+    )
+    part = MIMEBase("message", "rfc822")
+    part.set_payload(inner.decode("ascii", "surrogateescape"))
+    if coding == "base64":
+        encoders.encode_base64(part)
+    elif coding == "quoted-printable":
+        encoders.encode_quopri(part)
+    message = MIMEMultipart(_subparts=[part])
+    for eight_bit in (True, False):
+        prepared = to_nobody(message, eight_bit_mime=eight_bit)
+        assert prepared.content.isascii() is not eight_bit
+        attached = next(again(prepared).iter_parts())
+        assert attached["Content-Transfer-Encoding"] in (None, "7bit", "8bit")
+        assert text_of(attached.get_content()) == "gr\u00fc\u00dfe, and so on\n"
+
+
+def test_no_message_is_left_out_of_a_part_that_holds_two() -> None:
+    message = OldMessage()
+    message["Content-Type"] = "message/rfc822"
+    message.set_payload([new_message(), new_message()])
+    assert "holds 2 messages" in refused(message)
+    message.set_payload([])
+    assert body_of(to_nobody(message)) == b""
+
+
+def test_a_message_in_base64_that_is_none_stays_what_it_is() -> None:
+    part = MIMEBase("message", "rfc822")
+    part["Content-Transfer-Encoding"] = "base64"
+    part.set_payload("A")
+    assert body_of(to_nobody(part)) == b"A\r\n"
+
+
+# --- Values of the older interface ---
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["charset*=utf-8''utf-8", "charset*0=utf; charset*1=-8", "charset*=us-ascii'en'utf-8", "charset=idna"],
+)
+@pytest.mark.parametrize("eight_bit", [True, False])
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_charset_in_the_way_of_rfc_2231(parameter: str, eight_bit: bool, modern: bool) -> None:
+    octets = (
+        f"Content-Type: text/plain; {parameter}\r\nFrom: a@b.example\r\nTo: x@y\r\n\r\nh\u00e4\r\n".encode()
+    )
+    prepared = prepare(parsed(octets, modern=modern), eight_bit_mime=eight_bit)
+    assert prepared.recipients == ("x@y",)
+    assert f"Content-Type: text/plain; {parameter}\r\n".encode() in prepared.content
+    assert parsed(prepared.content, modern=False).get_payload(decode=True) == "h\u00e4\r\n".encode()
+
+
+@pytest.mark.parametrize("parameter", ["charset*=a\0b''x", "boundary*=idna''x%E4"])
+def test_a_parameter_that_python_cannot_read_is_an_error_of_ours(parameter: str) -> None:
+    assert "Content-Type field cannot be read" in refused(
+        parsed(f"Content-Type: text/plain; {parameter}\r\n\r\nh\u00e4\r\n".encode(), modern=False)
+    )
+
+
+@pytest.mark.parametrize("name", ["Subject", "To", "Content-Type", "Content-Transfer-Encoding", "X-A", "Bcc"])
+@pytest.mark.parametrize("value", [None, 5, b"text/plain", ("a", "b"), ["u@x"], Address("", "a", "x")])
+def test_a_field_is_text_or_a_header_and_nothing_else(name: str, value: object) -> None:
+    message = OldMessage()
+    message[name] = value
+    message.set_payload("text")
+    problem = f"the {name} field is set to a {type(value).__name__}"
+    if name in ("To", "Bcc"):
+        with pytest.raises(LocalProtocolError, match=problem):
+            prepare(message, sender="")
+    if name != "Bcc":
+        assert problem in refused(message)
+
+
+def test_header_objects_are_read_in_every_field() -> None:
+    message = OldMessage()
+    fields = {
+        "From": "J\u00f6rg <a@x>",
+        "To": "b@x",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Transfer-Encoding": "8bit",
+        "Content-Disposition": "inline",
+    }
+    for name, value in fields.items():
+        message[name] = Header(value, "utf-8")
+    message.set_payload("gr\u00fc\u00df\n".encode().decode("ascii", "surrogateescape"))
+    prepared = prepare(message, eight_bit_mime=False)
+    assert (prepared.sender, prepared.recipients) == ("a@x", ("b@x",))
+    assert text_of(again(prepared)) == "gr\u00fc\u00df\n"
+    message["X"] = Header("\udcff\u00e4", "unknown-8bit")
+    assert "octets and characters together" in refused(message)
+
+
+def test_a_name_of_a_field_is_text() -> None:
+    message = OldMessage()
+    assert isinstance(message, OldMessage)
+    message.set_raw(5, "x")  # type: ignore[arg-type]
+    assert "the name of a field is a str, not 5" in refused(message)
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "\u00e4\udcff", "\udcff\u00e4\ud83d"])
+def test_half_a_character_in_a_text_is_refused(text: str) -> None:
+    message = old_message(**{"Content-Type": "text/plain; charset=utf-8"})
+    message.set_payload(text)
+    assert "half a character" in refused(message)
+
+
+# --- Depth ---
+
+
+def nested(levels: int, kind: str) -> bytes:
+    """A message with so many levels, the message itself being the first."""
+    if kind == "message/rfc822":
+        return b"Content-Type: message/rfc822\r\n\r\n" * (levels - 1) + b"Subject: innermost\r\n\r\ntext\r\n"
+    octets = b""
+    for level in range(levels - 1):
+        octets += b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level)
+    return octets + b"\r\ntext\r\n" + b"".join(b"--b%d--\r\n" % level for level in reversed(range(levels - 1)))
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("kind", ["multipart/mixed", "message/rfc822"])
+def test_parts_are_nested_a_hundred_levels_deep_at_most(kind: str) -> None:
+    octets = nested(NESTING_LIMIT, kind)
+    assert to_nobody(parsed(octets)).content == octets
+    assert prepare(octets, sender="", recipients=["u@x"]).content == octets
+    for levels in (NESTING_LIMIT + 1, 5000):
+        with pytest.raises(LocalProtocolError, match="nested too deep: 100 levels are allowed"):
+            prepare(nested(levels, kind), sender="", recipients=["u@x"])
+    assert "nested too deep" in refused(parsed(nested(NESTING_LIMIT + 1, kind)))
+
+
+def test_a_caller_that_is_deep_in_calls_gets_no_recursion_error() -> None:
+    octets = nested(NESTING_LIMIT, "multipart/mixed")
+    message = parsed(octets)
+
+    def call(depth: int) -> None:
+        if depth:
+            call(depth - 1)
+        else:
+            for one in (octets, message):
+                with pytest.raises(LocalProtocolError, match="nested too deep"):
+                    prepare(one, sender="", recipients=["u@x"])
+
+    used = len(inspect.stack(0))
+    call(sys.getrecursionlimit() - used - 100)
+
+
+def test_a_message_in_itself_is_nested_too_deep() -> None:
+    message = MIMEMultipart()
+    message.attach(message)
+    assert "nested too deep" in refused(message)
+    inner = MIMEBase("message", "rfc822")
+    inner.set_payload(nested(NESTING_LIMIT + 1, "message/rfc822").decode() + "x" * 999)
+    assert "nested too deep" in refused(inner)
+
+
+@pytest.mark.req("SEC-01")
+@pytest.mark.parametrize("text", ["(" * 5000, "(" * 200 + ")" * 200 + " a@x", "<" * 5000, "a@x, " + "[" * 5000])
+def test_an_address_field_is_not_read_deeper_than_python_can(text: str) -> None:
+    for message in (old_message(To=text), parsed(f"From: a@x\r\nTo: {text}\r\n\r\n".encode())):
+        with contextlib.suppress(LocalProtocolError):
+            assert prepare(message).recipients == ("a@x",)
+
+
+# --- Fields without an address ---
+
+
+@pytest.mark.parametrize("name", ["To", "Cc", "Reply-To", "Sender", "Resent-Cc", "Mail-Followup-To"])
+@pytest.mark.parametrize("kind", [new_message, old_message])
+def test_an_address_field_without_an_address_is_not_sent(kind: type[OldMessage], name: str) -> None:
+    for value in ("", " ", " , ", "(a comment)", Header("")):
+        if kind is new_message and (isinstance(value, Header) or (name == "Sender" and value.strip(" "))):
+            continue  # the library takes neither
+        content = to_nobody(kind(**{"To": None, name: value})).content
+        assert name.encode() not in content
+        assert (
+            f"{name}: undisclosed-recipients:;\r\n".encode()
+            in to_nobody(old_message(**{"To": None, name: "undisclosed-recipients:;"})).content
+        )
+    content = to_nobody(parsed(f"From: a@x\r\n{name}: \r\nSubject: \r\n\r\n".encode())).content
+    assert content == b"From: a@x\r\nSubject: \r\n\r\n"
+
+
+def test_a_quoted_message_keeps_what_it_has() -> None:
+    octets = b"Content-Type: message/rfc822\r\n\r\nFrom: a@x\r\nTo: \r\n\r\n"
+    assert to_nobody(parsed(octets)).content == octets
+
+
+def test_a_group_stays_though_it_is_empty() -> None:
+    message = new_message(To=[Group("undisclosed-recipients")], Cc=[])
+    content = to_nobody(message).content
+    assert b"\r\nTo: undisclosed-recipients:;\r\n" in content and b"Cc" not in content
+
+
+# --- Normalization ---
+
+
+@pytest.mark.parametrize("kind", [new_message, old_message])
+def test_addresses_are_sent_in_normalization_form_c(kind: type[OldMessage]) -> None:
+    decomposed = "ju\u0308rg@bu\u0308cher.example"
+    message = prepare(kind(From="a@x", To=decomposed, Cc="b@bu\u0308cher.example"))
+    assert message.recipients == ("j\u00fcrg@b\u00fccher.example", "b@b\u00fccher.example")
+    if kind is new_message:
+        assert "To: j\u00fcrg@b\u00fccher.example\r\n".encode() in message.content
+    message = prepare(
+        new_message(), sender=decomposed, recipients=[decomposed, "j\u00fcrg@b\u00fccher.example"]
+    )
+    assert (message.sender, message.recipients) == (
+        "j\u00fcrg@b\u00fccher.example",
+        ("j\u00fcrg@b\u00fccher.example",),
+    )
+    message = prepare(kind(To="b@bu\u0308cher.example"), smtputf8=False)
+    assert message.recipients == ("b@xn--bcher-kva.example",)
+
+
+# --- Trace fields ---
+
+DATE = datetime.datetime(2026, 3, 1, 12, 30, 5, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+
+
+def received(**changes: object) -> str:
+    arguments: dict[str, object] = {
+        "from_domain": "client.example",
+        "from_address": "192.0.2.1",
+        "by": "mx.example.org",
+        "with_protocol": "ESMTP",
+        "date": DATE,
+    }
+    function: object = received_field
+    assert callable(function)
+    octets = function(**(arguments | changes))
+    assert isinstance(octets, bytes) and octets.endswith(b"\r\n")
+    return octets.decode()
+
+
+def on_one_line(text: str) -> str:
+    return text.replace("\r\n ", " ").removesuffix("\r\n")
+
+
+@pytest.mark.req("TRC-02")
+@pytest.mark.parametrize(
+    ("changes", "clause"),
+    [
+        ({}, "from client.example ([192.0.2.1]) by "),
+        ({"from_address": "[192.0.2.1]"}, "from client.example ([192.0.2.1]) by "),
+        ({"from_address": "2001:db8::1"}, "from client.example ([IPv6:2001:db8::1]) by "),
+        ({"from_address": "fe80::1%eth0"}, "from client.example ([IPv6:fe80::1]) by "),
+        ({"from_name": "host.example"}, "from client.example (host.example [192.0.2.1]) by "),
+        ({"from_domain": "[192.0.2.9]"}, "from [192.0.2.9] ([192.0.2.1]) by "),
+        ({"from_domain": "[192.0.2.9] and more"}, "from [192.0.2.9] ([192.0.2.1]) by "),
+        ({"from_domain": "client.example."}, "from client.example ([192.0.2.1]) by "),
+        ({"from_domain": "under_score.example"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "[::1]"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "[IPv6:fe80::1%eth0]"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "office-.example"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "M\\xdcLLER-PC"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "client (comment)"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "<script>"}, "from [192.0.2.1] ([192.0.2.1]) by "),
+        ({"from_domain": "M\xdcLLER-PC"}, "from xn--mller-pc-65a ([192.0.2.1]) by "),
+        ({"from_domain": "my pc", "from_address": None}, "from unknown by "),
+    ],
+)
+def test_the_from_clause(changes: dict[str, object], clause: str) -> None:
+    assert on_one_line(received(**changes)).startswith(f"Received: {clause}mx.example.org with ESMTP; ")
+
+
+def test_a_client_without_an_address() -> None:
+    assert received(from_address=None).startswith("Received: from client.example by mx.example.org")
+    with pytest.raises(LocalProtocolError, match="needs from_address"):
+        received(from_address=None, from_domain="[192.0.2.1]")
+
+
+def test_all_clauses_in_their_order() -> None:
+    text = received(
+        via="tcp",
+        with_protocol="esmtps",
+        id="ABC-1",
+        for_path="u@example.net",
+        tls="TLS_AES_128_GCM_SHA256",
+        priority=-3,
+    )
+    assert on_one_line(text) == (
+        "Received: from client.example ([192.0.2.1]) by mx.example.org via TCP with ESMTPS id ABC-1"
+        " for <u@example.net> tls TLS_AES_128_GCM_SHA256 priority -3; Sun, 01 Mar 2026 12:30:05 +0100"
+    )
+    assert max(map(len, text.split("\r\n"))) <= 78
+
+
+@pytest.mark.req("TRC-03", "TRC-12")
+def test_the_for_clause_has_one_path_or_none() -> None:
+    assert "for <u@x>" in received(for_path="u@x")
+    assert "for <u@x>" in received(for_path=["<u@x>"])
+    assert "for <u@x>" in received(for_path=ForwardPath("<@a:u@x>"))
+    for none in (None, [], ["u@x", "v@x"], [ForwardPath("u@x"), Mailbox("v", "x")], "Postmaster"):
+        assert " for " not in received(for_path=none)
+        assert "u@x" not in received(for_path=none)
+
+
+@pytest.mark.req("TRC-04")
+def test_the_date_has_a_year_of_four_digits_and_a_numeric_zone() -> None:
+    pattern = r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"
+    odd_zone = datetime.timezone(datetime.timedelta(seconds=3599))
+    for date in (
+        DATE,
+        DATE.astimezone(datetime.UTC),
+        DATE.replace(year=999),
+        DATE.replace(tzinfo=odd_zone),
+        None,
+    ):
+        assert re.fullmatch(pattern, on_one_line(received(date=date)).partition("; ")[2])
+    assert received(date=DATE.astimezone(datetime.UTC)).endswith("+0000\r\n")
+    assert received(date=DATE.replace(tzinfo=odd_zone)).endswith("11:30:06 +0000\r\n")
+    with pytest.raises(LocalProtocolError, match="time zone"):
+        received(date=DATE.replace(tzinfo=None))
+
+
+@pytest.mark.req("TRC-06", "TRC-07")
+def test_the_with_keyword() -> None:
+    table = {
+        (False, False): ("ESMTP", "UTF8SMTP", "LMTP", "UTF8LMTP"),
+        (True, False): ("ESMTPS", "UTF8SMTPS", "LMTPS", "UTF8LMTPS"),
+        (False, True): ("ESMTPA", "UTF8SMTPA", "LMTPA", "UTF8LMTPA"),
+        (True, True): ("ESMTPSA", "UTF8SMTPSA", "LMTPSA", "UTF8LMTPSA"),
+    }
+    for (tls, auth), keywords in table.items():
+        made = tuple(
+            with_keyword(tls=tls, auth=auth, smtputf8=smtputf8, lmtp=lmtp)
+            for lmtp in (False, True)
+            for smtputf8 in (False, True)
+        )
+        assert made == keywords
+        assert all(f"with {keyword};" in received(with_protocol=keyword) for keyword in keywords)
+        assert with_keyword(esmtp=False, tls=tls, auth=auth) == "SMTP"
+    assert with_keyword(esmtp=False, lmtp=True) == "LMTP"
+    assert "with SMTP;" in received(with_protocol="SMTP")
+
+
+@pytest.mark.req("TRC-08")
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+        ("0x1301", "0x1301"),
+        ("ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+        ("ECDHE-ECDSA-AES256-SHA384", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384"),
+        ("DHE-RSA-CHACHA20-POLY1305", "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+        ("AES128-SHA", None),
+    ],
+)
+def test_the_tls_clause_comes_behind_with(given: str, written: str | None) -> None:
+    text = on_one_line(received(with_protocol="ESMTPS", tls=given))
+    assert f"with ESMTPS tls {written or 'TLS_RSA_WITH_AES_128_CBC_SHA'};" in text
+
+
+@pytest.mark.req("TRC-09")
+def test_the_priority_clause() -> None:
+    for priority in (-9, 0, 9):
+        assert f" priority {priority};" in received(priority=priority)
+    for priority in (-10, 10):
+        with pytest.raises(LocalProtocolError, match="from -9 to 9"):
+            received(priority=priority)
+
+
+@pytest.mark.req("TRC-13")
+@pytest.mark.parametrize(
+    "changes",
+    [{"via": "DECNET"}, {"with_protocol": "HTTP"}, {"with_protocol": ""}, {"with_protocol": "ESMTP id x"}],
+)
+def test_what_is_not_registered_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(LocalProtocolError, match="not registered"):
+        received(**changes)
+
+
+def test_there_is_no_way_to_another_clause() -> None:
+    with pytest.raises(TypeError):
+        received(comment="anything")
+
+
+@pytest.mark.parametrize("identity", ["abc", "a-b_1", "<a.b@mx.example.org>", "<a@[x]>"])
+def test_the_id_clause(identity: str) -> None:
+    assert f" id {identity};" in received(id=identity)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "a b"},
+        {"id": ""},
+        {"id": "a.b"},
+        {"id": "<a>"},
+        {"id": "a;\r\nX-Evil: 1"},
+        {"id": "x" * 1000},
+        {"from_domain": "client\r\nX-Evil: 1"},
+        {"from_domain": "x" * 256},
+        {"from_domain": ""},
+        {"from_domain": "client\u202e"},
+        {"from_address": "client"},
+        {"from_address": "192.0.2.1]\r\nX-Evil: 1"},
+        {"from_name": "host\r\nX-Evil: 1"},
+        {"by": "mx example"},
+        {"for_path": "nonsense"},
+        {"for_path": "u@x>\r\nX-Evil: 1"},
+        {"tls": "unknown cipher"},
+        {"tls": "0x13"},
+    ],
+)
+def test_what_the_grammar_does_not_allow_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(LocalProtocolError):
+        received(**changes)
+
+
+@pytest.mark.req("TRC-14")
+def test_trace_fields_are_ascii_unless_the_message_goes_on_with_smtputf8() -> None:
+    names: dict[str, object] = {"from_domain": "b\u00fccher.example", "by": "mx.b\u00fccher.example"}
+    text = on_one_line(received(**names, for_path="u@b\u00fccher.example"))
+    assert "from xn--bcher-kva.example " in text and "by mx.xn--bcher-kva.example" in text
+    assert "for <u@xn--bcher-kva.example>" in text and text.isascii()
+    assert return_path_field("u@b\u00fccher.example") == b"Return-Path: <u@xn--bcher-kva.example>\r\n"
+    for path in ("\u00fc@x", ForwardPath("\u00fc@x")):
+        with pytest.raises(LocalProtocolError, match="SMTPUTF8"):
+            received(for_path=path)
+        with pytest.raises(LocalProtocolError, match="SMTPUTF8"):
+            return_path_field(path)
+    text = on_one_line(received(**names, for_path="\u00fc@b\u00fccher.example", smtputf8=True))
+    assert "from b\u00fccher.example " in text and "for <\u00fc@b\u00fccher.example>" in text
+    assert return_path_field("\u00fc@x", smtputf8=True) == "Return-Path: <\u00fc@x>\r\n".encode()
+
+
+@pytest.mark.req("TRC-10")
+def test_the_return_path_field() -> None:
+    for null in ("", "<>", ReversePath("")):
+        assert return_path_field(null) == b"Return-Path: <>\r\n"
+    assert return_path_field("<u@x>") == return_path_field(ReversePath("u@x")) == b"Return-Path: <u@x>\r\n"
+    assert return_path_field('"a b"@x') == b'Return-Path: <"a b"@x>\r\n'
+    for wrong in ("nonsense", "u@x>\r\nX-Evil: 1", "u@x\r\n"):
+        with pytest.raises(LocalProtocolError):
+            return_path_field(wrong)
+
+
+@pytest.mark.req("TRC-11")
+def test_a_loop_is_a_hundred_received_fields() -> None:
+    assert LOOP_THRESHOLD == 100
+    field = received().encode()
+    assert count_received(field * 100 + b"\r\nbody\r\n") == 100
+
+
+def test_received_fields_are_counted_in_the_header_only() -> None:
+    assert count_received(b"") == 0
+    assert (
+        count_received(b"received: a\r\nRECEIVED : b\r\nX-Received: c\r\n received: d\r\nTo: Received: e\r\n")
+        == 2
+    )
+    assert count_received(b"Received: a\r\n\r\nReceived: b\r\n") == 1
+    assert count_received(b"Received: a\n\nReceived: b\n") == 1
+    assert count_received(b"\r\nReceived: a\r\n") == 0
