@@ -164,7 +164,7 @@ class Transaction:
         trace = len(self.trace())
         try:
             self.hop = NextHop(*self.gateway.next_hop, self.session.connection.hostname)
-            if self.hop.capabilities.too_big((mail.size or 0) + trace):
+            if self.hop.capabilities.exceeds_size((mail.size or 0) + trace):
                 self.break_off()
                 return Reply(552, "5.3.4", "the message is too big for the next server")
         except (OSError, SMTPError) as error:

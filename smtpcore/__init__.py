@@ -17,6 +17,7 @@ if _sys.hexversion < 0x030B0000:
 from ._core.addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
 from ._core.capabilities import Capabilities
 from ._core.client import ClientConnection
+from ._core.config import ServerConfig
 from ._core.content import normalize_line_endings
 from ._core.errors import (
     ArgumentTypeError,
@@ -37,7 +38,6 @@ from ._core.errors import (
     TlsUnavailable,
 )
 from ._core.events import (
-    Auth,
     Chunk,
     Command,
     CommandRejected,
@@ -48,9 +48,7 @@ from ._core.events import (
     EndOfMessage,
     Envelope,
     Event,
-    Expn,
     Helo,
-    Help,
     InputDiscarded,
     Mail,
     MessageAborted,
@@ -60,14 +58,17 @@ from ._core.events import (
     Rcpt,
     Response,
     Rset,
-    StartTls,
     Vrfy,
 )
-from ._core.limits import Limits, ServerConfig, Timeouts, TlsInfo
+from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import EnhancedStatus, Reply, describe
 from ._core.results import RecipientResult, SendResult
 from ._core.server import ServerConnection
 from ._core.state import AFTER, LEGAL, State
+from .extensions.auth import Auth
+from .extensions.expn import Expn
+from .extensions.help import Help
+from .extensions.starttls import StartTls
 from .sasl import Credentials, SecretRequest
 
 __version__ = "0.1.0"

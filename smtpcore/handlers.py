@@ -38,7 +38,6 @@ from ._core.events import (
     EndOfMessage,
     Envelope,
     Event,
-    Expn,
     InputDiscarded,
     Mail,
     MessageAborted,
@@ -50,6 +49,7 @@ from ._core.replies import Reply
 from ._core.state import State
 from ._net.client import IN_MEMORY, Stream
 from ._net.session import ServerOptions, ServerSession, serve_one
+from .extensions.expn import Expn
 from .sasl import Credentials, SecretRequest, StoredSecret
 
 logger = logging.getLogger("smtpcore")

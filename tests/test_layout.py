@@ -28,8 +28,9 @@ PACKAGE = ROOT / "smtpcore"
 FLOORS = (
     "_core.errors _core.grammar _core.limits _core.secrets",
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
-    "_core.capabilities _core.events _core.commands _core.state",
+    "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.rules _core.state",
     "sasl",
+    "extensions",
     "_core.server _core.client _core.results",
     "message",
     "_net transcript handlers",

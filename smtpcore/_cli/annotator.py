@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 
 from .._core.capabilities import NO_CAPABILITIES, Capabilities
 from .._core.commands import CommandParser
-from .._core.events import Auth, CommandRejected, Connect, Ehlo, EndOfMessage, Event
-from .._core.limits import ServerConfig
+from .._core.config import ServerConfig
+from .._core.events import CommandRejected, Connect, Ehlo, EndOfMessage, Event
 from .._core.replies import Refused, ReplyParser, describe
+from .._core.rules import rules_for
 from .._core.state import HANDSHAKEN, State, after
+from ..extensions import STANDARD
+from ..extensions.auth import Auth
 
 if TYPE_CHECKING:
     from ..transcript import Entry
 
 _LINE, _LINES = 16384, 1024  # more than any transcript shows
+
+
+_RULES = rules_for(STANDARD)
 
 
 class Annotator:
@@ -32,7 +38,7 @@ class Annotator:
 
     def __init__(self) -> None:
         self.state = State.OPENING
-        self._parser = CommandParser(ServerConfig(addresses="lenient", unknown_parameters="ignore"))
+        self._parser = CommandParser(ServerConfig(addresses="lenient", unknown_parameters="ignore"), _RULES)
         self._replies = ReplyParser(max_line=_LINE, max_lines=_LINES)
         self._unanswered: deque[type[Event]] = deque([Connect])
         self._tls = False
@@ -84,9 +90,10 @@ class Annotator:
             return None
         question = self._unanswered.popleft() if self._unanswered and reply.code != 421 else None
         if question is Ehlo and reply.is_success:
-            self._parser.capabilities = Capabilities.parse(reply.lines[1:])
+            self._parser.capabilities = Capabilities.parse(reply.lines[1:], _RULES.readers)
         asked = f"answers {question.__name__}: " if question else ""
-        return f"{asked}{describe(reply)}; {self._go(after(question or Event, reply.code, self.state))}"
+        new = after(_RULES.after, question or Event, reply.code, self.state)
+        return f"{asked}{describe(reply)}; {self._go(new)}"
 
     def _go(self, state: State) -> str:
         before, self.state = self.state, state

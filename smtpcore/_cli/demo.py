@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from .. import sync
 from .._core.addresses import ForwardPath
-from .._core.limits import ServerConfig
+from .._core.config import ServerConfig
 from ..maildir import Maildir
 from ..message import Message, prepare
 from ..sasl import Credentials

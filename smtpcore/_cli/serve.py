@@ -26,9 +26,10 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import CommandRejected, Envelope
-from .._core.limits import Limits, ServerConfig
+from .._core.limits import Limits
 from .._core.replies import printable
 from .._core.state import State
 from .._net.client import IN_MEMORY

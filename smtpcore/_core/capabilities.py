@@ -1,56 +1,20 @@
-"""Service extensions: what an EHLO keyword makes legal.
+"""``Capabilities``: the EHLO keywords that a server offers, the same value on both sides.
 
-An extension is a row: its parameters, and by how much it lengthens command lines. Everything else
-asks the rows: a server, which parameters to take from what it offers; a client, which to send to what it was
-offered. Adding an extension means adding a row here, its parameters' rows in ``parameters``, and a class for
-each new command in ``events``.
-
-:class:`Capabilities` is the list of keywords itself, the same value on both sides: a server writes it into
-its reply to EHLO, a client reads it out of one.
+A server writes it into its reply to EHLO, a client reads it out of one. What a keyword means is told by its
+``Extension``; the values that extensions make of the arguments are kept here beside the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Self
 
 from .grammar import EHLO_KEYWORD
-from .parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, Parameter
 from .replies import visible_ascii
 
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """What one EHLO keyword means.
-
-    Attributes:
-        keyword: In upper case.
-        mail_octets: By so many octets MAIL lines may be longer than 512.
-        rcpt_octets: The same for RCPT lines.
-    """
-
-    keyword: str
-    mail_octets: int = 0
-    rcpt_octets: int = 0
-
-
-EXTENSIONS: Final[Mapping[str, Extension]] = {
-    one.keyword: one
-    for one in (
-        Extension("PIPELINING"),  # RFC 2920
-        Extension("SIZE", mail_octets=26),  # RFC 1870 3 (5)
-        # RFC 6152 names no number; this is what " BODY=8BITMIME" takes.
-        Extension("8BITMIME", mail_octets=14),
-        Extension("SMTPUTF8", mail_octets=10),  # RFC 6531 3.1
-        Extension("ENHANCEDSTATUSCODES"),  # RFC 2034
-        Extension("STARTTLS"),  # RFC 3207
-        Extension("AUTH", mail_octets=500),  # RFC 4954 3
-        Extension("EXPN"),  # RFC 5321 3.5.2
-        Extension("HELP"),  # RFC 5321 4.1.1.8
-    )
-}
+Reader = Callable[[tuple[str, ...]], object]
+_NO_READERS: Final[Mapping[str, Reader]] = MappingProxyType({})
 
 
 class Capabilities(Mapping[str, tuple[str, ...]]):
@@ -62,17 +26,27 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
 
     Args:
         keywords: Keywords with their parameters.
+        readers: What makes a value of the parameters, by keyword.
     """
 
-    def __init__(self, keywords: Iterable[tuple[str, Sequence[str]]] = ()) -> None:
+    __slots__ = ("_keywords", "_values")
+
+    def __init__(
+        self, keywords: Iterable[tuple[str, Sequence[str]]] = (), readers: Mapping[str, Reader] = _NO_READERS
+    ) -> None:
         self._keywords: dict[str, tuple[str, ...]] = {}
         for keyword, parameters in keywords:
             # AUTH has been seen on two lines, and as AUTH=: the mechanisms of all of them count.
             keyword = keyword.upper()
             self._keywords[keyword] = (*self._keywords.get(keyword, ()), *parameters)
+        self._values = {
+            keyword: readers[keyword](arguments)
+            for keyword, arguments in self._keywords.items()
+            if keyword in readers
+        }
 
     @classmethod
-    def parse(cls, lines: Iterable[str]) -> Capabilities:
+    def parse(cls, lines: Iterable[str], readers: Mapping[str, Reader] = _NO_READERS) -> Self:
         """Read the lines of a reply to EHLO behind the first, which is a greeting and never a keyword.
 
         What is no ehlo-line is left out: no server is worth losing for it (RFC 5321 4.1.1.1). An ehlo-param is
@@ -86,49 +60,39 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
             keyword, *parameters = line.replace("\t", " ").strip(" ").split(" ")
             if EHLO_KEYWORD.fullmatch(keyword):
                 keywords.append((keyword, [visible_ascii(one) for one in parameters if one]))
-        return cls(keywords)
+        return cls(keywords, readers)
 
     def lines(self) -> list[str]:
         """The lines of a reply to EHLO behind the first."""
         return [" ".join((keyword, *parameters)) for keyword, parameters in self._keywords.items()]
 
-    def too_big(self, octets: int) -> bool:
-        """Whether the server has said that it takes no message of this size (RFC 1870 7)."""
+    def exceeds_size(self, octets: int) -> bool:
+        """Whether a message of so many octets is more than the server accepts (RFC 1870 7)."""
         return octets > (self.size or octets)
 
-    @cached_property
+    def value(self, keyword: str) -> object:
+        """What the extension has made of the arguments of a keyword.
+
+        Args:
+            keyword: In any case.
+
+        Returns:
+            The value, such as a number for SIZE; None if the keyword is not offered, if no extension of the
+            connection reads it, or if its arguments are malformed.
+        """
+        return self._values.get(keyword.upper())
+
+    @property
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms offered, in upper case."""
-        return tuple(dict.fromkeys(name.upper() for name in self._keywords.get("AUTH", ())))
+        """The SASL mechanisms offered, in upper case (RFC 4954 3)."""
+        names = self._values.get("AUTH")
+        return names if isinstance(names, tuple) else ()
 
-    @cached_property
+    @property
     def size(self) -> int | None:
-        """Octets of content taken at most; 0: no fixed limit; None: it is not said (RFC 1870 3)."""
-        number = (*self._keywords.get("SIZE", ()), "")[0]
-        return int(number) if number.isascii() and number.isdigit() and len(number) <= 20 else None
-
-    @cached_property
-    def mail_parameters(self) -> Mapping[str, Parameter]:
-        """The parameters of MAIL that are legal."""
-        return self._legal(MAIL_PARAMETERS)
-
-    @cached_property
-    def rcpt_parameters(self) -> Mapping[str, Parameter]:
-        """The parameters of RCPT that are legal."""
-        return self._legal(RCPT_PARAMETERS)
-
-    def _legal(self, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
-        return {keyword: one for keyword, one in parameters.items() if one.extension in self._keywords}
-
-    @cached_property
-    def mail_octets(self) -> int:
-        """By so many octets a MAIL line may be longer than others (RFC 5321 4.5.3.1.4)."""
-        return sum(EXTENSIONS[keyword].mail_octets for keyword in self._keywords if keyword in EXTENSIONS)
-
-    @cached_property
-    def rcpt_octets(self) -> int:
-        """The same for RCPT."""
-        return sum(EXTENSIONS[keyword].rcpt_octets for keyword in self._keywords if keyword in EXTENSIONS)
+        """Octets of content accepted at most; 0: no fixed limit; None: it is not said (RFC 1870 3)."""
+        octets = self._values.get("SIZE")
+        return octets if isinstance(octets, int) else None
 
     def __getitem__(self, keyword: str) -> tuple[str, ...]:
         return self._keywords[keyword.upper()]

@@ -40,13 +40,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from ..extensions import STANDARD
+from ..extensions.auth import Auth
 from ..sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import format_command
+from .config import Extension, Facts
 from .content import LINE_LENGTH, ContentEncoder
 from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from .events import (
-    Auth,
     Chunk,
     Command,
     Connect,
@@ -55,27 +57,22 @@ from .events import (
     Ehlo,
     EndOfMessage,
     Event,
-    Expn,
     Helo,
     Mail,
     NotSent,
     Quit,
     Rcpt,
     Response,
-    StartTls,
-    Vrfy,
+    TextCommand,
 )
 from .limits import Limits, Timeouts, TlsInfo
 from .replies import Reply, ReplyParser
+from .rules import Rules, rules_for
 from .secrets import Secrets
-from .state import AFTER, HANDSHAKEN, LEGAL, PIPELINED, SUCCESS, State, after
+from .state import HANDSHAKEN, PIPELINED, State, after
 
 _new = object.__new__
 
-# What a command leads to if it succeeds.
-_SUCCEEDS: Final = {kind: AFTER.get((kind, min(codes) // 100), {}) for kind, codes in SUCCESS.items()}
-# The first digit of the reply to a command that succeeds.
-_EXPECTED: Final = {kind: min(codes) // 100 for kind, codes in SUCCESS.items()}
 # States in which QUIT cannot be sent, or was.
 _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
 _FAREWELL = ConnectionClosed()
@@ -83,6 +80,7 @@ _FAREWELL = ConnectionClosed()
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
 _AUTHENTICATING = State.AUTHENTICATING
 _DEFAULT_LIMITS = Limits()
+_STANDARD_RULES: Final = rules_for(STANDARD)
 _DEFAULT_TIMEOUTS = Timeouts()
 
 _Answerable = Command | EndOfMessage | Connect
@@ -116,6 +114,8 @@ class ClientConnection:
         tls: TLS that was active before the first octet of SMTP (RFC 8314 3.3), if it was.
         max_line: Octets of a content line that are sent at most; None: any number, for servers that are known
             to take more than RFC 5321 4.5.3.1.6 promises.
+        extensions: The service extensions that the client can use where the server offers them
+            (:mod:`smtpcore.extensions`). None: ``smtpcore.extensions.STANDARD``.
 
     Attributes:
         capabilities: What the server offered in its last reply to EHLO; empty before, after HELO, and after
@@ -131,7 +131,9 @@ class ClientConnection:
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         tls: TlsInfo | None = None,
         max_line: int | None = LINE_LENGTH,
+        extensions: tuple[Extension, ...] | None = None,
     ) -> None:
+        self._rules: Rules = _STANDARD_RULES if extensions is None else rules_for(extensions)
         self.capabilities: Capabilities = NO_CAPABILITIES
         self.tls = tls
         self.authenticated = False
@@ -214,52 +216,54 @@ class ClientConnection:
         kind = event.__class__
         if isinstance(event, Command):
             state = self._projection() if self._outdated else self._projected
-            if kind not in LEGAL[state]:
-                raise _illegal(kind, state)
+            if kind not in self._rules.legal[state]:
+                raise self._illegal(event, state)
             if isinstance(event, Rcpt):
                 self._check_rcpt(event)
             elif isinstance(event, Mail):
                 self._check_mail(event)
                 self._mail = event
-            elif kind is StartTls:
-                self._check_starttls()
             elif kind is Auth:
                 raise LocalProtocolError("authenticate() begins an AUTH exchange")
-            elif isinstance(event, (Vrfy, Expn)):
-                if not event.argument.isascii() and "SMTPUTF8" not in self._offered():
-                    raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
-            self._dispatch(event, format_command(event), state)
+            else:
+                if isinstance(event, TextCommand) and not event.argument.isascii():
+                    if "SMTPUTF8" not in self._offered():
+                        raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
+                if kind in self._rules.owner:
+                    self._check_extension(event)
+            self._dispatch(event, format_command(event, self._rules), state)
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
         else:
             self._check_content()
             self._output.append(self._encoder.finish())
             self._outstanding.append(event)
-            self._projected = _SUCCEEDS[EndOfMessage][_CONTENT]
+            self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
-        self._projected = _SUCCEEDS[command.__class__].get(state, state)
+        self._projected = self._rules.succeeds[command.__class__].get(state, state)
         # If anything is waiting then because it may not go; so this one may not either.
-        if self._may_go():
+        if self._may_go(command.__class__):
             self._outstanding.append(command)
             self._output.append(octets)
         else:
             self._waiting.append((command, octets))
 
-    def _may_go(self) -> bool:
+    def _may_go(self, kind: type[Event]) -> bool:
         """Whether one more command may be sent now (RFC 2920 3.1)."""
         outstanding = self._outstanding
         return not outstanding or (
             self._pipelining
-            and outstanding[-1].__class__ in PIPELINED
+            and kind not in self._rules.alone
+            and outstanding[-1].__class__ in self._rules.pipelined
             and len(outstanding) < self._limits.outstanding_commands
         )
 
     def _release(self) -> None:
         """Let out what may go now."""
-        while self._waiting and self._may_go():
+        while self._waiting and self._may_go(self._waiting[0][0].__class__):
             command, octets = self._waiting.popleft()
-            if self._outstanding or command.__class__ in LEGAL[self._state]:
+            if self._outstanding or command.__class__ in self._rules.legal[self._state]:
                 self._outstanding.append(command)
                 self._output.append(octets)
             else:
@@ -272,7 +276,7 @@ class ClientConnection:
         if self._outdated:  # something has not succeeded, and all that comes behind it leads elsewhere
             state = self._state
             for command in self._under_way():
-                state = _SUCCEEDS[command.__class__].get(state, state)
+                state = self._rules.succeeds[command.__class__].get(state, state)
             self._projected = state
             self._outdated = False
         return self._projected
@@ -309,29 +313,54 @@ class ClientConnection:
 
     def _check_mail(self, mail: Mail) -> None:
         if mail.parameters:
-            offered = self._offered()
-            for keyword in mail.parameters:
-                if keyword not in offered.mail_parameters:
-                    raise _not_offered("MAIL", keyword)
-            if offered.too_big(mail.size or 0):
-                raise LocalProtocolError(
-                    f"a message of {mail.size} octets, where {offered.size} are taken (RFC 1870 7)"
-                )
+            self._check_parameters(mail)
         if not (mail.is_ascii or mail.smtputf8):
             raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
 
     def _check_rcpt(self, rcpt: Rcpt) -> None:
-        for keyword in rcpt.parameters:
-            if keyword not in self.capabilities.rcpt_parameters:
-                raise _not_offered("RCPT", keyword)
+        if rcpt.parameters:
+            self._check_parameters(rcpt)
         if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
             raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
 
-    def _check_starttls(self) -> None:
-        if self.tls is not None:
-            raise LocalProtocolError("TLS is active already (RFC 3207 4.2)")
-        if "STARTTLS" not in self._offered():
-            raise LocalProtocolError("the server does not offer STARTTLS (RFC 3207 4)")
+    def _check_parameters(self, command: Mail | Rcpt) -> None:
+        """Raise if the server does not offer the parameters, or if their extensions object."""
+        offered = self._offered()
+        rows = self._rules.parameters[command.verb]
+        legal = self._rules.offered_parameters(command.verb, offered)
+        for keyword, value in command.parameters.items():
+            row = legal.get(keyword)
+            # A parameter that no extension here knows may be sent where the server offers a keyword like it.
+            if row is None and (keyword in rows or keyword not in offered):
+                raise LocalProtocolError(
+                    f"the server has not offered what {keyword} of {command.verb} needs (RFC 5321 2.2.1)"
+                )
+            if row is not None:
+                row.format(value)
+        self._check_by_extensions(command, offered)
+
+    def _check_extension(self, command: Command) -> None:
+        """Raise if the server does not offer the extension of a command, or if that objects."""
+        offered = self._offered()
+        self._check_by_extensions(command, offered)
+        keyword = self._rules.owner[command.__class__].keyword
+        if keyword not in offered and not self._rules.commands[command.__class__].unasked:
+            raise LocalProtocolError(
+                f"the server does not offer {keyword}, which {command.verb} needs (RFC 5321 2.2.1)"
+            )
+
+    def _check_by_extensions(self, command: Command, offered: Capabilities) -> None:
+        facts = Facts(self.tls, "" if self.authenticated else None, mail=self._mail)
+        refusal = self._rules.refusal(command, offered, facts)
+        if refusal is not None:
+            raise LocalProtocolError(f"{command.verb} cannot be sent: {refusal.text}")
+
+    def _illegal(self, command: Command, state: State) -> LocalProtocolError:
+        if command.__class__ not in self._rules.success:
+            return LocalProtocolError(f"{command.verb} belongs to no extension of this connection")
+        return LocalProtocolError(
+            f"{command.__class__.__name__} cannot come in the state {state.value!r} (RFC 5321 4.1.4)"
+        )
 
     def authenticate(self, mechanism: ClientMechanism, *, allow_cleartext: bool = False) -> None:
         """Begin an AUTH exchange; its ``Response`` comes when it is over (RFC 4954 4).
@@ -344,8 +373,8 @@ class ClientConnection:
             LocalProtocolError: It cannot come now, is not offered, or would give the password away.
         """
         state = self._projection()
-        if Auth not in LEGAL[state]:
-            raise _illegal(Auth, state)
+        if Auth not in self._rules.legal[state]:
+            raise LocalProtocolError(f"Auth cannot come in the state {state.value!r} (RFC 5321 4.1.4)")
         if self.authenticated:
             raise LocalProtocolError("the session is authenticated already (RFC 4954 4)")
         if self._exchange is not None:
@@ -360,13 +389,13 @@ class ClientConnection:
             raise LocalProtocolError(f"{mechanism.name} without TLS shows the password (RFC 4954 4)")
         initial = mechanism.initial_response()
         command = Auth(mechanism.name, None if initial is None else encode_initial_response(initial))
-        octets = format_command(command)
+        octets = format_command(command, self._rules)
         held_response = None
         if initial is not None and len(octets) > self._limits.command_line:
             # RFC 4954 4: then it becomes the answer to an empty challenge.
             held_response = initial
             command = Auth(mechanism.name)
-            octets = format_command(command)
+            octets = format_command(command, self._rules)
         self._exchange = exchange = _Exchange(mechanism, held_response)
         if initial is not None:
             self._remember(initial, exchange.names)
@@ -462,7 +491,7 @@ class ClientConnection:
             severity = reply.code // 100
             if severity >= 4:
                 self._failed(kind, reply)
-            elif severity == _EXPECTED[kind]:
+            elif severity == self._rules.expected[kind]:
                 self._succeeded(kind, reply)
             elif kind is Auth:
                 self._answer_challenge(reply)
@@ -501,7 +530,7 @@ class ClientConnection:
 
     def _failed(self, kind: type[Event], reply: Reply) -> None:
         """Go where the tables lead after a refusal."""
-        self._state = after(kind, reply.code, self._state)
+        self._state = after(self._rules.after, kind, reply.code, self._state)
         self._outdated = True
         if kind is Auth:
             self._exchange = None
@@ -509,25 +538,26 @@ class ClientConnection:
     def _succeeded(self, kind: type[Event], reply: Reply) -> None:
         """Go where the tables lead after success, and do what that means for what is remembered."""
         state = self._state
-        self._state = _SUCCEEDS[kind].get(state, state)
+        self._state = self._rules.succeeds[kind].get(state, state)
         if kind in PIPELINED:  # nearly always
             return
         if kind is Data:
             self._addressed = state is _RCPT
             self._encoder = ContentEncoder(max_line=self._max_line)
         elif kind is Ehlo:
-            self.capabilities = Capabilities.parse(reply.lines[1:])
+            self.capabilities = Capabilities.parse(reply.lines[1:], self._rules.readers)
             self._pipelining = "PIPELINING" in self.capabilities
         elif kind is Helo:
             self._forget_capabilities()
-        elif kind is Auth:
-            self._check_success(reply)
-        elif kind is StartTls:
-            if reply.code != 220:
-                raise self._violation(f"STARTTLS was answered {reply.code}", reply)
-            if self._parser.discard():
+        elif kind in self._rules.commands:
+            spec = self._rules.commands[kind]
+            if reply.code not in spec.success:
+                raise self._violation(f"{spec.verb} was answered {reply.code}", reply)
+            if kind is Auth:
+                self._check_success(reply)
+            elif self._state is _TLS and self._parser.discard():
                 raise self._violation(
-                    "octets arrived in plaintext behind the reply to STARTTLS (RFC 3207 4)", reply
+                    f"octets arrived in plaintext after the reply to {spec.verb} (RFC 3207 4)", reply
                 )
 
     def _forget_capabilities(self) -> None:
@@ -538,7 +568,7 @@ class ClientConnection:
         exchange = self._exchange
         if reply.code != 334 or exchange is None or exchange.cancelled:
             raise self._impossible(self._outstanding[0], reply)
-        self._state = after(Auth, reply.code, self._state)
+        self._state = after(self._rules.after, Auth, reply.code, self._state)
         self._answered += 1  # and AUTH stays outstanding, now for the response
         exchange.challenges += 1
         try:
@@ -636,15 +666,7 @@ class ClientConnection:
         state = self._state
         speechless = state in _SPEECHLESS
         for command in islice(self._outstanding, self._handed_out()):
-            state = _SUCCEEDS[command.__class__].get(state, state)
+            state = self._rules.succeeds[command.__class__].get(state, state)
         self.close()
         if not (speechless or state in _SPEECHLESS):
             self._output.append(b"QUIT\r\n")
-
-
-def _illegal(kind: type[Event], state: State) -> LocalProtocolError:
-    return LocalProtocolError(f"{kind.__name__} cannot come in the state {state.value!r} (RFC 5321 4.1.4)")
-
-
-def _not_offered(verb: str, keyword: str) -> LocalProtocolError:
-    return LocalProtocolError(f"the server has not offered what {keyword} of {verb} needs (RFC 5321 2.2.1)")

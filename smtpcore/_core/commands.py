@@ -27,32 +27,26 @@ from .addresses import (
     proven,
 )
 from .capabilities import NO_CAPABILITIES, Capabilities
+from .commandspec import CommandSpec
+from .config import ServerConfig
 from .errors import LocalProtocolError
-from .events import Auth, Command, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, StartTls, Vrfy
+from .events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, TextCommand, Vrfy
 from .grammar import CONTROL, HELLO_REST, MAIL_REST, PATH, RCPT_REST, SHORT_MAILBOX
-from .limits import ServerConfig
-from .parameters import (
-    MAIL_PARAMETERS,
-    NO_PARAMETERS,
-    RCPT_PARAMETERS,
-    Parameter,
-    Parameters,
-    format_parameters,
-    parse_parameters,
-)
+from .parameters import NO_PARAMETERS, Parameter, Parameters, format_parameters, parse_parameters
 from .replies import Refused, Reply
+from .rules import Rules
 
 _new = object.__new__
 
-_DATA, _RSET, _QUIT, _STARTTLS, _NOOP = Data(), Rset(), Quit(), StartTls(), Noop()
+_DATA, _RSET, _QUIT, _NOOP = Data(), Rset(), Quit(), Noop()
 
 _BLANKS = " \t"
-_AUTH_ARGUMENTS = re.compile(r" +([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
 _C1 = re.compile("[\x80-\x9f]")
-_VERB = re.compile(r"[A-Za-z]++")
+# Letters (RFC 5321 4.1.1); the verbs of extensions may also have the digits and hyphens of their keywords.
+_VERB = re.compile(r"[A-Za-z][A-Za-z0-9-]*+")
 
 UNKNOWN = Reply(500, "5.5.2", "command not recognized")
-_NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
+NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 TOO_LONG = Reply(500, "5.5.2", "line too long")
 TOO_LONG_WITH_LF = Reply(500, "5.5.2", "line too long: it holds LF without CR, lines end in CRLF")
 BARE_LF = Reply(501, "5.5.2", "LF without CR in the command: lines end in CRLF")
@@ -72,6 +66,7 @@ class CommandParser:
 
     Args:
         config: The switches and limits.
+        rules: The commands and parameters that there are.
 
     Attributes:
         capabilities: What is offered: it decides on parameters, UTF-8 and lengths. Set it when it changes.
@@ -82,23 +77,25 @@ class CommandParser:
     __slots__ = (
         "_capabilities",
         "_config",
-        "_ignore_unknown",
         "_lenient",
         "_lenient_hello",
         "_mail_line",
         "_mail_parameters",
         "_rcpt_line",
         "_rcpt_parameters",
+        "_rules",
+        "_unknown",
         "_utf8",
         "end",
         "max_line",
     )
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, rules: Rules) -> None:
         self._config = config
+        self._rules = rules
         self._lenient = config.addresses == "lenient"
         self._lenient_hello = config.hello == "lenient"
-        self._ignore_unknown = config.unknown_parameters == "ignore"
+        self._unknown = config.unknown_parameters
         self.end = 0
         self.capabilities = NO_CAPABILITIES
 
@@ -110,10 +107,11 @@ class CommandParser:
     def capabilities(self, capabilities: Capabilities) -> None:
         limits = self._config.limits
         self._capabilities = capabilities
-        self._mail_parameters = capabilities.mail_parameters
-        self._rcpt_parameters = capabilities.rcpt_parameters
-        self._mail_line = limits.command_line + capabilities.mail_octets
-        self._rcpt_line = limits.command_line + capabilities.rcpt_octets
+        rules = self._rules
+        self._mail_parameters = rules.offered_parameters("MAIL", capabilities)
+        self._rcpt_parameters = rules.offered_parameters("RCPT", capabilities)
+        self._mail_line = limits.command_line + rules.extra_octets("MAIL", capabilities)
+        self._rcpt_line = limits.command_line + rules.extra_octets("RCPT", capabilities)
         self._utf8 = "SMTPUTF8" in capabilities
         self.max_line = max(self._mail_line, self._rcpt_line, limits.auth_line)
 
@@ -197,23 +195,37 @@ class CommandParser:
         """
         verb = verb_of(line)
         parse = _LONG.get(verb)
+        spec = None
         if parse is None:
-            raise Refused(_NOT_IMPLEMENTED if verb in _KNOWN_BUT_NOT_IMPLEMENTED else UNKNOWN)
-        limit = {"MAIL": self._mail_line, "RCPT": self._rcpt_line, "AUTH": self.max_line}.get(verb)
-        self._check_length(len(line) + 2, limit or self._config.limits.command_line)
+            spec = self._rules.verbs.get(verb)
+            if spec is None:
+                raise Refused(NOT_IMPLEMENTED if verb in _KNOWN_BUT_NOT_IMPLEMENTED else UNKNOWN)
+        self._check_length(len(line) + 2, self._line_limit(verb, spec))
         if CONTROL.search(line):
             raise Refused(BARE_LF if "\n" in line else _CONTROL_CHARACTER)
         if not line.isascii():
-            line = self._decode(line, verb)
+            if self._lenient_hello and verb in ("EHLO", "HELO"):
+                line = self._decode_hello(line)
+            else:
+                line = self._decode(line, verb in _UTF8_VERBS if spec is None else spec.utf8)
         # RFC 5321 4.1.1: trailing white space is tolerated; otherwise the verb is set off by a space.
         rest = line[len(verb) :].rstrip(_BLANKS)
         if rest.startswith("\t"):
             raise Refused(_TAB)
+        if parse is None:
+            assert spec is not None
+            return self._parse_by(spec, rest)
         return parse(self, rest, smtputf8)
 
-    def _decode(self, line: str, verb: str) -> str:
+    def _line_limit(self, verb: str, spec: CommandSpec | None) -> int:
+        """Octets that a line with this verb may have, with its CRLF."""
+        if spec is not None:
+            return int(getattr(self._config.limits, spec.line_limit))
+        return {"MAIL": self._mail_line, "RCPT": self._rcpt_line}.get(verb, self._config.limits.command_line)
+
+    def _decode(self, line: str, permitted: bool) -> str:
         """With SMTPUTF8 these commands may hold UTF-8, and others still may not (RFC 6531 3.3, 3.7.4)."""
-        if self._utf8 and verb in ("MAIL", "RCPT", "VRFY", "EXPN"):
+        if self._utf8 and permitted:
             try:
                 line = line.encode("latin-1").decode("utf-8")
             except UnicodeDecodeError:
@@ -221,8 +233,6 @@ class CommandParser:
             if _C1.search(line):
                 raise Refused(_CONTROL_CHARACTER)
             return line
-        if self._lenient_hello and verb in ("EHLO", "HELO"):
-            return self._decode_hello(line)
         raise Refused(_NOT_ASCII)
 
     def _decode_hello(self, line: str) -> str:
@@ -242,7 +252,7 @@ class CommandParser:
             raise Refused(TOO_LONG)
 
     def _parameters(self, text: str, offered: Mapping[str, Parameter]) -> Parameters:
-        return parse_parameters(text, offered, ignore_unknown=self._ignore_unknown)
+        return parse_parameters(text, offered, self._unknown)
 
     def _parse_mail(self, rest: str, smtputf8: bool) -> Command:
         path, tail = self._split_path(rest, "FROM:")
@@ -311,13 +321,14 @@ class CommandParser:
         helo.domain = self._hello_argument(rest)
         return helo
 
-    def _parse_auth(self, rest: str, smtputf8: bool) -> Command:
-        # auth-command = "AUTH" SP sasl-mech [SP initial-response] *(CRLF [base64]) [CRLF cancel-response] CRLF
-        # initial-response = base64 / "="                                                      ; RFC 4954 8
-        match = _AUTH_ARGUMENTS.fullmatch(rest)
-        if match is None:
-            raise Refused(Reply(501, "5.5.4", "AUTH takes a mechanism and perhaps a response in base64"))
-        return Auth(match[1].upper(), match[2])
+    def _parse_by(self, spec: CommandSpec, rest: str) -> Command:
+        """Let an extension read the argument of its command."""
+        if rest and not rest.startswith(" "):
+            raise Refused(Reply.sanitized(501, "5.5.4", f"a space must follow {spec.verb}"))
+        try:
+            return spec.parse(rest.strip(_BLANKS))
+        except LocalProtocolError as error:
+            raise Refused(Reply.sanitized(501, "5.5.4", str(error))) from None
 
 
 def _bare(command: Command) -> _LongParser:
@@ -329,7 +340,7 @@ def _bare(command: Command) -> _LongParser:
     return parse
 
 
-def _with_text(command: type[Vrfy | Expn | Help | Noop]) -> _LongParser:
+def _with_text(command: type[TextCommand]) -> _LongParser:
     def parse(parser: CommandParser, rest: str, smtputf8: bool) -> Command:
         try:
             return command(rest.strip(_BLANKS))
@@ -359,20 +370,19 @@ _LONG: Final[dict[str, _LongParser]] = {
     "RCPT": CommandParser._parse_rcpt,
     "EHLO": CommandParser._parse_ehlo,
     "HELO": CommandParser._parse_helo,
-    "AUTH": CommandParser._parse_auth,
     "DATA": _bare(_DATA),
     "RSET": _bare(_RSET),
     "QUIT": _bare(_QUIT),
-    "STARTTLS": _bare(_STARTTLS),
     "NOOP": _with_text(Noop),
     "VRFY": _with_text(Vrfy),
-    "EXPN": _with_text(Expn),
-    "HELP": _with_text(Help),
 }
 
 
+# With SMTPUTF8 these may hold UTF-8 (RFC 6531 3.3, 3.7.4); an extension says so of its own commands.
+_UTF8_VERBS = frozenset({"MAIL", "RCPT", "VRFY"})
+
 KNOWN_VERBS: Final = _LONG.keys() | _KNOWN_BUT_NOT_IMPLEMENTED
-"""Verbs of RFC 5321 and of extensions, also of those that are not implemented."""
+"""Verbs of RFC 5321 and of registered extensions, also of those that are not implemented."""
 
 
 def verb_of(line: str) -> str:
@@ -393,23 +403,40 @@ def _bad_path(error: LocalProtocolError, path: str, status: str) -> Reply:
     return Reply.sanitized(501, status, str(error))
 
 
-def format_command(command: Command) -> bytes:
-    """The line of ``command``, CRLF included; verbs in upper case (RFC 5321 2.4)."""
+def format_command(command: Command, rules: Rules) -> bytes:
+    """The line of a command, CRLF included; verbs in upper case (RFC 5321 2.4).
+
+    Args:
+        command: The command.
+        rules: Those of the connection that it is for.
+
+    Raises:
+        LocalProtocolError: No extension of the connection has this command, or a value cannot be written.
+    """
     if isinstance(command, Rcpt):
         line = f"RCPT TO:<{command._path}>"
         if command.parameters:
-            line += format_parameters(command.parameters, RCPT_PARAMETERS)
+            line += format_parameters(command.parameters, rules.parameters["RCPT"])
     elif isinstance(command, Mail):
         line = f"MAIL FROM:<{command._path}>"
         if command.parameters:
-            line += format_parameters(command.parameters, MAIL_PARAMETERS)
+            line += format_parameters(command.parameters, rules.parameters["MAIL"])
     elif isinstance(command, (Ehlo, Helo)):
         line = f"{command.verb} {command.domain}"
-    elif isinstance(command, (Noop, Vrfy, Expn, Help)):
+    elif isinstance(command, (Noop, Vrfy)):
         line = f"{command.verb} {command.argument}".rstrip(_BLANKS)
-    elif isinstance(command, Auth):
-        response = "" if command.initial_response is None else f" {command.initial_response}"
-        line = f"AUTH {command.mechanism}{response}"
+    elif command.verb in _LONG:
+        line = command.verb
     else:
-        line = f"{command.verb}"
+        line = _format_by(rules.commands.get(command.__class__), command)
     return f"{line}\r\n".encode()
+
+
+def _format_by(spec: CommandSpec | None, command: Command) -> str:
+    """Let an extension write the argument of its command."""
+    if spec is None:
+        raise LocalProtocolError(f"{command.verb} belongs to no extension of this connection")
+    line = f"{spec.verb} {spec.format(command)}".rstrip(_BLANKS)
+    if CONTROL.search(line) or not (spec.utf8 or line.isascii()):
+        raise LocalProtocolError(f"the argument of {spec.verb} cannot be sent in one line of ASCII: {line!r}")
+    return line

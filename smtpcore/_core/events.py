@@ -19,15 +19,8 @@ from typing import Any, ClassVar
 
 from .addresses import ForwardPath, ReversePath, is_hello_argument, proven
 from .errors import LocalProtocolError
-from .grammar import COMMON_MAILBOX, INITIAL_RESPONSE, MECHANISM, PRINTABLE, SHORT_MAILBOX
-from .parameters import (
-    MAIL_PARAMETERS,
-    NO_PARAMETERS,
-    RCPT_PARAMETERS,
-    Parameters,
-    ParameterValue,
-    format_parameters,
-)
+from .grammar import COMMON_MAILBOX, PRINTABLE, SHORT_MAILBOX
+from .parameters import NO_PARAMETERS, Parameters, ParameterValue, check_parameters
 from .replies import Reply
 
 
@@ -147,7 +140,7 @@ class Mail(_WithPath):
         if not isinstance(reverse_path, ReversePath) and not _is_common(reverse_path):
             reverse_path = ReversePath(reverse_path)
         if parameters:
-            format_parameters(parameters, MAIL_PARAMETERS)
+            check_parameters(parameters)
         self._path = reverse_path
         self.parameters = dict(parameters) if parameters else NO_PARAMETERS
 
@@ -215,7 +208,7 @@ class Rcpt(_WithPath):
         if not isinstance(forward_path, ForwardPath) and not _is_common(forward_path):
             forward_path = ForwardPath(forward_path)
         if parameters:
-            format_parameters(parameters, RCPT_PARAMETERS)
+            check_parameters(parameters)
         self._path = forward_path
         self.parameters = dict(parameters) if parameters else NO_PARAMETERS
 
@@ -254,29 +247,28 @@ class Quit(Command):
     verb = "QUIT"
 
 
-class StartTls(Command):
-    """STARTTLS: asks to begin a TLS handshake (RFC 3207 4)."""
+class TextCommand(Command):
+    """The base of commands that take one line of text: VRFY, EXPN, HELP, NOOP."""
 
-    __slots__ = ()
-    verb = "STARTTLS"
-
-
-class _WithText(Command):
     __slots__ = ("argument",)
     __match_args__ = ("argument",)
     # So it is needed, and may be UTF-8 (RFC 6531 3.7.4).
-    _names_mailbox: ClassVar[bool] = False
+    names_mailbox: ClassVar[bool] = False
 
     argument: str
 
     def __init__(self, argument: str = "") -> None:
-        permitted = argument.strip() if self._names_mailbox else argument.isascii()
+        permitted = argument.strip() if self.names_mailbox else argument.isascii()
         if not permitted or PRINTABLE.fullmatch(argument) is None:
             raise LocalProtocolError(f"{self.verb} takes one line of printable text, not {argument!r}")
         self.argument = argument
 
+    def text(self) -> str:
+        """What follows the verb."""
+        return self.argument
 
-class Vrfy(_WithText):
+
+class Vrfy(TextCommand):
     """VRFY: asks whether there is such a user or mailbox (RFC 5321 4.1.1.6).
 
     Args:
@@ -285,33 +277,10 @@ class Vrfy(_WithText):
 
     __slots__ = ()
     verb = "VRFY"
-    _names_mailbox = True
+    names_mailbox = True
 
 
-class Expn(_WithText):
-    """EXPN: asks for the members of a mailing list (RFC 5321 4.1.1.7).
-
-    Args:
-        argument: The name as it was typed.
-    """
-
-    __slots__ = ()
-    verb = "EXPN"
-    _names_mailbox = True
-
-
-class Help(_WithText):
-    """HELP (RFC 5321 4.1.1.8).
-
-    Args:
-        argument: What about; ``""`` for help in general.
-    """
-
-    __slots__ = ()
-    verb = "HELP"
-
-
-class Noop(_WithText):
+class Noop(TextCommand):
     """NOOP: asks for a reply, and nothing else (RFC 5321 4.1.1.9).
 
     Args:
@@ -320,35 +289,6 @@ class Noop(_WithText):
 
     __slots__ = ()
     verb = "NOOP"
-
-
-class Auth(Command):
-    """AUTH: begins a SASL exchange (RFC 4954 4).
-
-    An application meets it in a ``Response`` only: the cores run the exchange. What it has to send, or to
-    judge, is a mechanism or a :class:`~smtpcore.sasl.Question`.
-
-    Args:
-        mechanism: The mechanism's name.
-        initial_response: As it is on the wire: base64, ``"="`` for an empty one, None if there is none. Never
-            shown.
-    """
-
-    __slots__ = ("initial_response", "mechanism")
-    __match_args__ = ("mechanism", "initial_response")
-    _hidden = frozenset({"initial_response"})
-    verb = "AUTH"
-
-    mechanism: str
-    initial_response: str | None
-
-    def __init__(self, mechanism: str, initial_response: str | None = None) -> None:
-        if MECHANISM.fullmatch(mechanism) is None:
-            raise LocalProtocolError(f"{mechanism!r} is no SASL mechanism name (RFC 4422 3.1)")
-        if initial_response is not None and INITIAL_RESPONSE.fullmatch(initial_response) is None:
-            raise LocalProtocolError("the initial response is base64, or = (RFC 4954 4)")
-        self.mechanism = mechanism
-        self.initial_response = initial_response
 
 
 # --- Content ----------------------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
-"""Every number and every switch, each with its RFC section or its reason.
+"""Every number of the core, each with its RFC section or its reason.
 
-Three value classes, all with safe defaults, all replaceable field by field:
-
-* :class:`Limits`: how much of anything is held or taken;
+* :class:`Limits`: how much of anything is held or accepted;
 * :class:`Timeouts`: how long each wait may last (the core only *states* these, a stream enforces them);
-* :class:`ServerConfig`: what a server offers, and the named switches where users rightly differ.
+* :class:`TlsInfo`: the facts of a TLS channel.
 
 They are frozen dataclasses: made once per server, shared by all its connections, so the 200 ns that
 freezing costs do not matter here.
@@ -14,10 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
 
 from .errors import LocalProtocolError
-from .grammar import EHLO_KEYWORD, EHLO_PARAMETER, MECHANISM
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,110 +164,3 @@ class TlsInfo:
     server_hostname: str | None = None
     peer_certificate: Mapping[str, object] | None = field(default=None, repr=False)
     too_weak: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """What a server offers and where it is strict.
-
-    Attributes:
-        pipelining: Offer PIPELINING (RFC 2920). Early commands are answered in order either way.
-        size: Offer SIZE with ``limits.message_size`` (RFC 1870).
-        eight_bit_mime: Offer 8BITMIME (RFC 6152).
-        smtputf8: Offer SMTPUTF8 (RFC 6531); needs ``eight_bit_mime``.
-        enhanced_status_codes: Offer ENHANCEDSTATUSCODES and put the codes into replies (RFC 2034).
-        starttls: Offer STARTTLS while TLS is not active. Set it only when the handshake can succeed.
-        auth_mechanisms: SASL mechanisms to offer, strongest first; empty: AUTH is not offered.
-        expn: Offer EXPN and hand it to the application; False: 502.
-        help: Offer HELP.
-        keywords: Further EHLO keywords with their parameters, such as ``{"X-FOO": "bar"}``. RFC 5321 2.2.2:
-            names of your own start with ``X-``.
-        require_tls: Answer 530 to everything but NOOP, EHLO, STARTTLS and QUIT until TLS is active
-            (RFC 3207 4). Not for a public MX.
-        require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
-            ``ServerConfig.submission()`` does so by default.
-        allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
-            are neither listed nor taken there (RFC 4954 4). Turning it on gives passwords away to
-            everyone on the path; test fixtures need it.
-        unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``.
-        addresses: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
-            colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
-            underscores in it.
-        hello: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321 4.1.1.1).
-            ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets: many clients
-            send the name of the computer, be it with an underscore or an umlaut, or an address without its
-            tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
-        line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
-            the true end. ``"accept"`` passes them through; then a next hop that takes a bare LF for a
-            line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).
-        nul: ``"reject"`` or ``"accept"`` NUL octets in content (RFC 5322 forbids them in messages).
-        never_accepts_mail: Answer the connection with 521 (RFC 7504).
-        limits: The sizes and counts.
-        timeouts: The waits.
-    """
-
-    pipelining: bool = True
-    size: bool = True
-    eight_bit_mime: bool = True
-    smtputf8: bool = False
-    enhanced_status_codes: bool = True
-    starttls: bool = False
-    auth_mechanisms: tuple[str, ...] = ()
-    expn: bool = False
-    help: bool = True
-    keywords: Mapping[str, str] = field(default_factory=dict)
-    require_tls: bool = False
-    require_auth: bool = False
-    allow_cleartext_auth: bool = False
-    unknown_parameters: Literal["reject", "ignore"] = "reject"
-    addresses: Literal["strict", "lenient"] = "strict"
-    hello: Literal["strict", "lenient"] = "lenient"
-    line_endings: Literal["reject", "accept"] = "reject"
-    nul: Literal["reject", "accept"] = "reject"
-    never_accepts_mail: bool = False
-    limits: Limits = field(default_factory=Limits)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-
-    @classmethod
-    def submission(cls, **settings: Any) -> Self:
-        """Return the profile of a submission server, ports 587 and 465: mail only after TLS and authentication.
-
-        RFC 6409 4.3 demands authentication by default, RFC 8314 3 TLS. MAIL is answered 530 until the client
-        has authenticated, and AUTH is neither offered nor accepted before TLS is active. The mechanisms are
-        PLAIN and LOGIN. The server needs a certificate, and a handler that checks credentials.
-
-        Args:
-            settings: Fields of ``ServerConfig`` that differ from the profile:
-                ``ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",))``.
-
-        Raises:
-            LocalProtocolError: A setting is not valid.
-        """
-        profile: dict[str, Any] = {
-            "starttls": True,
-            "require_tls": True,
-            "require_auth": True,
-            "auth_mechanisms": ("PLAIN", "LOGIN"),
-        }
-        return cls(**profile | settings)
-
-    def __hash__(self) -> int:
-        # It is the key to what is derived from it once, and looked up for each connection: some fields suffice.
-        return hash((self.limits.message_size, self.auth_mechanisms, self.starttls, self.smtputf8))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "keywords", dict(self.keywords))  # nobody else's, and of a kind that pickles
-        if self.smtputf8 and not self.eight_bit_mime:
-            raise LocalProtocolError("SMTPUTF8 may only be offered together with 8BITMIME (RFC 6531 3.1)")
-        for name in self.auth_mechanisms:
-            if MECHANISM.fullmatch(name) is None:
-                raise LocalProtocolError(f"{name!r} is no SASL mechanism name (RFC 4422 3.1)")
-        for keyword, parameters in self.keywords.items():
-            if EHLO_KEYWORD.fullmatch(keyword) is None:
-                raise LocalProtocolError(f"{keyword!r} is no EHLO keyword (RFC 5321 4.1.1.1)")
-            if not keyword.upper().startswith("X"):
-                raise LocalProtocolError(
-                    f"EHLO keyword {keyword!r} must start with X: others must be registered (RFC 5321 2.2.2)"
-                )
-            if not all(EHLO_PARAMETER.fullmatch(word) for word in parameters.split()):
-                raise LocalProtocolError(f"EHLO parameters {parameters!r} must be printable ASCII words")

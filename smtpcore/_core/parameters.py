@@ -1,8 +1,8 @@
-"""The parameters of MAIL and RCPT: one row for each that is registered, and nothing about them elsewhere.
+"""The parameters of MAIL and RCPT: what a row says of one, and how rows are used. The extensions have the rows.
 
-A row says what extension brings the parameter, what its value means and how it is written. Parsing and
-formatting work from the rows, so a new parameter is a new row. Values are what a program wants to have:
-``SIZE`` is an int, ``AUTH`` is a mailbox and not xtext.
+A row says how the value of a parameter is read and written. Parsing and formatting work from the rows, so a new
+parameter is a new row. Values are what a program wants to have: ``SIZE`` is an int, ``AUTH`` is a mailbox and
+not xtext.
 
 Parameters are kept in a mapping from keyword, in upper case, to value; a parameter without a value is True.
 Nearly all commands have none, and share one empty mapping.
@@ -13,22 +13,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
-from .addresses import ReversePath, parse_mailbox
 from .errors import LocalProtocolError
 from .grammar import ESMTP_PARAM, XTEXT
 from .replies import Refused, Reply
 
-ParameterValue = int | str | bool | ReversePath
+ParameterValue = object
 Parameters = Mapping[str, ParameterValue]
 
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 
-# size-value    = 1*20DIGIT                                                                   ; RFC 1870 3
-_SIZE_VALUE = re.compile(r"[0-9]{1,20}+", re.ASCII)
 _ESMTP_PARAM = re.compile(ESMTP_PARAM)
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_VALUE = re.compile(r"[!-<>-~]+")
 _HEXCHAR = re.compile(r"\+([0-9A-Fa-f]{2})")
 # What xtext cannot hold as it is: everything but "!" to "~" without "+" and "=".
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
@@ -36,21 +36,84 @@ _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A registered parameter.
+    """A parameter of MAIL or RCPT.
 
     Attributes:
         keyword: In upper case.
         command: The verb of the command it belongs to.
-        extension: The EHLO keyword of the extension that legalises it.
-        parse: From the value on the wire, None if there was none, to the value; raises LocalProtocolError.
-        format: From a value to what stands behind ``=``, None for nothing; raises LocalProtocolError.
+        parse: From the text after ``=``, None if there is none, to the value. It raises
+            :class:`smtpcore.LocalProtocolError`, and the server then replies 501 with the text of the error.
+        format: From a value to the text after ``=``, None for a parameter without one. It raises
+            :class:`smtpcore.LocalProtocolError`.
+        names: The values of a parameter that has a fixed set of named ones; empty for others.
+
+    Raises:
+        LocalProtocolError: The keyword is not valid (RFC 5321 4.1.2).
     """
 
     keyword: str
     command: Literal["MAIL", "RCPT"]
-    extension: str
     parse: Callable[[str | None], ParameterValue]
-    format: Callable[[ParameterValue], str | None]
+    format: Callable[[Any], str | None]
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.keyword != self.keyword.upper() or _KEYWORD.fullmatch(self.keyword) is None:
+            raise LocalProtocolError(
+                f"{self.keyword!r} is not a valid parameter keyword: letters, digits and hyphens, in upper case"
+                " (RFC 5321 4.1.2)"
+            )
+
+    @classmethod
+    def flag(cls, keyword: str, command: Literal["MAIL", "RCPT"]) -> Self:
+        """Make a parameter without a value; an event has True for it."""
+        return cls(keyword, command, _parse_flag, _format_flag)
+
+    @classmethod
+    def of_names(cls, keyword: str, command: Literal["MAIL", "RCPT"], *names: str) -> Self:
+        """Make a parameter with named values, such as ``BODY``.
+
+        Another extension may add names of its own: the rows are merged where both are offered.
+
+        Args:
+            keyword: In upper case.
+            command: The verb of the command it belongs to.
+            names: The values, in upper case. They are read in any case.
+        """
+        return cls(keyword, command, partial(_parse_name, names), partial(_format_name, names), names)
+
+    def merged_with(self, other: Parameter) -> Parameter:
+        """The row for the names of both.
+
+        Raises:
+            LocalProtocolError: The rows claim the same parameter, or the same name.
+        """
+        shared = set(self.names) & set(other.names)
+        if not (self.names and other.names) or shared:
+            claimed = f"{self.keyword}={min(shared)}" if shared else self.keyword
+            raise LocalProtocolError(f"two extensions claim the parameter {claimed} of {self.command}")
+        return self.of_names(self.keyword, self.command, *self.names, *other.names)
+
+
+def _parse_flag(value: str | None) -> bool:
+    if value is not None:
+        raise LocalProtocolError("the parameter takes no value")
+    return True
+
+
+def _format_flag(value: object) -> None:
+    if value is not True:
+        raise LocalProtocolError("the parameter takes no value: give True")
+
+
+def _parse_name(names: tuple[str, ...], value: str | None) -> str:
+    return _format_name(names, (value or "").upper())
+
+
+def _format_name(names: tuple[str, ...], value: object) -> str:
+    if not isinstance(value, str) or value not in names:
+        raise LocalProtocolError(f"the value must be {' or '.join(names)}")
+    return value
 
 
 def encode_xtext(text: str) -> str:
@@ -74,74 +137,15 @@ def decode_xtext(text: str) -> str:
     return decoded
 
 
-def _parse_size(value: str | None) -> ParameterValue:
-    if value is None or _SIZE_VALUE.fullmatch(value) is None:
-        raise LocalProtocolError("the value is a number of octets, of 1 to 20 digits (RFC 1870 3)")
-    return int(value)
-
-
-def _format_size(value: ParameterValue) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**20:
-        raise LocalProtocolError("SIZE is a number of octets, of 1 to 20 digits (RFC 1870 3)")
-    return str(value)
-
-
-def _parse_body(value: str | None) -> ParameterValue:
-    return _format_body((value or "").upper())
-
-
-def _format_body(value: ParameterValue) -> str:
-    if value not in ("7BIT", "8BITMIME"):
-        raise LocalProtocolError("the value is 7BIT or 8BITMIME (RFC 6152 2)")
-    return str(value)
-
-
-def _parse_flag(value: str | None) -> ParameterValue:
-    if value is not None:
-        raise LocalProtocolError("it takes no value")
-    return True
-
-
-def _format_flag(value: ParameterValue) -> None:
-    if value is not True:
-        raise LocalProtocolError("it takes no value: give True")
-
-
-# auth-param    = "AUTH=" xtext      ; of a mailbox, or "<>"                                  ; RFC 4954 5, 8
-def _parse_auth(value: str | None) -> ParameterValue:
-    decoded = decode_xtext(value or "")
-    # A mailbox, and not a path: no angle brackets, no source route.
-    return ReversePath("" if decoded == "<>" else parse_mailbox(decoded))
-
-
-def _format_auth(value: ParameterValue) -> str:
-    # xtext cannot hold anything but ASCII, and nothing else is defined for SMTPUTF8.
-    if not (isinstance(value, ReversePath) and value.is_ascii):
-        raise LocalProtocolError("AUTH is a ReversePath of ASCII (RFC 4954 5)")
-    return encode_xtext(str(value)) or "<>"
-
-
-MAIL_PARAMETERS: Final[Mapping[str, Parameter]] = {
-    one.keyword: one
-    for one in (
-        Parameter("SIZE", "MAIL", "SIZE", _parse_size, _format_size),
-        Parameter("BODY", "MAIL", "8BITMIME", _parse_body, _format_body),
-        Parameter("SMTPUTF8", "MAIL", "SMTPUTF8", _parse_flag, _format_flag),
-        Parameter("AUTH", "MAIL", "AUTH", _parse_auth, _format_auth),
-    )
-}
-RCPT_PARAMETERS: Final[Mapping[str, Parameter]] = {}
-
-
 def parse_parameters(
-    text: str, offered: Mapping[str, Parameter], *, ignore_unknown: bool = False
+    text: str, offered: Mapping[str, Parameter], unknown: Literal["reject", "ignore", "show"] = "reject"
 ) -> Parameters:
-    """Read what stands behind a path.
+    """Read what follows a path.
 
     Args:
-        text: ``" SIZE=1000 BODY=8BITMIME"``, spaces and all.
-        offered: The parameters that are legal here.
-        ignore_unknown: Leave parameters out that are not among them.
+        text: ``" SIZE=1000 BODY=8BITMIME"``, spaces included.
+        offered: The rows of the parameters that are legal here, by keyword.
+        unknown: What becomes of a parameter without a row: ``ServerConfig.unknown_parameters``.
 
     Raises:
         Refused: With 501 or 555 (RFC 5321 4.1.1.11); the reply names the parameter.
@@ -153,12 +157,15 @@ def parse_parameters(
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()
         parameter = offered.get(keyword)
-        if parameter is None:
-            if ignore_unknown:
+        if parameter is None and unknown != "show":
+            if unknown == "ignore":
                 continue
-            raise Refused(Reply.sanitized(555, "5.5.4", f"parameter {keyword[:100]} is not known here"))
+            raise Refused(Reply.sanitized(555, "5.5.4", f"parameter {keyword[:100]} is not supported here"))
         if keyword in parameters:
-            raise Refused(Reply(501, "5.5.4", f"parameter {keyword} is there twice"))
+            raise Refused(Reply.sanitized(501, "5.5.4", f"duplicate parameter {keyword[:100]}"))
+        if parameter is None:
+            parameters[keyword] = value if equals else True
+            continue
         try:
             parameters[keyword] = parameter.parse(value if equals else None)
         except LocalProtocolError as error:
@@ -166,17 +173,55 @@ def parse_parameters(
     return parameters or NO_PARAMETERS
 
 
-def format_parameters(parameters: Parameters, known: Mapping[str, Parameter]) -> str:
-    """Write parameters as they stand behind a path: a space in front of each.
+def format_parameters(parameters: Parameters, rows: Mapping[str, Parameter]) -> str:
+    """Write parameters as they follow a path: a space before each.
+
+    Args:
+        parameters: Values by keyword. One without a row is text, or True for a parameter without a value.
+        rows: How to write them, by keyword.
 
     Raises:
-        LocalProtocolError: One is not registered for this command, or its value cannot be written.
+        LocalProtocolError: A value cannot be written.
     """
     words = []
     for keyword, value in parameters.items():
-        parameter = known.get(keyword)
-        if parameter is None:
-            raise LocalProtocolError(f"{keyword!r} is no parameter of this command")
-        written = parameter.format(value)
-        words.append(f" {keyword}" if written is None else f" {keyword}={written}")
+        row = rows.get(keyword)
+        written = _format_raw(value) if row is None else row.format(value)
+        word = keyword if written is None else f"{keyword}={written}"
+        if _KEYWORD.fullmatch(keyword) is None or _ESMTP_PARAM.fullmatch(word) is None:
+            raise LocalProtocolError(f"{word[:100]!r} is not a valid parameter: printable ASCII without spaces")
+        words.append(f" {word}")
     return "".join(words)
+
+
+def _format_raw(value: object) -> str | None:
+    if value is True:
+        return None
+    if isinstance(value, str):
+        return value
+    raise LocalProtocolError(
+        f"the value of a parameter that is not registered must be text or True, not {value!r}"
+    )
+
+
+def check_parameters(parameters: Parameters) -> None:
+    """Raise if no extension could have such parameters: what a command checks when it is constructed.
+
+    Whether a value suits its parameter is for the extensions of a connection to say, when the command is sent.
+
+    Raises:
+        LocalProtocolError: A keyword is not valid, or a value cannot be written.
+    """
+    for keyword, value in parameters.items():
+        if not isinstance(keyword, str) or keyword != keyword.upper() or not _KEYWORD.fullmatch(keyword):
+            raise LocalProtocolError(
+                f"{keyword!r} is not a valid parameter keyword: letters, digits and hyphens, in upper case"
+            )
+        if value is None or value is False:
+            raise LocalProtocolError(f"parameter {keyword}: {value} is not a value; leave the parameter out")
+        if isinstance(value, int) and value < 0:
+            raise LocalProtocolError(f"parameter {keyword}: {value} is negative")
+        if isinstance(value, str) and _VALUE.fullmatch(value) is None:
+            raise LocalProtocolError(
+                f"parameter {keyword}: {value!r} is not a valid value: printable ASCII without spaces and ="
+            )

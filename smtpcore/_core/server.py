@@ -34,6 +34,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from ..extensions import STANDARD
+from ..extensions.auth import Auth
+from ..extensions.help import Help
 from ..sasl import (
     SERVER_MECHANISMS,
     Challenge,
@@ -49,11 +52,20 @@ from ..sasl import (
 )
 from .addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
 from .capabilities import NO_CAPABILITIES, Capabilities
-from .commands import BARE_LF, KNOWN_VERBS, SHORT, TOO_LONG, TOO_LONG_WITH_LF, CommandParser, verb_of
+from .commands import (
+    BARE_LF,
+    KNOWN_VERBS,
+    NOT_IMPLEMENTED,
+    SHORT,
+    TOO_LONG,
+    TOO_LONG_WITH_LF,
+    CommandParser,
+    verb_of,
+)
+from .config import Facts, ServerConfig
 from .content import ContentDecoder, Violation
 from .errors import LocalProtocolError
 from .events import (
-    Auth,
     Chunk,
     Command,
     CommandRejected,
@@ -64,9 +76,7 @@ from .events import (
     EndOfMessage,
     Envelope,
     Event,
-    Expn,
     Helo,
-    Help,
     InputDiscarded,
     Mail,
     MessageAborted,
@@ -74,13 +84,15 @@ from .events import (
     Quit,
     Rcpt,
     Rset,
-    StartTls,
+    TextCommand,
     Vrfy,
 )
-from .limits import ServerConfig, TlsInfo
+from .limits import TlsInfo
+from .parameters import NO_PARAMETERS
 from .receivebuffer import ReceiveBuffer
 from .replies import REPLY_LINE_LENGTH, Refused, Reply
-from .state import AFTER, BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, LEGAL, SUCCESS, State, after
+from .rules import Rules, rules_for
+from .state import AFTER, HANDSHAKEN, VERBS, State, after
 
 _new = object.__new__
 
@@ -96,10 +108,7 @@ _SUCCESS: Final[Mapping[type[Event], Reply]] = {
     Rset: Reply(250, "2.0.0", "reset"),
     Noop: Reply(250, "2.0.0", "ok"),
     Vrfy: Reply(252, "2.5.0", "not verified: send mail and see"),
-    Expn: Reply(252, "2.5.0", "not expanded: send mail and see"),
     Quit: Reply(221, "2.0.0", "goodbye"),
-    StartTls: Reply(220, "2.0.0", "begin the TLS handshake"),
-    Auth: Reply(235, "2.7.0", "authenticated"),
 }
 # The ordinary ones, ready to be sent, with where they lead: with and without enhanced status codes.
 _SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State, State]]]]] = {
@@ -124,7 +133,6 @@ _VIOLATIONS: Final[Mapping[Violation, Reply]] = {
 }
 
 _NEED_HELLO = Reply(503, "5.5.1", "say EHLO first")
-_NEED_EHLO = Reply(503, "5.5.1", "say EHLO first: HELO knows no extensions")
 _IN_TRANSACTION = Reply(503, "5.5.1", "a mail transaction is under way")
 _NEED_MAIL = Reply(503, "5.5.1", "say MAIL first")
 _NEED_RCPT = Reply(503, "5.5.1", "no valid recipients")
@@ -132,14 +140,10 @@ _CONTENT_WITHOUT_354 = Reply(554, "5.5.1", "this looks like content, for which D
 _NEED_TLS = Reply(530, "5.7.0", "say STARTTLS first")
 _WEAK_TLS = Reply(554, "5.7.0", "this TLS channel is too weak: all that is left is QUIT")
 _NEED_AUTH = Reply(530, "5.7.0", "authentication is required")
-_IN_TLS = Reply(503, "5.5.1", "TLS is active already")
-_AUTHENTICATED = Reply(503, "5.5.1", "authenticated already")
 _NO_SERVICE = Reply(503, "5.5.1", "no service here: all that is left is QUIT")
 _NEVER_MAIL = Reply(521, "5.3.2", "this host accepts no mail")
-_NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 _NO_COUNT = Reply(501, "5.5.4", "BDAT without a usable count: cannot tell where the next command begins")
-_NO_MECHANISM = Reply(504, "5.5.4", "this authentication mechanism is not offered")
-_MECHANISM_NEEDS_TLS = Reply(538, "5.7.11", "this mechanism needs TLS: say STARTTLS first")
+_AUTHENTICATED = Reply(235, "2.7.0", "authenticated")
 _BAD_CREDENTIALS = Reply(535, "5.7.8", "credentials not accepted")
 _MALFORMED_RESPONSE = Reply(501, "5.5.2", "malformed response")
 _NOT_BASE64 = Reply(501, "5.5.2", "not valid base64")
@@ -147,7 +151,6 @@ _NO_INITIAL_RESPONSE = Reply(501, "5.7.0", "this mechanism takes no initial resp
 _CANCELLED = Reply(501, "5.7.0", "authentication cancelled")
 _RESPONSE_TOO_LONG = Reply(500, "5.5.6", "line too long")
 _TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients")
-_TOO_BIG = Reply(552, "5.3.4", "the message is too big")
 _TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors")
 _TOO_MANY_IDLE = Reply(421, "4.7.0", "too many commands without mail")
 _TOO_MANY_REFUSED = Reply(421, "4.7.0", "too many refused recipients")
@@ -164,8 +167,6 @@ _NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after ST
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 
-# Commands that bring no mail nearer; EHLO and HELO do so once, as long as nothing else may come.
-_IDLE = frozenset({Noop, Rset, Help, Vrfy, Expn, Ehlo, Helo})
 # The weight of an idle command, in tenths: a client may have sent many recipients before it hears of a refusal.
 _COMMAND, _RECIPIENT = 10, 1
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
@@ -191,39 +192,7 @@ _END_OF_MESSAGE = EndOfMessage()
 _SHOWN = 200  # octets of a line in a CommandRejected
 _HIDDEN = b"***"
 _DEFAULT_CONFIG = ServerConfig()
-
-
-# One configuration serves thousands of connections.
-@lru_cache(maxsize=64)
-def _offer(config: ServerConfig, tls: bool) -> Capabilities:
-    """What a server offers, in plaintext or under TLS."""
-    keywords: list[tuple[str, list[str]]] = []
-    if config.pipelining:
-        keywords.append(("PIPELINING", []))
-    if config.size:
-        # SIZE 0: there is no fixed limit (RFC 1870 3)
-        keywords.append(("SIZE", [str(config.limits.message_size or 0)]))
-    if config.eight_bit_mime:
-        keywords.append(("8BITMIME", []))
-    if config.smtputf8:
-        keywords.append(("SMTPUTF8", []))
-    if config.starttls and not tls:
-        keywords.append(("STARTTLS", []))
-    mechanisms = [
-        name
-        for name in config.auth_mechanisms
-        if tls or config.allow_cleartext_auth or not SERVER_MECHANISMS[name].cleartext
-    ]
-    if mechanisms:
-        keywords.append(("AUTH", mechanisms))
-    if config.enhanced_status_codes:
-        keywords.append(("ENHANCEDSTATUSCODES", []))
-    if config.expn:
-        keywords.append(("EXPN", []))
-    if config.help:
-        keywords.append(("HELP", []))
-    keywords += [(keyword, parameters.split()) for keyword, parameters in config.keywords.items()]
-    return Capabilities(keywords)
+_STANDARD_RULES: Final = rules_for(STANDARD)
 
 
 class ServerConnection:
@@ -275,7 +244,8 @@ class ServerConnection:
         self._config = config
         self._limits = config.limits
         self._buffer = ReceiveBuffer(config.limits.receive_buffer)
-        self._parser = CommandParser(config)
+        self._rules: Rules = _STANDARD_RULES if config.extensions is None else rules_for(config.extensions)
+        self._parser = CommandParser(config, self._rules)
         self._decoder = ContentDecoder()
         self._mechanism: ServerMechanism | None = None
         self._failure: Reply | None = None  # what the application has rejected credentials with
@@ -405,7 +375,13 @@ class ServerConnection:
             return self._next_line()
         buffer.start = self._parser.end
         kind = command.__class__
-        if kind is Rcpt and self._room and kind in self._legal and not self._refused:
+        if (
+            isinstance(command, Rcpt)
+            and self._room
+            and command.parameters is NO_PARAMETERS
+            and kind in self._legal
+            and not self._refused
+        ):
             self._unanswered = command
             return command
         return self._judge(command, start)
@@ -456,25 +432,23 @@ class ServerConnection:
         reply: Reply | None = None
         if kind not in self._legal:
             reply = self._why_illegal(kind)
-        elif kind is Rcpt:
-            if not self._room:
+        elif isinstance(command, (Mail, Rcpt)):
+            if kind is Rcpt and not self._room:
                 return self._show(command, start, _TOO_MANY_RECIPIENTS)
-        elif isinstance(command, Mail):
-            if self._idle_commands and self._too_idle(0):
+            if kind is Mail and self._idle_commands and self._too_idle(0):
                 reply = _TOO_MANY_IDLE
-            elif command.parameters and self._capabilities.too_big(command.size or 0):
-                return self._show(command, start, _TOO_BIG)
-        elif kind in _IDLE:
-            if self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
-                reply = _TOO_MANY_IDLE
-            else:
-                reply = self._why_not_offered(kind)
-        elif isinstance(command, Auth):
-            reply = self._why_no_auth(command)
-            if reply is None:
+            elif command.parameters:
+                refusal = self._rules.refusal(command, self._capabilities, self._facts())
+                if refusal is not None:
+                    return self._show(command, start, refusal)
+        elif kind in self._rules.idle and self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
+            reply = _TOO_MANY_IDLE
+        elif kind in self._rules.owner:
+            reply = self._rules.refusal(command, self._capabilities, self._facts())
+            if reply is None and not self._offers(kind):
+                reply = NOT_IMPLEMENTED
+            elif reply is None and isinstance(command, Auth):
                 return self._begin_auth(command)
-        else:
-            reply = self._why_not_offered(kind)
         if reply is not None:
             return self._reject(self._buffer.data[start : self._buffer.start - 2], reply)
         self._refused = ""
@@ -496,18 +470,10 @@ class ServerConnection:
             return _NEED_RCPT if state is _MAIL else _NEED_MAIL
         return _IN_TRANSACTION
 
-    def _why_not_offered(self, kind: type[Event]) -> Reply | None:
-        """What to say to a command that comes at the right time, but is not offered; None if it is."""
-        config = self._config
-        if (kind is Expn and not config.expn) or (kind is Help and not config.help):
-            return _NOT_IMPLEMENTED
-        if kind is StartTls:
-            if self.tls is not None:
-                return _IN_TLS
-            if not isinstance(self.hello, Ehlo):
-                return _NEED_EHLO
-            return None if config.starttls else _NOT_IMPLEMENTED
-        return None
+    def _facts(self) -> Facts:
+        """The circumstances, for extensions to judge by."""
+        mail = None if self.envelope is None else self.envelope.mail
+        return Facts(self.tls, self.authenticated, self.hello, mail, self.peer, self._config)
 
     def _is_first_hello(self, kind: type[Event]) -> bool:
         return self._state is State.GREETED and kind in (Ehlo, Helo)
@@ -534,7 +500,7 @@ class ServerConnection:
             return self._reject_chunk(line, reply)
         verb = verb_of(line[:_SHOWN].decode("latin-1"))
         shown = _without_secrets(line)
-        if verb in KNOWN_VERBS:
+        if verb in KNOWN_VERBS or verb in self._rules.verbs:
             self._refused = verb
         elif self._refused == "DATA":
             # Content that was sent without waiting for 354, which did not come. None of it must be run.
@@ -718,10 +684,10 @@ class ServerConnection:
             raise LocalProtocolError("there is nothing to answer")
         kind: type[Event] = Auth if isinstance(event, Question) else event.__class__
         if reply.severity < 4:
-            if reply.code not in SUCCESS[kind]:
-                allowed = " or ".join(str(code) for code in sorted(SUCCESS[kind]))
+            if reply.code not in self._rules.success[kind]:
+                allowed = " or ".join(str(code) for code in sorted(self._rules.success[kind]))
                 raise LocalProtocolError(f"{event!r} succeeds with {allowed}, not with {reply.code}")
-            if isinstance(event, (Vrfy, Expn)) and reply.code != 252:
+            if isinstance(event, TextCommand) and event.names_mailbox and reply.code != 252:
                 for line in reply.lines:
                     _check_verified(line)
         elif kind is Quit and reply.code != 421:
@@ -794,13 +760,15 @@ class ServerConnection:
 
     def _success(self, event: Event, text: str | None) -> Reply:
         kind = event.__class__
+        spec = self._rules.commands.get(kind)
+        default = _SUCCESS[kind] if spec is None else spec.reply
         if kind is Help:
-            verbs = "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP".split()
-            verbs += [verb for verb in ("EXPN", "STARTTLS", "AUTH") if verb in self._capabilities]
-            default = Reply(214, "2.0.0", f"commands: {' '.join(verbs)}")
-        else:
-            default = _SUCCESS[kind]
+            offered = [verb for verb, spec in self._rules.verbs.items() if self._offers(spec.event)]
+            default = Reply(default.code, default.status, " ".join((default.text, *VERBS, *offered)))
         return default if text is None else Reply.sanitized(default.code, default.status, text)
+
+    def _offers(self, kind: type[Event]) -> bool:
+        return self._rules.owner[kind].keyword in self._capabilities
 
     def _answer(self, event: Event, reply: Reply) -> None:
         kind = event.__class__
@@ -825,7 +793,7 @@ class ServerConnection:
                 if self._refused_recipients > self._limits.refused_recipients:
                     return _TOO_MANY_REFUSED
             return _TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
-        if kind in _IDLE and not self._is_first_hello(kind):
+        if kind in self._rules.idle and not self._is_first_hello(kind):
             return reply  # it was counted when it came
         too_many = self._too_idle(_COMMAND)
         # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
@@ -838,7 +806,7 @@ class ServerConnection:
 
     def _advance(self, kind: type[Event], code: int, event: Event | None = None) -> None:
         """Go where the tables lead."""
-        new = after(kind, code, self._state)
+        new = after(self._rules.after, kind, code, self._state)
         if new is State.CLOSED:
             self._end()
         elif code < 400 or new is not self._state:
@@ -850,7 +818,7 @@ class ServerConnection:
         """Be in a state, after an event that was granted or that ended something."""
         if state is not self._state:
             self._state = state
-            legal = LEGAL[state]
+            legal = self._rules.legal[state]
             self._legal = legal if self._permitted is None else legal & self._permitted
         if isinstance(event, Rcpt) and self.envelope is not None:
             self.envelope.recipients.append(event)
@@ -882,33 +850,20 @@ class ServerConnection:
     def _circumstances_changed(self) -> None:
         """TLS, EHLO or authentication: find out what is offered, and what is permitted."""
         config = self._config
-        self._capabilities = _offer(config, self.tls is not None)
+        self._capabilities = self._rules.offer(config, self._facts())
         # HELO knows no extensions (RFC 5321 2.2.1).
         self._parser.capabilities = NO_CAPABILITIES if isinstance(self.hello, Helo) else self._capabilities
         self._permitted: frozenset[type[Event]] | None = None
         if self.tls is not None and self.tls.too_weak:
             self._permitted = frozenset({Quit})
         elif self.tls is None and config.require_tls:
-            self._permitted = BEFORE_TLS
+            self._permitted = self._rules.before_tls
         elif self.authenticated is None and config.require_auth:
-            self._permitted = BEFORE_AUTH
-        legal = LEGAL[self._state]
+            self._permitted = self._rules.before_auth
+        legal = self._rules.legal[self._state]
         self._legal = legal if self._permitted is None else legal & self._permitted
 
     # -- authentication --
-
-    def _why_no_auth(self, command: Auth) -> Reply | None:
-        config = self._config
-        if not config.auth_mechanisms:
-            return _NOT_IMPLEMENTED
-        if not isinstance(self.hello, Ehlo):
-            return _NEED_EHLO
-        if self.authenticated is not None:
-            return _AUTHENTICATED
-        if command.mechanism in self._capabilities.mechanisms:
-            return None
-        # The same whatever the credentials are: they are not looked at (RFC 8314 4.1).
-        return _MECHANISM_NEEDS_TLS if command.mechanism in config.auth_mechanisms else _NO_MECHANISM
 
     def _begin_auth(self, command: Auth) -> Event | None:
         self._advance(Auth, 334)
@@ -965,7 +920,7 @@ class ServerConnection:
             self._mechanism = None
             self.authenticated = step.identity
             self._failed_logins = 0
-            self._put(_SUCCESS[Auth] if text is None else Reply.sanitized(235, "2.7.0", text))
+            self._put(_AUTHENTICATED if text is None else Reply.sanitized(235, "2.7.0", text))
             self._advance(Auth, 235)
             self._circumstances_changed()
         elif step.malformed:

@@ -30,6 +30,9 @@ looks up what its application answered, nor in the client, which looks up what t
 * An AUTH exchange goes back and forth within AUTHENTICATING; every line in it is a response, whatever it looks
   like (RFC 4954 4), so no command is legal there.
 
+Only the commands of RFC 5321 stand here. An extension brings the rows of its commands along, and ``rules``
+merges them in; STARTTLS and AUTH, whose states are drawn above, are such extensions.
+
 The sets at the end are the policies of RFC 3207 4 and RFC 4954 6: what remains legal while something else has
 to come first. They take away from ``LEGAL`` and never add.
 """
@@ -41,21 +44,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from .events import (
-    Auth,
     Connect,
     Data,
     Ehlo,
     EndOfMessage,
     Event,
-    Expn,
     Helo,
-    Help,
     Mail,
     Noop,
     Quit,
     Rcpt,
     Rset,
-    StartTls,
     Vrfy,
 )
 
@@ -94,17 +93,20 @@ _CONTENT, _CLOSED = State.CONTENT, State.CLOSED
 
 # RFC 5321 4.1.4: "The NOOP, HELP, EXPN, VRFY, and RSET commands can be used at any time during a session, or
 # without previously initializing a session"; 4.1.1.10: QUIT "at any time".
-_ANY_TIME = frozenset({Noop, Help, Expn, Vrfy, Rset, Quit, Ehlo, Helo})
+ANY_TIME: Final[frozenset[State]] = frozenset({_GREETED, _READY, _MAIL, _RCPT})
+_ALWAYS = frozenset({Noop, Vrfy, Rset, Quit, Ehlo, Helo})
+
+Transitions = Mapping[tuple[type[Event], int], Mapping[State, State]]
 
 LEGAL: Final[Mapping[State, frozenset[type[Event]]]] = {
     _OPENING: frozenset({Connect}),
     _REFUSED: frozenset({Quit}),
-    _GREETED: _ANY_TIME,
-    _READY: _ANY_TIME | {Mail, Auth, StartTls},
+    _GREETED: _ALWAYS,
+    _READY: _ALWAYS | {Mail},
     _AUTHENTICATING: frozenset(),
     _TLS: frozenset(),
-    _MAIL: _ANY_TIME | {Rcpt},
-    _RCPT: _ANY_TIME | {Rcpt, Data},
+    _MAIL: _ALWAYS | {Rcpt},
+    _RCPT: _ALWAYS | {Rcpt, Data},
     _CONTENT: frozenset({EndOfMessage}),
     _CLOSED: frozenset(),
 }
@@ -113,7 +115,7 @@ _LIVE = (_REFUSED, _GREETED, _READY, _MAIL, _RCPT)
 _TO_CLOSED: Mapping[State, State] = dict.fromkeys(_LIVE, _CLOSED)
 _TO_READY = {_GREETED: _READY, _READY: _READY, _MAIL: _READY, _RCPT: _READY}
 
-AFTER: Final[Mapping[tuple[type[Event], int], Mapping[State, State]]] = {
+AFTER: Final[Transitions] = {
     (Connect, 2): {_OPENING: _GREETED},
     (Connect, 4): {_OPENING: _REFUSED},
     (Connect, 5): {_OPENING: _REFUSED},
@@ -126,11 +128,6 @@ AFTER: Final[Mapping[tuple[type[Event], int], Mapping[State, State]]] = {
     (EndOfMessage, 4): {_CONTENT: _READY},
     (EndOfMessage, 5): {_CONTENT: _READY},
     (Rset, 2): {_MAIL: _READY, _RCPT: _READY},
-    (Auth, 3): {_READY: _AUTHENTICATING},
-    (Auth, 2): {_AUTHENTICATING: _READY, _READY: _READY},
-    (Auth, 4): {_AUTHENTICATING: _READY},
-    (Auth, 5): {_AUTHENTICATING: _READY},
-    (StartTls, 2): {_READY: _TLS},
     (Quit, 2): _TO_CLOSED,
     (Quit, 4): _TO_CLOSED,
     (Quit, 5): _TO_CLOSED,
@@ -141,19 +138,30 @@ HANDSHAKEN: Final[Mapping[State, State]] = {_TLS: _GREETED}
 _UNCHANGED: Mapping[State, State] = {}
 
 
-def after(command: type[Event], code: int, state: State) -> State:
-    """Where ``command``, answered with ``code``, leads from ``state``."""
+def after(transitions: Transitions, command: type[Event], code: int, state: State) -> State:
+    """Where ``command``, with a reply of ``code``, leads from ``state``.
+
+    Args:
+        transitions: ``AFTER``, or what the rules of a connection have made of it.
+        command: The class of the command.
+        code: The reply code.
+        state: The state before.
+    """
     if code == 421:
         return _CLOSED
-    return AFTER.get((command, code // 100), _UNCHANGED).get(state, state)
+    return transitions.get((command, code // 100), _UNCHANGED).get(state, state)
 
 
-# What a server that needs TLS lets through without: RFC 3207 4.
-BEFORE_TLS: Final[frozenset[type[Event]]] = frozenset({Noop, Ehlo, StartTls, Quit, Connect, EndOfMessage})
-# What one that needs authentication lets through without: RFC 4954 6, and STARTTLS, which has to come earlier.
-BEFORE_AUTH: Final[frozenset[type[Event]]] = frozenset(
-    {Auth, Ehlo, Helo, Noop, Rset, Quit, StartTls, Help, Connect, EndOfMessage}
-)
+# What is legal before TLS where the server requires it: RFC 3207 4.
+BEFORE_TLS: Final[frozenset[type[Event]]] = frozenset({Noop, Ehlo, Quit, Connect, EndOfMessage})
+# What is legal before authentication where the server requires it: RFC 4954 6.
+BEFORE_AUTH: Final[frozenset[type[Event]]] = frozenset({Ehlo, Helo, Noop, Rset, Quit, Connect, EndOfMessage})
+
+# Commands that do not further the delivery of mail; EHLO and HELO do so once, while nothing else may come.
+IDLE: Final[frozenset[type[Event]]] = frozenset({Noop, Rset, Vrfy, Ehlo, Helo})
+
+# The verbs of RFC 5321 that every server implements, in the order of HELP (RFC 5321 4.5.1).
+VERBS: Final[tuple[str, ...]] = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY")
 
 # Commands that may stand anywhere in a pipelined group; all others end one (RFC 2920 3.1). The end of the
 # content may be followed by the next group.
@@ -172,9 +180,5 @@ SUCCESS: Final[Mapping[type[Event], frozenset[int]]] = {
     Rset: frozenset({250}),
     Noop: frozenset({250}),
     Vrfy: frozenset({250, 251, 252}),
-    Expn: frozenset({250, 252}),
-    Help: frozenset({211, 214}),
     Quit: frozenset({221}),
-    StartTls: frozenset({220}),
-    Auth: frozenset({235}),
 }

@@ -59,7 +59,6 @@ from .._core.errors import (
     TlsUnavailable,
 )
 from .._core.events import (
-    Auth,
     Chunk,
     Command,
     Connect,
@@ -76,13 +75,14 @@ from .._core.events import (
     Rcpt,
     Response,
     Rset,
-    StartTls,
     Vrfy,
 )
 from .._core.limits import Limits, Timeouts, TlsInfo
 from .._core.replies import Reply
 from .._core.results import RecipientResult, SendResult
 from .._core.state import State
+from ..extensions.auth import Auth
+from ..extensions.starttls import StartTls
 from .hints import hint_for
 from .options import ConnectOptions as ConnectOptions
 from .options import (
@@ -391,7 +391,7 @@ class Client:
             parameters["SMTPUTF8"] = True
         mail = Mail(addresses[0], parameters)
         transaction = _Transaction(mail, rcpts, names)
-        if size is not None and capabilities.too_big(size):
+        if size is not None and capabilities.exceeds_size(size):
             reply = Reply(
                 552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
             )

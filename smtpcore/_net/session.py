@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import sasl
+from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
-from .._core.limits import ServerConfig
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State

@@ -4,47 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from smtpcore._core.capabilities import EXTENSIONS, NO_CAPABILITIES, Capabilities
-from smtpcore._core.grammar import EHLO_KEYWORD
-from smtpcore._core.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS
+from smtpcore._core.capabilities import NO_CAPABILITIES, Capabilities
+
+from ..helpers.standard import RULES
 
 
 def offered(*lines: str) -> Capabilities:
-    return Capabilities.parse(lines)
-
-
-# --- The rows ---
-
-
-@pytest.mark.req("EHL-13")
-def test_each_row_stands_under_its_keyword_which_the_grammar_allows() -> None:
-    for keyword, extension in EXTENSIONS.items():
-        assert extension.keyword == keyword == keyword.upper()
-        assert EHLO_KEYWORD.fullmatch(keyword)
-
-
-@pytest.mark.parametrize(
-    "keyword, octets", [("SIZE", 26), ("AUTH", 500), ("SMTPUTF8", 10), ("8BITMIME", len(" BODY=8BITMIME"))]
-)
-def test_an_extension_lengthens_mail_by_what_its_rfc_says(keyword: str, octets: int) -> None:
-    assert offered(keyword).mail_octets == octets
-    assert offered(keyword).rcpt_octets == 0
-
-
-def test_the_lengths_of_all_that_is_offered_add_up() -> None:
-    assert NO_CAPABILITIES.mail_octets == NO_CAPABILITIES.rcpt_octets == 0
-    everything = offered("SIZE 1", "AUTH PLAIN", "SMTPUTF8", "8BITMIME", "PIPELINING", "X-FOO")
-    assert everything.mail_octets == 26 + 500 + 10 + 14
-    assert Capabilities([(keyword, ()) for keyword in EXTENSIONS]).mail_octets == sum(
-        one.mail_octets for one in EXTENSIONS.values()
-    )
-
-
-def test_an_extension_legalises_its_parameters_and_no_others() -> None:
-    assert set(offered("SIZE", "8BITMIME", "SMTPUTF8", "AUTH PLAIN").mail_parameters) == set(MAIL_PARAMETERS)
-    assert set(offered("8BITMIME", "X-FOO").mail_parameters) == {"BODY"}
-    assert not NO_CAPABILITIES.mail_parameters and not NO_CAPABILITIES.rcpt_parameters
-    assert set(offered(*EXTENSIONS).rcpt_parameters) == set(RCPT_PARAMETERS)
+    return Capabilities.parse(lines, RULES.readers)
 
 
 # --- Reading a reply to EHLO: its lines behind the first ---
@@ -107,7 +73,10 @@ def test_a_parameter_that_is_not_printable_ascii_is_written_out_once() -> None:
 @pytest.mark.req("UTF-02")
 def test_parameters_of_keywords_that_have_none_change_nothing() -> None:
     capabilities = offered("SMTPUTF8 FOO", "8BITMIME x", "PIPELINING y")
-    assert set(capabilities.mail_parameters) == {"BODY", "SMTPUTF8"} and "PIPELINING" in capabilities
+    assert (
+        set(RULES.offered_parameters("MAIL", capabilities)) == {"BODY", "SMTPUTF8"}
+        and "PIPELINING" in capabilities
+    )
 
 
 @pytest.mark.req("SIZ-02")
@@ -123,15 +92,30 @@ def test_the_three_forms_of_size() -> None:
 def test_a_size_that_is_no_number_is_none(text: str) -> None:
     capabilities = offered(f"SIZE {text}")
     assert "SIZE" in capabilities and capabilities.size is None
-    assert "SIZE" in capabilities.mail_parameters
+    assert "SIZE" in RULES.offered_parameters("MAIL", capabilities)
 
 
 @pytest.mark.req("SIZ-02")
 def test_a_message_is_too_big_only_for_a_number_that_was_given() -> None:
-    assert offered("SIZE 1000").too_big(1001)
-    assert not offered("SIZE 1000").too_big(1000)
+    assert offered("SIZE 1000").exceeds_size(1001)
+    assert not offered("SIZE 1000").exceeds_size(1000)
     for lines in (["SIZE 0"], ["SIZE"], ["SIZE abc"], []):
-        assert not offered(*lines).too_big(10**15)
+        assert not offered(*lines).exceeds_size(10**15)
+
+
+# --- Values ---
+
+
+@pytest.mark.req("EXT-01")
+def test_the_value_of_a_keyword_is_what_its_extension_reads() -> None:
+    lines = ["SIZE 5", "X-LIST a b", "PIPELINING"]
+    capabilities = Capabilities.parse(lines, {"SIZE": len, "X-LIST": "+".join, "X-ABSENT": len})
+    assert [capabilities.value(name) for name in ("size", "X-LIST", "PIPELINING", "X-ABSENT")] == [
+        1,
+        "a+b",
+        None,
+        None,
+    ]
 
 
 # --- The mapping ---

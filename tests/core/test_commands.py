@@ -10,24 +10,18 @@ from smtpcore._core import events as _events
 from smtpcore._core.addresses import ForwardPath, ReversePath
 from smtpcore._core.capabilities import NO_CAPABILITIES, Capabilities
 from smtpcore._core.commands import KNOWN_VERBS, SHORT, CommandParser, format_command, verb_of
-from smtpcore._core.events import (
-    Auth,
-    Command,
-    Data,
-    Ehlo,
-    Expn,
-    Helo,
-    Help,
-    Mail,
-    Noop,
-    Quit,
-    Rcpt,
-    Rset,
-    StartTls,
-    Vrfy,
-)
-from smtpcore._core.limits import Limits, ServerConfig
+from smtpcore._core.config import ServerConfig
+from smtpcore._core.events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
+from smtpcore._core.limits import Limits
 from smtpcore._core.replies import Refused, Reply
+from smtpcore._core.rules import rules_for
+from smtpcore.extensions import Extension, Parameter
+from smtpcore.extensions.auth import Auth
+from smtpcore.extensions.expn import Expn
+from smtpcore.extensions.help import Help
+from smtpcore.extensions.starttls import StartTls
+
+from ..helpers.standard import RULES
 
 EVERYTHING = ("SIZE 1000000", "8BITMIME", "SMTPUTF8", "AUTH PLAIN")
 STRICT = ServerConfig(hello="strict")
@@ -35,8 +29,8 @@ LENIENT = ServerConfig(addresses="lenient", hello="lenient")
 
 
 def parser(config: ServerConfig = STRICT, offered: Sequence[str] = EVERYTHING) -> CommandParser:
-    parser = CommandParser(config)
-    parser.capabilities = Capabilities.parse(offered)
+    parser = CommandParser(config, RULES)
+    parser.capabilities = Capabilities.parse(offered, RULES.readers)
     return parser
 
 
@@ -121,12 +115,13 @@ def test_a_line_is_a_command(line: str, command: Command) -> None:
 
 @pytest.mark.parametrize("line, command", COMMANDS)
 def test_a_command_is_a_line(line: str, command: Command) -> None:
-    assert format_command(command) == f"{line}\r\n".encode()
+    assert format_command(command, RULES) == f"{line}\r\n".encode()
 
 
 def test_every_kind_of_command_can_be_read_and_written() -> None:
     kinds = {one for one in vars(_events).values() if isinstance(one, type) and issubclass(one, Command)}
-    assert {type(command) for _, command in COMMANDS} == {one for one in kinds if "verb" in vars(one)}
+    base = {one for one in kinds if "verb" in vars(one)}
+    assert {type(command) for _, command in COMMANDS} == base | RULES.commands.keys()
 
 
 @pytest.mark.req("FRM-07")
@@ -142,7 +137,7 @@ def test_verbs_and_keywords_have_any_case(line: str, command: Command) -> None:
 @pytest.mark.req("FRM-13")
 @pytest.mark.parametrize("line, command", COMMANDS)
 def test_verbs_are_written_in_upper_case(line: str, command: Command) -> None:
-    verb = format_command(command).split()[0]
+    verb = format_command(command, RULES).split()[0]
     assert verb.isalpha() and verb == verb.upper() == command.verb.encode()
 
 
@@ -158,7 +153,7 @@ def test_the_case_of_a_local_part_is_kept() -> None:
     for line in ("RCPT TO:<SmiTh@EXAMPLE.org>", "RCPT TO:<SmiTh@[192.0.2.1]>", 'RCPT TO:<"Smi Th"@A.b>'):
         rcpt = parse(line)
         assert isinstance(rcpt, Rcpt) and rcpt.forward_path.local_part.replace(" ", "") == "SmiTh"
-        assert format_command(rcpt) == f"{line}\r\n".encode()
+        assert format_command(rcpt, RULES) == f"{line}\r\n".encode()
 
 
 @pytest.mark.req("MAI-04")
@@ -184,8 +179,8 @@ def test_a_source_route_is_recognised_and_left_behind() -> None:
     rcpt = parse("RCPT TO:<@a.x,@b.y:u@d.z>")
     assert isinstance(rcpt, Rcpt) and rcpt.forward_path == ForwardPath("u@d.z")
     assert rcpt.forward_path.source_route == ("a.x", "b.y")
-    assert format_command(mail) == b"MAIL FROM:<u@d.z> SIZE=1\r\n"
-    assert format_command(rcpt) == b"RCPT TO:<u@d.z>\r\n"
+    assert format_command(mail, RULES) == b"MAIL FROM:<u@d.z> SIZE=1\r\n"
+    assert format_command(rcpt, RULES) == b"RCPT TO:<u@d.z>\r\n"
 
 
 @pytest.mark.req("ADR-04")
@@ -198,23 +193,24 @@ def test_delimiters_within_quotes_are_data() -> None:
 
 @pytest.mark.req("MAI-01", "RCP-03")
 def test_no_space_is_written_around_the_colon() -> None:
-    assert format_command(Mail("a@b.c", {"SIZE": 1})) == b"MAIL FROM:<a@b.c> SIZE=1\r\n"
-    assert format_command(Mail(ReversePath("a@b.c"))) == b"MAIL FROM:<a@b.c>\r\n"
-    assert format_command(Rcpt("a@b.c")) == b"RCPT TO:<a@b.c>\r\n"
-    assert format_command(Rcpt(ForwardPath("a@b.c"))) == b"RCPT TO:<a@b.c>\r\n"
+    assert format_command(Mail("a@b.c", {"SIZE": 1}), RULES) == b"MAIL FROM:<a@b.c> SIZE=1\r\n"
+    assert format_command(Mail(ReversePath("a@b.c")), RULES) == b"MAIL FROM:<a@b.c>\r\n"
+    assert format_command(Rcpt("a@b.c"), RULES) == b"RCPT TO:<a@b.c>\r\n"
+    assert format_command(Rcpt(ForwardPath("a@b.c")), RULES) == b"RCPT TO:<a@b.c>\r\n"
 
 
-def test_the_parameters_of_rcpt_are_written_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    # There is no such parameter yet, so the one of MAIL is lent to it.
-    from smtpcore._core import commands as _commands
+@pytest.mark.req("EXT-01")
+def test_the_parameters_of_rcpt_are_written_as_well() -> None:
+    rules = rules_for((Extension("COUNT", parameters=(Parameter("COUNT", "RCPT", parse_count, str),)),))
+    rcpt = Rcpt("a@b.c", {"COUNT": 1})
+    assert format_command(rcpt, rules) == b"RCPT TO:<a@b.c> COUNT=1\r\n"
+    reader = CommandParser(ServerConfig(), rules)
+    reader.capabilities = Capabilities.parse(["COUNT"])
+    assert both_ways(reader, "RCPT TO:<a@b.c> COUNT=1") == rcpt
 
-    monkeypatch.setattr(_commands, "RCPT_PARAMETERS", _commands.MAIL_PARAMETERS)
-    rcpt = Rcpt("a@b.c")
-    rcpt.parameters = {"SIZE": 1}
-    assert format_command(rcpt) == b"RCPT TO:<a@b.c> SIZE=1\r\n"
-    reader = parser()
-    reader._rcpt_parameters = _commands.MAIL_PARAMETERS
-    assert both_ways(reader, "RCPT TO:<a@b.c> SIZE=1") == rcpt
+
+def parse_count(value: str | None) -> int:
+    return int(value or "0")
 
 
 # --- The short way ---
@@ -535,7 +531,7 @@ def test_unknown_parameters_can_be_ignored() -> None:
 
 
 def test_nothing_is_offered_at_first() -> None:
-    reader = CommandParser(STRICT)
+    reader = CommandParser(STRICT, RULES)
     assert reader.capabilities is NO_CAPABILITIES and reader.end == 0
     reply = both_ways(reader, "MAIL FROM:<> SIZE=1")
     assert isinstance(reply, Reply) and reply.code == 555
@@ -658,7 +654,9 @@ def test_utf8_is_taken_where_smtputf8_was_asked_for() -> None:
     for verb, kind in (("VRFY", Vrfy), ("EXPN", Expn)):
         assert parse(octets(f"{verb} {FOREIGN}")) == kind(FOREIGN)
     for command in (mail, rcpt, Vrfy(FOREIGN)):
-        assert both_ways(parser(), format_command(command)[:-2].decode("latin-1"), smtputf8=True) == command
+        assert (
+            both_ways(parser(), format_command(command, RULES)[:-2].decode("latin-1"), smtputf8=True) == command
+        )
 
 
 def test_utf8_without_the_parameter_is_553() -> None:
@@ -705,4 +703,4 @@ def test_utf8_hides_no_control_character() -> None:
 def test_no_other_space_stands_for_a_space(space: str) -> None:
     for line in (f"MAIL FROM:<a@b.c>{space}SMTPUTF8", f"MAIL FROM:<a@b.c> SMTPUTF8{space}SIZE=1"):
         assert refused(octets(line)).code == 501
-    assert format_command(Vrfy("a\u3000")) == "VRFY a\u3000\r\n".encode()
+    assert format_command(Vrfy("a\u3000"), RULES) == "VRFY a\u3000\r\n".encode()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from smtpcore._core.addresses import ReversePath
-from smtpcore._core.capabilities import EXTENSIONS
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.parameters import (
-    MAIL_PARAMETERS,
     NO_PARAMETERS,
-    RCPT_PARAMETERS,
+    Parameter,
     Parameters,
     ParameterValue,
+    check_parameters,
     decode_xtext,
     encode_xtext,
     format_parameters,
@@ -20,9 +21,13 @@ from smtpcore._core.parameters import (
 )
 from smtpcore._core.replies import Refused, Reply
 
+from ..helpers.standard import RULES
 
-def parse(text: str, *, ignore_unknown: bool = False) -> Parameters:
-    return parse_parameters(text, MAIL_PARAMETERS, ignore_unknown=ignore_unknown)
+MAIL_PARAMETERS = RULES.parameters["MAIL"]
+
+
+def parse(text: str, unknown: Literal["reject", "ignore", "show"] = "reject") -> Parameters:
+    return parse_parameters(text, MAIL_PARAMETERS, unknown)
 
 
 def refused(text: str) -> Reply:
@@ -31,12 +36,11 @@ def refused(text: str) -> Reply:
     return caught.value.reply
 
 
-def test_each_row_stands_under_its_keyword_and_belongs_to_an_extension() -> None:
-    for command, rows in (("MAIL", MAIL_PARAMETERS), ("RCPT", RCPT_PARAMETERS)):
+def test_each_row_stands_under_its_keyword_and_command() -> None:
+    for command, rows in RULES.parameters.items():
         for keyword, row in rows.items():
             assert row.keyword == keyword == keyword.upper()
             assert row.command == command
-            assert row.extension in EXTENSIONS
 
 
 # --- The list ---
@@ -102,7 +106,7 @@ def test_what_is_no_list_of_parameters_is_501(text: str) -> None:
 
 def test_a_value_may_hold_any_printable_octet_but_the_equals_sign() -> None:
     every = "".join(chr(code) for code in range(33, 127) if chr(code) != "=")
-    with pytest.raises(Refused, match="X is not known"):
+    with pytest.raises(Refused, match="X is not supported"):
         parse(f" X={every}")
     for code in (*range(32), *range(127, 256), ord("=")):
         with pytest.raises(Refused, match="malformed"):
@@ -125,12 +129,22 @@ def test_a_parameter_that_is_not_offered_is_as_unknown_as_others() -> None:
 
 
 def test_unknown_parameters_can_be_left_out_but_malformed_ones_cannot() -> None:
-    assert parse(" FOO=1 SIZE=2 FOO", ignore_unknown=True) == {"SIZE": 2}
-    assert parse(" FOO", ignore_unknown=True) is NO_PARAMETERS
+    assert parse(" FOO=1 SIZE=2 FOO", "ignore") == {"SIZE": 2}
+    assert parse(" FOO", "ignore") is NO_PARAMETERS
     for text in (" FOO=", " FOO SIZE=x", " FOO SIZE=1 SIZE=1"):
         with pytest.raises(Refused) as caught:
-            parse(text, ignore_unknown=True)
+            parse(text, "ignore")
         assert caught.value.reply.code == 501
+
+
+@pytest.mark.req("EXT-05")
+def test_unknown_parameters_can_be_shown_as_their_text() -> None:
+    assert parse(" FOO=Bar SIZE=2 baz", "show") == {"FOO": "Bar", "SIZE": 2, "BAZ": True}
+    for text in (" FOO=", " FOO=1 foo=2", " FOO SIZE=x"):
+        with pytest.raises(Refused) as caught:
+            parse(text, "show")
+        assert caught.value.reply.code == 501
+    assert format_parameters(parse(" FOO=Bar SIZE=2 BAZ", "show"), MAIL_PARAMETERS) == " FOO=Bar SIZE=2 BAZ"
 
 
 @pytest.mark.req("SIZ-04", "EIG-02")
@@ -140,7 +154,7 @@ def test_unknown_parameters_can_be_left_out_but_malformed_ones_cannot() -> None:
 )
 def test_a_parameter_comes_once(text: str) -> None:
     reply = refused(f" {text}")
-    assert reply.code == 501 and "twice" in reply.text
+    assert reply.code == 501 and "duplicate" in reply.text
 
 
 def test_a_reply_does_not_repeat_more_than_is_good() -> None:
@@ -275,9 +289,54 @@ def test_parameters_are_written_with_a_space_in_front_of_each(parameters: Parame
         *(("SMTPUTF8", value) for value in ("", "1", 1, False)),
         *(("AUTH", value) for value in ("<>", "a@b.example", True, ReversePath("j\xf6rg@b.example"))),
         *(("AUTH", ReversePath(value)) for value in ("\u65e5@b.example", "a@b\xfccher.example")),
-        *((keyword, True) for keyword in ("", "FOO", "size", "SIZE=1", "SMTPUTF8\r\nDATA")),
+        *((keyword, True) for keyword in ("", "SIZE=1", "SMTPUTF8\r\nDATA")),
+        *(("FOO", value) for value in (1, "a b", "a=b", "", "\r\nDATA", False, None)),
     ],
 )
 def test_what_cannot_be_written_is_refused(keyword: str, value: ParameterValue) -> None:
     with pytest.raises(LocalProtocolError):
         format_parameters({keyword: value}, MAIL_PARAMETERS)
+
+
+# --- What a command checks when it is constructed ---
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *({keyword: True} for keyword in ("", "size", "A B", "A=B", "-A", "A_B", "\xc4", "A\r\nB")),
+        *({"FOO": value} for value in (None, False, -1, "", "a b", "a=b", "a\r\nb", "\xe4", "\x7f")),
+    ],
+)
+def test_no_extension_could_have_such_parameters(parameters: Parameters) -> None:
+    with pytest.raises(LocalProtocolError):
+        check_parameters(parameters)
+
+
+def test_parameters_of_any_extension_pass() -> None:
+    check_parameters({"FOO": True, "BAR": "a", "BAZ": 0, "X-PATH": ReversePath("a@b.example")})
+
+
+# --- Rows ---
+
+
+@pytest.mark.req("EXT-03")
+def test_two_rows_share_a_parameter_only_by_different_names() -> None:
+    body = Parameter.of_names("BODY", "MAIL", "7BIT", "8BITMIME")
+    merged = body.merged_with(Parameter.of_names("BODY", "MAIL", "BINARYMIME"))
+    assert [merged.parse(text) for text in ("7bit", "8BITMIME", "binarymime")] == [
+        "7BIT",
+        "8BITMIME",
+        "BINARYMIME",
+    ]
+    for other in (Parameter.of_names("BODY", "MAIL", "8BITMIME"), Parameter.flag("BODY", "MAIL")):
+        with pytest.raises(LocalProtocolError, match="two extensions claim"):
+            body.merged_with(other)
+        with pytest.raises(LocalProtocolError, match="two extensions claim"):
+            other.merged_with(body)
+
+
+@pytest.mark.parametrize("keyword", ["", "size", "A B", "A=", "-A"])
+def test_a_row_needs_a_valid_keyword(keyword: str) -> None:
+    with pytest.raises(LocalProtocolError, match="not a valid parameter keyword"):
+        Parameter.flag(keyword, "MAIL")

@@ -5,42 +5,42 @@ The diagram in the module is a picture for people; these tests speak of the tabl
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from smtpcore._core import events as _events
+from smtpcore._core import state as _state
 from smtpcore._core.events import (
-    Auth,
     Command,
     Connect,
     Data,
     Ehlo,
     EndOfMessage,
     Event,
-    Expn,
     Helo,
-    Help,
     Mail,
     Noop,
     Quit,
     Rcpt,
     Rset,
-    StartTls,
     Vrfy,
 )
-from smtpcore._core.state import (
-    AFTER,
-    BEFORE_AUTH,
-    BEFORE_TLS,
-    HANDSHAKEN,
-    LEGAL,
-    PIPELINED,
-    SUCCESS,
-    State,
-    after,
-)
+from smtpcore._core.state import HANDSHAKEN, State
+from smtpcore.extensions.auth import Auth
+from smtpcore.extensions.expn import Expn
+from smtpcore.extensions.help import Help
+from smtpcore.extensions.starttls import StartTls
+
+from ..helpers.standard import RULES
+
+# The tables of RFC 5321 with the rows of the standard extensions in them.
+AFTER, LEGAL, SUCCESS, PIPELINED = RULES.after, RULES.legal, RULES.success, RULES.pipelined
+BEFORE_AUTH, BEFORE_TLS = RULES.before_auth, RULES.before_tls
+after = functools.partial(_state.after, AFTER)
 
 COMMANDS = {one for one in vars(_events).values() if isinstance(one, type) and issubclass(one, Command)}
-COMMANDS = {one for one in COMMANDS if "verb" in vars(one)}
+COMMANDS = {one for one in COMMANDS if "verb" in vars(one)} | RULES.commands.keys()
 ANSWERED: set[type[Event]] = {*COMMANDS, Connect, EndOfMessage}
 # A code for each class, and the one that is an exception.
 CODES = (220, 250, 354, 421, 450, 550)

@@ -183,6 +183,8 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
     assert unguarded_calls("self.transcript.note(x)\ntranscript.end()\nself._recorder.end()\n") == [1, 2]
 
 
-@pytest.mark.parametrize("module", ["_net/client", "_net/session", "_net/streams", "handlers", "sync", "asyncio", "trio"])
+@pytest.mark.parametrize(
+    "module", ["_net/client", "_net/session", "_net/streams", "handlers", "sync", "asyncio", "trio"]
+)
 def test_sessions_call_their_recorder_in_one_way(module: str) -> None:
     assert unguarded_calls((PACKAGE / f"{module}.py").read_text(encoding="utf-8")) == []

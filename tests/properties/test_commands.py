@@ -13,24 +13,10 @@ from hypothesis import strategies as st
 from smtpcore._core.addresses import ForwardPath, Mailbox, ReversePath
 from smtpcore._core.capabilities import EXTENSIONS, Capabilities
 from smtpcore._core.commands import KNOWN_VERBS, SHORT, CommandParser, format_command, verb_of
+from smtpcore._core.config import ServerConfig
 from smtpcore._core.errors import LocalProtocolError
-from smtpcore._core.events import (
-    Auth,
-    Command,
-    Data,
-    Ehlo,
-    Expn,
-    Helo,
-    Help,
-    Mail,
-    Noop,
-    Quit,
-    Rcpt,
-    Rset,
-    StartTls,
-    Vrfy,
-)
-from smtpcore._core.limits import Limits, ServerConfig
+from smtpcore._core.events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
+from smtpcore._core.limits import Limits
 from smtpcore._core.parameters import (
     MAIL_PARAMETERS,
     NO_PARAMETERS,
@@ -41,6 +27,12 @@ from smtpcore._core.parameters import (
     parse_parameters,
 )
 from smtpcore._core.replies import Refused, Reply
+from smtpcore.extensions.auth import Auth
+from smtpcore.extensions.expn import Expn
+from smtpcore.extensions.help import Help
+from smtpcore.extensions.starttls import StartTls
+
+from ..helpers.standard import RULES
 
 EVERYTHING = Capabilities([(keyword, ()) for keyword in EXTENSIONS])
 # Long addresses may make lines that are too long, which is not what this is about.
@@ -121,7 +113,7 @@ rubbish = st.lists(pieces, max_size=8).map("".join)
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
     """The line of a command with something put in, or taken out, or in another case."""
-    line = format_command(draw(commands))[:-2].decode("latin-1")
+    line = format_command(draw(commands), RULES)[:-2].decode("latin-1")
     if draw(st.booleans()):
         line = draw(st.sampled_from([str.lower, str.title, str.swapcase]))(line)
     start = draw(st.integers(0, len(line)))
@@ -129,11 +121,13 @@ def damaged(draw: st.DrawFn) -> str:
     return line[:start] + draw(st.one_of(st.just(""), pieces)) + line[end:]
 
 
-lines = st.one_of(rubbish, damaged(), commands.map(lambda one: format_command(one)[:-2].decode("latin-1")))
+lines = st.one_of(
+    rubbish, damaged(), commands.map(lambda one: format_command(one, RULES)[:-2].decode("latin-1"))
+)
 
 
 def parser(config: ServerConfig = CONFIGS[0], capabilities: Capabilities = EVERYTHING) -> CommandParser:
-    parser = CommandParser(config)
+    parser = CommandParser(config, RULES)
     parser.capabilities = capabilities
     return parser
 
@@ -156,16 +150,16 @@ def short_way(parser: CommandParser, text: str, start: int) -> Command | Reply |
 @given(commands, configs)
 @example(Mail("", {"AUTH": ReversePath('"a =+b"@c')}), CONFIGS[0])
 def test_reading_what_was_written_gives_the_same_command(command: Command, config: ServerConfig) -> None:
-    octets = format_command(command)
+    octets = format_command(command, RULES)
     assert octets.endswith(b"\r\n") and not set(octets[:-2]) & set(b"\r\n\0")
     assert octets.startswith(command.verb.encode())
     smtputf8 = isinstance(command, Rcpt)
     if isinstance(command, Mail) and not command.is_ascii:
         command = Mail(command.reverse_path, {**command.parameters, "SMTPUTF8": True})
-        octets = format_command(command)
+        octets = format_command(command, RULES)
     again = parser(config).parse(octets[:-2].decode("latin-1"), smtputf8=smtputf8)
     assert again == command and hash(again) == hash(command)
-    assert format_command(again) == octets
+    assert format_command(again, RULES) == octets
 
 
 offers = st.lists(st.sampled_from(sorted(EXTENSIONS)), unique=True).map(Capabilities.parse)
@@ -188,7 +182,7 @@ def test_what_the_short_way_says_the_long_way_says_too(
 
 @given(commands)
 def test_the_short_way_needs_the_line_end(command: Command) -> None:
-    text = format_command(command).decode("latin-1")
+    text = format_command(command, RULES).decode("latin-1")
     if text[:4] in SHORT:
         for end in range(4, len(text)):
             assert short_way(parser(), text[:end], 0) is None
@@ -206,7 +200,7 @@ def test_any_line_is_a_command_or_refused(
     else:
         assert verb_of(line) == result.verb
         # What was taken can be passed on. (A name that only a lenient server takes is passed on as well.)
-        octets = format_command(result)
+        octets = format_command(result, RULES)
         assert octets.count(b"\r") == octets.count(b"\n") == 1 and octets.endswith(b"\r\n")
         utf8 = isinstance(result, (Mail, Rcpt, Vrfy, Expn))
         assert octets.isascii() or (utf8 and "SMTPUTF8" in capabilities)
@@ -220,14 +214,14 @@ def test_any_line_is_a_command_or_refused(
 @given(parameters)
 def test_reading_the_parameters_that_were_written_gives_the_same(given: Mapping[str, ParameterValue]) -> None:
     text = format_parameters(given, MAIL_PARAMETERS)
-    assert parse_parameters(text, MAIL_PARAMETERS) == given
+    assert parse_parameters(text, RULES.parameters["MAIL"]) == given
     assert parse_parameters(text.lower(), MAIL_PARAMETERS).keys() == given.keys()
 
 
 @given(rubbish, st.booleans())
 def test_any_text_is_parameters_or_refused(text: str, ignore_unknown: bool) -> None:
     with contextlib.suppress(Refused):
-        found = parse_parameters(text, MAIL_PARAMETERS, ignore_unknown=ignore_unknown)
+        found = parse_parameters(text, RULES.parameters["MAIL"], ignore_unknown=ignore_unknown)
         assert parse_parameters(format_parameters(found, MAIL_PARAMETERS), MAIL_PARAMETERS) == found
         assert found is NO_PARAMETERS or found
 
@@ -261,7 +255,7 @@ def test_reading_the_capabilities_that_were_written_gives_the_same(
     given: list[tuple[str, list[str]]],
 ) -> None:
     capabilities = Capabilities(given)
-    again = Capabilities.parse(capabilities.lines())
+    again = Capabilities.parse(capabilities.lines(), RULES.readers)
     assert again == capabilities and list(again) == list(capabilities)
     assert again.lines() == capabilities.lines()
     for keyword, words in given:
@@ -271,8 +265,8 @@ def test_reading_the_capabilities_that_were_written_gives_the_same(
 @pytest.mark.req("EHL-12", "EHL-14")
 @given(st.lists(st.one_of(st.text(max_size=20), rubbish), max_size=6))
 def test_any_lines_are_capabilities(lines: list[str]) -> None:
-    capabilities = Capabilities.parse(lines)
-    assert Capabilities.parse(capabilities.lines()) == capabilities
+    capabilities = Capabilities.parse(lines, RULES.readers)
+    assert Capabilities.parse(capabilities.lines(), RULES.readers) == capabilities
     assert capabilities.size is None or 0 <= capabilities.size < 10**20
     assert "" not in capabilities.mechanisms
     assert capabilities.mail_octets >= capabilities.rcpt_octets >= 0

@@ -46,6 +46,7 @@ from smtpcore._core.state import SUCCESS
 from smtpcore.sasl import Login, PasswordMechanism, Plain
 
 from ..helpers.joined import TLS, Joined
+from ..helpers.standard import RULES
 from .test_addresses import mailboxes
 
 # --- What is sent, and what is answered -------------------------------------------------------------------
@@ -258,7 +259,7 @@ def check(session: Session) -> None:
         if isinstance(event, CommandRejected):
             # Behind a refused MAIL or without a recipient: the server's own answer.
             assert isinstance(sent, Rcpt | Data)
-            assert event.line + b"\r\n" == format_command(sent)
+            assert event.line + b"\r\n" == format_command(sent, RULES)
             assert outcome.reply.code == event.reply.code
             continue
         if isinstance(sent, Auth):

@@ -1,0 +1,198 @@
+"""``Rules``: the tables of the base protocol with those of a set of extensions merged in.
+
+The core never asks an extension what to do while a session runs. It asks the same kinds of dicts that it would
+without any: which commands are legal in a state, where a reply leads, which verbs there are. ``rules_for()``
+makes them once for each set and keeps them, so an extension costs nothing on the fast path.
+
+An extension only adds. A row of the base protocol can neither be taken away nor changed, and two claims on one
+keyword, verb or parameter are an error when the set is built. The one thing that extensions may share is a
+parameter with named values: 8BITMIME and BINARYMIME each own values of BODY.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from .capabilities import Capabilities
+from .commandspec import CommandSpec, Group
+from .config import Extension, Facts, ServerConfig
+from .errors import LocalProtocolError
+from .events import Command, Event
+from .limits import TlsInfo
+from .parameters import Parameter
+from .replies import Reply
+from .state import AFTER, BEFORE_AUTH, BEFORE_TLS, IDLE, LEGAL, PIPELINED, SUCCESS, VERBS, State, Transitions
+
+# A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
+_VERB = re.compile(r"[A-Z][A-Z0-9-]*")
+
+
+class Rules:
+    """What a set of extensions makes legal, compiled. Make one with :func:`rules_for`.
+
+    Attributes:
+        extensions: The set, in the order in which EHLO lists it.
+        by_keyword: The same, by keyword.
+        owner: The extension of each command class that one has added.
+        commands: The spec of each of those.
+        verbs: The same by verb.
+        parameters: Every row by command (``"MAIL"``, ``"RCPT"``) and keyword.
+        legal: The commands that may come in each state.
+        after: Where a command with a reply of some first digit leads.
+        success: The codes that a command may succeed with.
+        succeeds: Where a command leads if it succeeds.
+        expected: The first digit of the reply to a command that succeeds.
+        pipelined: Commands that may stand anywhere in a pipelined group.
+        alone: Commands that are sent only when nothing is outstanding.
+        idle: Commands that do not further the delivery of mail.
+        before_tls: What may come although the server requires TLS first.
+        before_auth: What may come although the server requires authentication first.
+        readers: What makes a value of the arguments of each keyword.
+    """
+
+    def __init__(self, extensions: Iterable[Extension]) -> None:
+        self.extensions = tuple(extensions)
+        self.by_keyword: dict[str, Extension] = {}
+        self.owner: dict[type[Event], Extension] = {}
+        self.commands: dict[type[Event], CommandSpec] = {}
+        self.verbs: dict[str, CommandSpec] = {}
+        self.parameters: dict[str, dict[str, Parameter]] = {"MAIL": {}, "RCPT": {}}
+        for extension in self.extensions:
+            self._add(extension)
+        self.readers = {extension.keyword: extension.read for extension in self.extensions}
+        self._checks = tuple(extension for extension in self.extensions if extension.check is not None)
+        self._varies = any(extension.varies for extension in self.extensions)
+
+        specs = self.commands.values()
+        self.legal: dict[State, frozenset[type[Event]]] = {
+            state: kinds | {spec.event for spec in specs if state in spec.states}
+            for state, kinds in LEGAL.items()
+        }
+        self.after: Transitions = {
+            **AFTER,
+            **{(spec.event, digit): moves for spec in specs for digit, moves in spec.leads.items()},
+        }
+        self.success: dict[type[Event], frozenset[int]] = {
+            **SUCCESS,
+            **{spec.event: spec.success for spec in specs},
+        }
+        self.expected = {kind: min(codes) // 100 for kind, codes in self.success.items()}
+        self.succeeds: dict[type[Event], Mapping[State, State]] = {
+            kind: self.after.get((kind, digit), {}) for kind, digit in self.expected.items()
+        }
+        self.pipelined = PIPELINED | {spec.event for spec in specs if spec.group is Group.ANYWHERE}
+        self.alone = frozenset({spec.event for spec in specs if spec.group is Group.ALONE})
+        self.idle = IDLE | {spec.event for spec in specs if spec.idle}
+        self.before_tls = BEFORE_TLS | {spec.event for spec in specs if spec.before_tls}
+        self.before_auth = BEFORE_AUTH | {spec.event for spec in specs if spec.before_auth}
+
+    def _add(self, extension: Extension) -> None:
+        keyword = extension.keyword
+        if keyword in self.by_keyword:
+            raise LocalProtocolError(f"two extensions claim the EHLO keyword {keyword}")
+        self.by_keyword[keyword] = extension
+        for spec in extension.commands:
+            verb = spec.event.verb
+            if _VERB.fullmatch(verb) is None:
+                raise LocalProtocolError(
+                    f"{verb!r} is not a valid verb: letters, digits and hyphens, in upper case, a letter first"
+                )
+            if verb in VERBS or verb in self.verbs:
+                raise LocalProtocolError(f"the verb {verb} of the extension {keyword} is claimed already")
+            self.verbs[verb] = self.commands[spec.event] = spec
+            self.owner[spec.event] = extension
+        for command, rows in self.parameters.items():
+            _merge(rows, extension, command)
+
+    def offered_parameters(self, command: str, capabilities: Capabilities) -> Mapping[str, Parameter]:
+        """The parameters of a command that are legal where these extensions are offered.
+
+        Args:
+            command: ``"MAIL"`` or ``"RCPT"``.
+            capabilities: What is offered; keywords of other extensions do not matter.
+        """
+        return _offered_parameters(self, command, frozenset(self.by_keyword.keys() & capabilities.keys()))
+
+    def extra_octets(self, command: str, capabilities: Capabilities) -> int:
+        """By how many octets lines of a command may be longer than others (RFC 5321 4.5.3.1.4)."""
+        offered = [extension for extension in self.extensions if extension.keyword in capabilities]
+        return sum(one.mail_octets if command == "MAIL" else one.rcpt_octets for one in offered)
+
+    def offer(self, config: ServerConfig, facts: Facts) -> Capabilities:
+        """What a server offers under these circumstances, in the order of the set.
+
+        Raises:
+            LocalProtocolError: An extension is offered without one that it needs.
+        """
+        key = None if self._varies else (config, facts.tls is not None, facts.authenticated is not None)
+        return _offer(self, config, facts) if key is None else _usual_offer(self, *key)
+
+    def refusal(self, command: Command, capabilities: Capabilities, facts: Facts) -> Reply | None:
+        """Judge a command by the checks of the extensions: MAIL and RCPT with parameters, and their own.
+
+        Returns:
+            The reply that refuses it, or None.
+        """
+        owner = self.owner.get(command.__class__)
+        for extension in self._checks if owner is None else (owner,):
+            if extension.check is not None and (owner is not None or extension.keyword in capabilities):
+                reply = extension.check(command, capabilities, facts)
+                if reply is not None:
+                    return reply
+        return None
+
+
+@lru_cache(maxsize=256)
+def _offered_parameters(rules: Rules, command: str, keywords: frozenset[str]) -> Mapping[str, Parameter]:
+    legal: dict[str, Parameter] = {}
+    for extension in rules.extensions:
+        if extension.keyword in keywords:
+            _merge(legal, extension, command)
+    return legal
+
+
+def _merge(rows: dict[str, Parameter], extension: Extension, command: str) -> None:
+    """Add the rows of an extension for a command."""
+    for parameter in extension.parameters:
+        if parameter.command == command:
+            there = rows.get(parameter.keyword)
+            rows[parameter.keyword] = parameter if there is None else there.merged_with(parameter)
+
+
+# One configuration serves thousands of connections, and TLS and authentication are all that usually matters.
+@lru_cache(maxsize=256)
+def _usual_offer(rules: Rules, config: ServerConfig, tls: bool, authenticated: bool) -> Capabilities:
+    return _offer(rules, config, Facts(TlsInfo() if tls else None, "" if authenticated else None))
+
+
+def _offer(rules: Rules, config: ServerConfig, facts: Facts) -> Capabilities:
+    offered: list[tuple[str, Sequence[str]]] = []
+    for extension in rules.extensions:
+        arguments = extension.offer(config, facts)
+        if arguments is not None:
+            offered.append((extension.keyword, arguments))
+    for keyword, arguments in config.keywords.items():
+        if keyword.upper() in rules.by_keyword:
+            raise LocalProtocolError(f"the EHLO keyword {keyword} belongs to an extension: see its switch")
+        offered.append((keyword, arguments.split()))
+    capabilities = Capabilities(offered, rules.readers)
+    for extension in rules.extensions:
+        for needed in extension.needs if extension.keyword in capabilities else ():
+            if needed not in capabilities:
+                raise LocalProtocolError(f"{extension.keyword} may only be offered together with {needed}")
+    return capabilities
+
+
+@lru_cache(maxsize=64)
+def rules_for(extensions: tuple[Extension, ...]) -> Rules:
+    """The rules of a set of extensions; made once for each set.
+
+    Args:
+        extensions: The set, in the order in which EHLO is to list it.
+
+    Raises:
+        LocalProtocolError: Two of them claim the same keyword, verb or parameter.
+    """
+    return Rules(extensions)
