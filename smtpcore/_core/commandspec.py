@@ -31,16 +31,16 @@ def _no_argument(command: Command) -> str:
     return ""
 
 
-def without_argument(event: type[Command]) -> Callable[[str], Command]:
+@dataclass(frozen=True, slots=True)
+class WithoutArgument:
     """The ``parse`` of a command that takes no argument."""
-    command = event()
 
-    def parse(text: str) -> Command:
+    event: type[Command]
+
+    def __call__(self, text: str) -> Command:
         if text:
-            raise LocalProtocolError(f"{event.verb} takes no argument")
-        return command
-
-    return parse
+            raise LocalProtocolError(f"{self.event.verb} takes no argument")
+        return self.event()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
@@ -80,7 +79,7 @@ class Parameter:
             command: The verb of the command it belongs to.
             names: The values, in upper case. They are read in any case.
         """
-        return cls(keyword, command, partial(_parse_name, names), partial(_format_name, names), names)
+        return cls(keyword, command, _ReadName(names), _WriteName(names), names)
 
     def merged_with(self, other: Parameter) -> Parameter:
         """The row for the names of both.
@@ -106,14 +105,23 @@ def _format_flag(value: object) -> None:
         raise LocalProtocolError("the parameter takes no value: give True")
 
 
-def _parse_name(names: tuple[str, ...], value: str | None) -> str:
-    return _format_name(names, (value or "").upper())
+# Classes, since functions made by others neither compare by value nor pickle.
+@dataclass(frozen=True, slots=True)
+class _WriteName:
+    names: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            raise LocalProtocolError(f"the value must be {' or '.join(self.names)}")
+        return value
 
 
-def _format_name(names: tuple[str, ...], value: object) -> str:
-    if not isinstance(value, str) or value not in names:
-        raise LocalProtocolError(f"the value must be {' or '.join(names)}")
-    return value
+@dataclass(frozen=True, slots=True)
+class _ReadName:
+    names: tuple[str, ...]
+
+    def __call__(self, value: str | None) -> str:
+        return _WriteName(self.names)((value or "").upper())
 
 
 def encode_xtext(text: str) -> str:

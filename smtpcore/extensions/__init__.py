@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._core.commandspec import CommandSpec, Group
+from .._core.commandspec import CommandSpec, Group, WithoutArgument
 from .._core.config import Extension, Facts
 from .._core.parameters import Parameter
 from .auth import AUTH
@@ -46,6 +46,7 @@ __all__ = [
     "Facts",
     "Group",
     "Parameter",
+    "WithoutArgument",
 ]
 
 # In the order in which the reply to EHLO lists them.

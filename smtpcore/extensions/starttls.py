@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core.capabilities import Capabilities
-from .._core.commandspec import CommandSpec, without_argument
+from .._core.commandspec import CommandSpec, WithoutArgument
 from .._core.config import Extension, Facts, ServerConfig
 from .._core.events import Command, Helo
 from .._core.replies import Reply
@@ -38,7 +38,7 @@ STARTTLS = Extension(
     commands=(
         CommandSpec(
             StartTls,
-            parse=without_argument(StartTls),
+            parse=WithoutArgument(StartTls),
             reply=Reply(220, "2.0.0", "begin the TLS handshake"),
             success=frozenset({220}),
             leads={2: {State.READY: State.TLS}},
