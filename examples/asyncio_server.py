@@ -51,7 +51,7 @@ class MailServer:
                         print("a message was broken off:", reply or "the connection is gone", flush=True)
                     case CommandRejected(line=line, reply=reply):
                         print(f"{line!r} was answered {reply}", flush=True)
-                    case _ if session.wants_answer:
+                    case _ if session.unanswered:
                         session.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
         finally:
             # Something failed, the disk perhaps. The library then says 421: nothing has been promised.

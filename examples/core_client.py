@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from smtpcore import (
     Chunk,
     ClientConnection,
+    CommandNotSent,
     Connect,
     ConnectionClosed,
     Data,
     Ehlo,
     EndOfMessage,
     Mail,
-    NotSent,
     Quit,
     Rcpt,
     Reply,
@@ -91,9 +91,9 @@ def send(
                         # It is about those whose RCPT was accepted. Only now, and with 2yz, they have it.
                         results |= {path: reply for path, rcpt in results.items() if rcpt.is_success}
                         quit_if_possible(connection)
-                    case NotSent(command=Data()):
+                    case CommandNotSent(command=Data()):
                         quit_if_possible(connection)  # no recipient was accepted, so it was held back
-                    case NotSent() | Response(command=Quit()):
+                    case CommandNotSent() | Response(command=Quit()):
                         pass
                     case Response(reply=reply):
                         # The connection, EHLO or STARTTLS was refused, or it is a 421 out of the blue.

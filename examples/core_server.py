@@ -28,7 +28,7 @@ from smtpcore import (
     TlsInfo,
 )
 from smtpcore.maildir import Maildir, MaildirSink
-from smtpcore.message import received_field, return_path_field, with_keyword
+from smtpcore.message import received_field, received_protocol, return_path_field
 
 
 class Session:
@@ -105,7 +105,7 @@ def trace_fields(connection: ServerConnection, envelope: Envelope) -> bytes:
         from_domain=hello.domain,
         from_address=str(connection.peer),
         by=connection.hostname,
-        with_protocol=with_keyword(esmtp=isinstance(hello, Ehlo), tls=connection.tls is not None),
+        with_protocol=received_protocol(esmtp=isinstance(hello, Ehlo), tls=connection.tls is not None),
         for_path=envelope.forward_paths,
     )
 

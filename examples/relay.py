@@ -42,7 +42,7 @@ from smtpcore import (
     SMTPError,
     Timeouts,
 )
-from smtpcore.message import LOOP_THRESHOLD, count_received, received_field, with_keyword
+from smtpcore.message import LOOP_THRESHOLD, count_received, received_field, received_protocol
 from smtpcore.sync import ServerSession
 
 # While we wait for the next hop, our client waits for us. RFC 5321 4.5.3.2 gives it ten minutes behind the
@@ -143,7 +143,7 @@ class Gateway:
                     case Rset() | Ehlo() | Helo():
                         transaction.break_off()
                         session.accept()
-                    case _ if session.wants_answer:
+                    case _ if session.unanswered:
                         session.accept()
         finally:
             transaction.break_off()  # unless it has come to its end
@@ -247,7 +247,7 @@ class Transaction:
             from_domain=connection.hello.domain,
             from_address=self.session.peername[0],
             by=connection.hostname,
-            with_protocol=with_keyword(esmtp=isinstance(connection.hello, Ehlo)),
+            with_protocol=received_protocol(esmtp=isinstance(connection.hello, Ehlo)),
         )
 
 

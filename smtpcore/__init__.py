@@ -23,15 +23,15 @@ from ._core.errors import (
     ArgumentTypeError,
     AuthenticationFailed,
     AuthenticationUnavailable,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
+    ErrorContext,
     LocalProtocolError,
     MessageTooBig,
     ProtocolError,
     RecipientsRefused,
     RemoteProtocolError,
     ReplyError,
-    SessionFacts,
     SMTPError,
     TimedOut,
     TlsError,
@@ -40,6 +40,7 @@ from ._core.errors import (
 from ._core.events import (
     Chunk,
     Command,
+    CommandNotSent,
     CommandRejected,
     Connect,
     ConnectionClosed,
@@ -53,7 +54,6 @@ from ._core.events import (
     Mail,
     MessageAborted,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     Response,
@@ -61,10 +61,10 @@ from ._core.events import (
     Vrfy,
 )
 from ._core.limits import Limits, Timeouts, TlsInfo
-from ._core.replies import EnhancedStatus, Reply, describe
+from ._core.replies import EnhancedStatusCode, Reply, describe
 from ._core.results import RecipientResult, SendResult
 from ._core.server import ServerConnection
-from ._core.state import AFTER, LEGAL, State
+from ._core.state import LEGAL, TRANSITIONS, State
 from .extensions.auth import Auth
 from .extensions.expn import Expn
 from .extensions.help import Help
@@ -74,8 +74,8 @@ from .sasl import Credentials, SecretRequest
 __version__ = "0.1.0"
 
 __all__ = [
-    "AFTER",
     "LEGAL",
+    "TRANSITIONS",
     "ArgumentTypeError",
     "Auth",
     "AuthenticationFailed",
@@ -84,17 +84,19 @@ __all__ = [
     "Chunk",
     "ClientConnection",
     "Command",
+    "CommandNotSent",
     "CommandRejected",
     "Connect",
-    "ConnectFailed",
     "ConnectionClosed",
+    "ConnectionFailed",
     "ConnectionLost",
     "Credentials",
     "Data",
     "Ehlo",
     "EndOfMessage",
-    "EnhancedStatus",
+    "EnhancedStatusCode",
     "Envelope",
+    "ErrorContext",
     "Event",
     "Expn",
     "ForwardPath",
@@ -108,7 +110,6 @@ __all__ = [
     "MessageAborted",
     "MessageTooBig",
     "Noop",
-    "NotSent",
     "ProtocolError",
     "Quit",
     "Rcpt",
@@ -125,7 +126,6 @@ __all__ = [
     "SendResult",
     "ServerConfig",
     "ServerConnection",
-    "SessionFacts",
     "StartTls",
     "State",
     "TimedOut",

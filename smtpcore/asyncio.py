@@ -23,7 +23,7 @@ from ._net.streams import (
     MAX_CONNECTIONS,
     READ_SIZE,
     Address,
-    BaseListener,
+    BaseServer,
     BaseStream,
     Handler,
     ListenOptions,
@@ -165,7 +165,7 @@ async def open_stream(
     return await reach(found, deadline, loop.time, local_address, connect)
 
 
-class Listener(BaseListener[Stream]):
+class Server(BaseServer[Stream]):
     """Runs every session in a task of its own."""
 
     def _begin(self) -> None:
@@ -244,9 +244,9 @@ def _set_done(future: asyncio.Future[None]) -> None:
 
 async def listen(
     host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
-) -> Listener:
-    """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, **options)
+) -> Server:
+    """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
+    listener = Server(host, port, serve_one, **options)
     listener._begin()  # no wait from here on, so a cancellation leaves no listener without an owner
     return listener
 
@@ -268,7 +268,7 @@ async def serve(
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[ServeOptions],
-) -> AsyncIterator[Listener]:
+) -> AsyncIterator[Server]:
     """Run a server while the ``async with`` block lasts; see ServeOptions."""
     given = ServerOptions(**options)
     run = session_runner(handler, given, ServerSession)

@@ -223,7 +223,7 @@ class Callbacks:
                     await self._supply(event)
                 elif isinstance(event, InputDiscarded):
                     logger.warning(_DISCARDED, session.peername, len(event.data))
-                elif session.wants_answer:
+                elif session.unanswered:
                     decision: Decision = True
                     if kind in self._methods:
                         method, arguments_of = self._methods[kind]

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 from ._core.errors import LocalProtocolError
 from ._core.events import Ehlo, Envelope
-from .message import received_field, return_path_field, with_keyword
+from .message import received_field, received_protocol, return_path_field
 
 if TYPE_CHECKING:
     from ._net.session import ServerSession
@@ -190,7 +190,7 @@ def trace_fields(session: ServerSession, envelope: Envelope) -> bytes:
             from_domain=hello.domain,
             from_address=session.peername[0] if isinstance(session.peername, tuple) else None,
             by=connection.hostname,
-            with_protocol=with_keyword(
+            with_protocol=received_protocol(
                 esmtp=isinstance(hello, Ehlo),
                 tls=tls is not None,
                 auth=connection.authenticated is not None,

@@ -24,7 +24,7 @@ from ._net.streams import (
     GRACE,
     MAX_CONNECTIONS,
     Address,
-    BaseListener,
+    BaseServer,
     Handler,
     ListenOptions,
     SocketStream,
@@ -79,7 +79,7 @@ class _Closing(Exception):
     """Ends a thread that accepts."""
 
 
-class Listener(BaseListener[Stream]):
+class Server(BaseServer[Stream]):
     """Runs every session in a thread of its own."""
 
     def _begin(self) -> None:
@@ -145,11 +145,9 @@ def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T)
     return thread
 
 
-def listen(
-    host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
-) -> Listener:
-    """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, **options)
+def listen(host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]) -> Server:
+    """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
+    listener = Server(host, port, serve_one, **options)
     listener._begin()
     return listener
 
@@ -212,7 +210,7 @@ def serve(
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[_sessions.ServeOptions],
-) -> Iterator[Listener]:
+) -> Iterator[Server]:
     """Run a server, with a thread for each session, while the ``with`` block lasts; see ServeOptions."""
     given = _sessions.ServerOptions(**options)
     runner = session_runner(handler, given, ServerSession)

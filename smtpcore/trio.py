@@ -24,7 +24,7 @@ from ._net.streams import (
     MAX_CONNECTIONS,
     TIMED_OUT,
     Address,
-    BaseListener,
+    BaseServer,
     Handler,
     ListenOptions,
     SocketStream,
@@ -98,7 +98,7 @@ async def open_stream(
     return await reach(found, deadline, trio.current_time, local_address, connect)
 
 
-class Listener(BaseListener[Stream]):
+class Server(BaseServer[Stream]):
     """Runs every session in a task of a nursery."""
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
@@ -175,9 +175,9 @@ async def listen(
     *,
     nursery: trio.Nursery,
     **options: Unpack[ListenOptions],
-) -> Listener:
-    """Run ``serve_one`` for each connection to any address of a host; see BaseListener."""
-    listener = Listener(host, port, serve_one, **options)
+) -> Server:
+    """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
+    listener = Server(host, port, serve_one, **options)
     try:
         await nursery.start(listener._run)
     except BaseException:  # cancelled
@@ -204,7 +204,7 @@ async def serve(
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
     **options: Unpack[ServeOptions],
-) -> AsyncIterator[Listener]:
+) -> AsyncIterator[Server]:
     """Run a server while the ``async with`` block lasts; see ServeOptions."""
     given = ServerOptions(**options)
     run = session_runner(handler, given, ServerSession)

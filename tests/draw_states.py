@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smtpcore import AFTER, LEGAL, Connect, EndOfMessage, Event, State
+from smtpcore import LEGAL, TRANSITIONS, Connect, EndOfMessage, Event, State
 from smtpcore._core.state import BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, PIPELINED, SUCCESS, after
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 INTRODUCTION = """\
 # The states of a session
 
-Both roles run on two tables, `smtpcore.LEGAL` and `smtpcore.AFTER`. This page is drawn from them by
+Both roles run on two tables, `smtpcore.LEGAL` and `smtpcore.TRANSITIONS`. This page is drawn from them by
 `python -m tests.draw_states`, and a test holds it current; why they are as they are is told in
 `smtpcore/_core/state.py`.
 """
@@ -49,7 +49,7 @@ def verbs(kinds: frozenset[type[Event]]) -> str:
 def arrows() -> list[str]:
     """The arrows of the diagram: one for each pair of states, with all that leads from one to the other."""
     labels: dict[tuple[State, State], list[str]] = {}
-    for (kind, digit), leads in AFTER.items():
+    for (kind, digit), leads in TRANSITIONS.items():
         for origin, target in leads.items():
             if target is not State.CLOSED:
                 labels.setdefault((origin, target), []).append(f"{verb(kind)} {digit}yz")
@@ -85,7 +85,7 @@ def page() -> str:
             f"{digit}yz",
             ", ".join(f"`{origin.value}` to `{target.value}`" for origin, target in where.items()),
         ]
-        for (kind, digit), where in AFTER.items()
+        for (kind, digit), where in TRANSITIONS.items()
     ]
     success = [
         [f"`{verb(kind)}`", ", ".join(str(code) for code in sorted(codes))] for kind, codes in SUCCESS.items()
@@ -105,7 +105,7 @@ def page() -> str:
         "## LEGAL: what may come\n",
         table(["in the state", "may come"], legal),
         UNDER_LEGAL,
-        "## AFTER: where it leads\n",
+        "## TRANSITIONS: where it leads\n",
         OVER_AFTER.format(origins=origins, targets=targets),
         table(["command", "answered", "leads from, to"], leads),
         "## What takes away from LEGAL\n",

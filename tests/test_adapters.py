@@ -23,7 +23,7 @@ import trustme
 
 from smtpcore import (
     AuthenticationFailed,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
     EndOfMessage,
     Event,
@@ -273,7 +273,7 @@ def witness() -> tuple[list[Event], Callable[[Any], Coroutine[Any, Any, None]]]:
     async def handle(session: Any) -> None:
         async for event in session:
             seen.append(event)
-            if session.wants_answer:
+            if session.unanswered:
                 session.accept()
 
     return seen, handle
@@ -286,7 +286,7 @@ def blocking_witness() -> tuple[list[Event], Callable[[sync.ServerSession], None
     def handle(session: sync.ServerSession) -> None:
         for event in session:
             seen.append(event)
-            if session.wants_answer:
+            if session.unanswered:
                 session.accept()
 
     return seen, handle
@@ -378,7 +378,9 @@ def test_where_nobody_listens_the_error_says_so(adapter: Any) -> None:
         port = unused.getsockname()[1]
 
         async def test() -> None:
-            with pytest.raises(ConnectFailed, match=rf"cannot connect to 127\.0\.0\.1 port {port}: ") as caught:
+            with pytest.raises(
+                ConnectionFailed, match=rf"cannot connect to 127\.0\.0\.1 port {port}: "
+            ) as caught:
                 async with adapter.connect("127.0.0.1", port):
                     pass
             assert caught.value.facts is not None
@@ -390,7 +392,7 @@ def test_where_nobody_listens_the_error_says_so(adapter: Any) -> None:
 @pytest.mark.parametrize("host", ["", "mx..example", "x" * 64 + ".example"])
 def test_what_no_host_is_called_cannot_be_connected_to(adapter: Any, host: str) -> None:
     async def test() -> None:
-        with pytest.raises(ConnectFailed):
+        with pytest.raises(ConnectionFailed):
             async with adapter.connect(host, 25):
                 pass
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcore import AFTER, LEGAL, Limits, State
+from smtpcore import LEGAL, TRANSITIONS, Limits, State
 
 from . import draw_states, list_limits
 from .test_layout import FLOORS, PACKAGE
@@ -30,7 +30,7 @@ def test_every_state_and_every_transition_is_on_the_page() -> None:
     page = draw_states.page()
     for state in LEGAL:
         assert f"\n| `{state.value}` |" in page
-    for kind, digit in AFTER:
+    for kind, digit in TRANSITIONS:
         assert f"\n| `{draw_states.verb(kind)}` | {digit}yz |" in page
     drawn = draw_states.arrows()
     assert f"    {State.RCPT.value} --> {State.CONTENT.value}: DATA 3yz" in drawn

@@ -21,17 +21,19 @@ from smtpcore import (
     AuthenticationUnavailable,
     Capabilities,
     Chunk,
+    CommandNotSent,
     CommandRejected,
     Connect,
-    ConnectFailed,
     ConnectionClosed,
+    ConnectionFailed,
     ConnectionLost,
     Credentials,
     Data,
     Ehlo,
     EndOfMessage,
-    EnhancedStatus,
+    EnhancedStatusCode,
     Envelope,
+    ErrorContext,
     Event,
     Expn,
     ForwardPath,
@@ -45,7 +47,6 @@ from smtpcore import (
     MessageAborted,
     MessageTooBig,
     Noop,
-    NotSent,
     ProtocolError,
     Quit,
     Rcpt,
@@ -60,7 +61,6 @@ from smtpcore import (
     SecretRequest,
     SendResult,
     ServerConfig,
-    SessionFacts,
     SMTPError,
     StartTls,
     State,
@@ -84,7 +84,7 @@ RESULT = SendResult("a@example.org", (RecipientResult("b@example.com", REPLY, Fa
 
 def with_facts(error: SMTPError) -> SMTPError:
     """An error as it leaves an adapter."""
-    error.facts = SessionFacts(host="mx.example", port=25, reply=REPLY, offered=("SIZE 1",), first_octets=b"2")
+    error.facts = ErrorContext(host="mx.example", port=25, reply=REPLY, offered=("SIZE 1",), first_octets=b"2")
     error.hint = "try port 587"
     error.transcript = transcript.Transcript(sink=lambda entry: None)
     error.transcript.server(b"220 mx\r\n")
@@ -120,7 +120,7 @@ SAMPLES: dict[type, list[Any]] = {
     Data: [Data()],
     Ehlo: [Ehlo("a.example"), Ehlo("[192.0.2.1]")],
     EndOfMessage: [EndOfMessage()],
-    EnhancedStatus: [EnhancedStatus(5, 1, 1), EnhancedStatus.parse("4.7.0")],
+    EnhancedStatusCode: [EnhancedStatusCode(5, 1, 1), EnhancedStatusCode.parse("4.7.0")],
     Envelope: [Envelope(Mail("a@example.org")), Envelope(Mail(""))],
     Expn: [Expn("list"), Expn("other")],
     ForwardPath: [ForwardPath("@relay.example:a@example.org"), ForwardPath("Postmaster")],
@@ -137,7 +137,7 @@ SAMPLES: dict[type, list[Any]] = {
     Mailbox: [Mailbox("a b", "example.org"), Mailbox.parse("\xe4@example.org")],
     MessageAborted: [MessageAborted(REPLY), MessageAborted(None)],
     Noop: [Noop("x"), Noop()],
-    NotSent: [NotSent(RCPT), NotSent(Data())],
+    CommandNotSent: [CommandNotSent(RCPT), CommandNotSent(Data())],
     Quit: [Quit()],
     Rcpt: [RCPT, Rcpt("Postmaster"), parsed(b"RCPT TO:<a.@example.org>")],
     RecipientResult: [*RESULT.recipients, RecipientResult("b@example.com", None, False, True)],
@@ -158,7 +158,7 @@ SAMPLES: dict[type, list[Any]] = {
         ServerConfig(timeouts=Timeouts(server=1)),
         ServerConfig(require_auth=True),
     ],
-    SessionFacts: [SessionFacts(), SessionFacts(host="mx.example", offered=("SIZE",), reply=REPLY)],
+    ErrorContext: [ErrorContext(), ErrorContext(host="mx.example", offered=("SIZE",), reply=REPLY)],
     StartTls: [StartTls()],
     State: [*State],
     Timeouts: [Timeouts(), Timeouts(connect=1)],
@@ -191,7 +191,7 @@ SAMPLES: dict[type, list[Any]] = {
             lost("gone", maybe_delivered=True),
             with_facts(lost("gone")),
         ]
-        for lost in (ConnectionLost, ConnectFailed, TimedOut)
+        for lost in (ConnectionLost, ConnectionFailed, TimedOut)
     },
     **{
         refusal: [

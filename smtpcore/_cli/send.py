@@ -22,7 +22,7 @@ from .. import sync
 from .._core.errors import (
     AuthenticationFailed,
     AuthenticationUnavailable,
-    ConnectFailed,
+    ConnectionFailed,
     LocalProtocolError,
     RemoteProtocolError,
     ReplyError,
@@ -122,7 +122,7 @@ def exit_code(error: SMTPError) -> int:
         return EX_NOPERM if refused_login else EX_UNAVAILABLE
     if isinstance(error, RemoteProtocolError):
         return EX_PROTOCOL
-    if isinstance(error, ConnectFailed) and not isinstance(error.__cause__, TimeoutError):
+    if isinstance(error, ConnectionFailed) and not isinstance(error.__cause__, TimeoutError):
         return EX_NOHOST if is_unresolvable(error.__cause__) else EX_UNAVAILABLE
     return EX_UNAVAILABLE if isinstance(error, TlsError) else EX_TEMPFAIL
 

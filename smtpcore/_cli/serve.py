@@ -34,7 +34,7 @@ from .._core.replies import printable
 from .._core.state import State
 from .._net.client import IN_MEMORY
 from .._net.session import ServeOptions, ServerSession
-from .._net.streams import GRACE, BaseListener
+from .._net.streams import GRACE, BaseServer
 from ..maildir import Maildir, MaildirSink
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
@@ -55,7 +55,7 @@ logger = logging.getLogger("smtpcore.serve")
 
 _LOGGED = 5  # recipients that are named in the log
 
-Listener = BaseListener[Any]
+Server = BaseServer[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
 _SignalHandler = Callable[[int, object], object]
 
@@ -104,7 +104,7 @@ def _serve(options: argparse.Namespace, receiver: Receiver, serve_options: Serve
 def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
     from .. import sync
 
-    listener: sync.Listener | None = None
+    listener: sync.Server | None = None
 
     def stop_at_once(number: int) -> None:
         if listener is not None:
@@ -193,7 +193,7 @@ def _serve_trio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
 
 
 async def _serve_until(
-    serving: AbstractAsyncContextManager[Listener], wait: Callable[[], Awaitable[object]]
+    serving: AbstractAsyncContextManager[Server], wait: Callable[[], Awaitable[object]]
 ) -> None:
     async with serving as listener:
         _announce(listener)
@@ -201,12 +201,12 @@ async def _serve_until(
         _say_what_remains(listener)
 
 
-def _announce(listener: Listener) -> None:
+def _announce(listener: Server) -> None:
     for host, port in listener.addresses:
         Printer(sys.stdout).say(f"listening on {host} port {port}")
 
 
-def _say_what_remains(listener: Listener) -> None:
+def _say_what_remains(listener: Server) -> None:
     sessions = len(listener.streams)
     if sessions:
         many = "1 session" if sessions == 1 else f"{sessions} sessions"

@@ -6,7 +6,7 @@
     write(connection.data_to_send())
     connection.receive_data(read())                              b"" when the server has closed
     while (event := connection.next_event()) is not None:
-        ...                                                      Response, NotSent, ConnectionClosed
+        ...                                                      Response, CommandNotSent, ConnectionClosed
 
 **Holding back.** ``send()`` only says what is wanted. Octets are released as the protocol allows: one command
 at a time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as
@@ -16,7 +16,7 @@ cannot end up writing with nobody reading.
 **Two states.** The tables of ``state`` are asked twice. ``send()`` asks them with the state that there will be
 if everything under way succeeds, since that is what a group is built on; every reply moves the real one on.
 When the last answer is in, both are the same, and a command that was held back and has lost its sense by then
-(RCPT after a refused MAIL, DATA without a recipient) is given back as ``NotSent`` instead of being sent.
+(RCPT after a refused MAIL, DATA without a recipient) is given back as ``CommandNotSent`` instead of being sent.
 
 **Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). A reply answers a command only
 if ``data_to_send()`` had handed out the command before the first octet of the reply was received; a response
@@ -51,6 +51,7 @@ from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from .events import (
     Chunk,
     Command,
+    CommandNotSent,
     Connect,
     ConnectionClosed,
     Data,
@@ -59,7 +60,6 @@ from .events import (
     Event,
     Helo,
     Mail,
-    NotSent,
     Quit,
     Rcpt,
     Response,
@@ -268,7 +268,7 @@ class ClientConnection:
                 self._output.append(octets)
             else:
                 # Held back until everything before it was answered, it has no sense any more.
-                self._queue.append(NotSent(command))
+                self._queue.append(CommandNotSent(command))
                 self._outdated = True
 
     def _projection(self) -> State:
@@ -631,7 +631,7 @@ class ClientConnection:
         """End the session with these events; what was not handed out is given back."""
         given_back = [*self._under_way()][self._handed_out() :]
         self._queue.extend(events)
-        self._queue.extend(NotSent(command) for command in given_back if isinstance(command, Command))
+        self._queue.extend(CommandNotSent(command) for command in given_back if isinstance(command, Command))
         self._outstanding.clear()
         self.close()
         return self._queue.popleft()

@@ -9,7 +9,7 @@ There are exactly three things that can go wrong on an SMTP connection, and a cl
 * the connection went away: :class:`ConnectionLost`, which says what was still unanswered.
 
 The flows (and so the adapters) add what only they can know: the host, the port, the TLS mode, the phase
-of the conversation. These are the fields of :class:`SessionFacts`; every exception that leaves an
+of the conversation. These are the fields of :class:`ErrorContext`; every exception that leaves an
 adapter has them, together with one ``hint`` that was classified from the facts, never from the wording
 of somebody's message.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class SessionFacts:
+class ErrorContext:
     """Where a conversation stood when it failed.
 
     Attributes:
@@ -74,7 +74,7 @@ class SMTPError(Exception):
         result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
     """
 
-    facts: SessionFacts | None = None
+    facts: ErrorContext | None = None
     hint: str | None = None
     transcript: Transcript | None = None
     result: SendResult | None = None
@@ -152,7 +152,7 @@ class ConnectionLost(SMTPError):
         self.maybe_delivered = maybe_delivered
 
 
-class ConnectFailed(ConnectionLost):
+class ConnectionFailed(ConnectionLost):
     """No connection could be made: no such host, refused, unreachable."""
 
 

@@ -427,7 +427,7 @@ class Response(Event):
         return "connection" if self.command is None else self.command.verb
 
 
-class NotSent(Event):
+class CommandNotSent(Event):
     """A command was held back until it had no sense any more, and was never sent.
 
     Args:

@@ -83,7 +83,7 @@ _NOT_VISIBLE_ASCII = re.compile("[^!-~]")
 # --- Values -----------------------------------------------------------------------------------------------
 
 
-class EnhancedStatus:
+class EnhancedStatusCode:
     """An enhanced status code such as 5.1.1 (RFC 3463 2).
 
     Args:
@@ -115,7 +115,7 @@ class EnhancedStatus:
         self.detail = detail
 
     @staticmethod
-    def parse(text: str) -> EnhancedStatus:
+    def parse(text: str) -> EnhancedStatusCode:
         """Read ``"5.1.1"``.
 
         Raises:
@@ -127,10 +127,10 @@ class EnhancedStatus:
         return self._text
 
     def __repr__(self) -> str:
-        return f"EnhancedStatus({self.severity}, {self.subject}, {self.detail})"
+        return f"EnhancedStatusCode({self.severity}, {self.subject}, {self.detail})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, EnhancedStatus):
+        if not isinstance(other, EnhancedStatusCode):
             return NotImplemented
         return self._text == other._text
 
@@ -140,12 +140,12 @@ class EnhancedStatus:
 
 # A server uses a few dozen of them over and over. Peers choose what they send, so the cache has an end.
 @lru_cache(maxsize=256)
-def _parse_status(text: str) -> EnhancedStatus:
+def _parse_status(text: str) -> EnhancedStatusCode:
     match = _STATUS.fullmatch(text)
     if match is None:
         raise LocalProtocolError(f"{text!r} is no enhanced status code such as 5.1.1 (RFC 3463 2)")
     severity, subject, detail = match.groups()
-    return EnhancedStatus(int(severity), int(subject), int(detail))
+    return EnhancedStatusCode(int(severity), int(subject), int(detail))
 
 
 class Reply:
@@ -176,13 +176,13 @@ class Reply:
     __match_args__ = ("code", "status", "text")
 
     code: int
-    status: EnhancedStatus | None
+    status: EnhancedStatusCode | None
     lines: tuple[str, ...]
     _octets: bytes | None
     _octets_without_status: bytes | None
 
     def __init__(
-        self, code: int, status: str | EnhancedStatus | None = None, text: str | Sequence[str] = ""
+        self, code: int, status: str | EnhancedStatusCode | None = None, text: str | Sequence[str] = ""
     ) -> None:
         if code not in _CODES_TO_SEND:
             raise LocalProtocolError(
@@ -208,7 +208,7 @@ class Reply:
         self._octets = self._octets_without_status = None
 
     @classmethod
-    def sanitized(cls, code: int, status: str | EnhancedStatus | None, text: str) -> Reply:
+    def sanitized(cls, code: int, status: str | EnhancedStatusCode | None, text: str) -> Reply:
         """A reply with text of unknown origin: an exception's, an application's, another server's.
 
         CR, LF and CRLF begin new lines, save at the end; each other character that cannot be sent becomes
@@ -220,7 +220,7 @@ class Reply:
         return cls(code, status, [_sendable(line) for line in _LINE_END.split(text.rstrip("\r\n"))])
 
     @classmethod
-    def _received(cls, code: int, status: EnhancedStatus | None, lines: tuple[str, ...]) -> Reply:
+    def _received(cls, code: int, status: EnhancedStatusCode | None, lines: tuple[str, ...]) -> Reply:
         """What a server has sent, unchecked: it may hold what may not be sent."""
         reply = cls.__new__(cls)
         reply.code = code
@@ -579,7 +579,7 @@ def _written_out(match: re.Match[str]) -> str:
 # --- What the codes mean ----------------------------------------------------------------------------------
 
 
-def describe(reply: Reply | int | str, status: EnhancedStatus | str | None = None) -> str:
+def describe(reply: Reply | int | str, status: EnhancedStatusCode | str | None = None) -> str:
     """Say for people what a reply means by its codes, whatever its text says.
 
     An unknown reply code is described by its first digit (RFC 5321 4.2.1), an unknown enhanced status code by
@@ -609,8 +609,8 @@ def describe(reply: Reply | int | str, status: EnhancedStatus | str | None = Non
 
 
 def _codes_of(
-    reply: Reply | int | str, status: EnhancedStatus | str | None
-) -> tuple[int, EnhancedStatus | None]:
+    reply: Reply | int | str, status: EnhancedStatusCode | str | None
+) -> tuple[int, EnhancedStatusCode | None]:
     if isinstance(reply, int):
         if not 200 <= reply <= 599:
             raise LocalProtocolError(f"{reply!r} is not a valid reply code: 200 to 599 (RFC 5321 4.2)")

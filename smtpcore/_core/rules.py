@@ -23,7 +23,18 @@ from .events import Command, Event
 from .limits import TlsInfo
 from .parameters import Parameter
 from .replies import Reply
-from .state import AFTER, BEFORE_AUTH, BEFORE_TLS, IDLE, LEGAL, PIPELINED, SUCCESS, VERBS, State, Transitions
+from .state import (
+    BEFORE_AUTH,
+    BEFORE_TLS,
+    IDLE,
+    LEGAL,
+    PIPELINED,
+    SUCCESS,
+    TRANSITIONS,
+    VERBS,
+    State,
+    Transitions,
+)
 
 # A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
 _VERB = re.compile(r"[A-Z][A-Z0-9-]*")
@@ -71,7 +82,7 @@ class Rules:
             for state, kinds in LEGAL.items()
         }
         self.after: Transitions = {
-            **AFTER,
+            **TRANSITIONS,
             **{(spec.event, digit): moves for spec in specs for digit, moves in spec.leads.items()},
         }
         self.success: dict[type[Event], frozenset[int]] = {

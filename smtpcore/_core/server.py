@@ -92,7 +92,7 @@ from .parameters import NO_PARAMETERS
 from .receivebuffer import ReceiveBuffer
 from .replies import REPLY_LINE_LENGTH, Refused, Reply
 from .rules import Rules, rules_for
-from .state import AFTER, HANDSHAKEN, VERBS, State, after
+from .state import HANDSHAKEN, TRANSITIONS, VERBS, State, after
 
 _new = object.__new__
 
@@ -113,7 +113,7 @@ _SUCCESS: Final[Mapping[type[Event], Reply]] = {
 # The ordinary ones, ready to be sent, with where they lead: with and without enhanced status codes.
 _SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State, State]]]]] = {
     enhanced: {
-        kind: (reply.encode(enhanced=enhanced), AFTER.get((kind, reply.severity), {}))
+        kind: (reply.encode(enhanced=enhanced), TRANSITIONS.get((kind, reply.severity), {}))
         for kind, reply in _SUCCESS.items()
         if kind in (Mail, Rcpt, Data, EndOfMessage, Rset, Noop)
     }

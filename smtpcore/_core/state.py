@@ -1,7 +1,7 @@
 """The state machine of an SMTP session, as two tables. Both roles run on them.
 
-**Theory of operation.** A session is in one state. ``LEGAL`` says which commands may come in it, and ``AFTER``
-where a command with its reply leads. Nothing else, anywhere, decides on a transition: not in the server, which
+**Theory of operation.** A session is in one state. ``LEGAL`` says which commands may come in it, and
+``TRANSITIONS`` where a command with its reply leads. Nothing else, anywhere, decides on a transition: not in the server, which
 looks up what its application answered, nor in the client, which looks up what the server answered.
 
 ::
@@ -17,7 +17,7 @@ looks up what its application answered, nor in the client, which looks up what t
 
 * A reply counts by its class, the first digit (RFC 5321 4.2.1): 2 success, 3 intermediate, 4 and 5 failure.
   The one exception is 421, which ends the session whatever it answers (RFC 5321 3.8).
-* What ``AFTER`` does not list changes nothing. So a refused command leaves the state as it was (RFC 5321
+* What ``TRANSITIONS`` does not list changes nothing. So a refused command leaves the state as it was (RFC 5321
   4.1.4), without anybody saying so.
 * The end of the content is answered like a command. After it the transaction is over, however it is answered
   (RFC 5321 4.1.1.4), which is why all three classes are listed.
@@ -115,7 +115,7 @@ _LIVE = (_REFUSED, _GREETED, _READY, _MAIL, _RCPT)
 _TO_CLOSED: Mapping[State, State] = dict.fromkeys(_LIVE, _CLOSED)
 _TO_READY = {_GREETED: _READY, _READY: _READY, _MAIL: _READY, _RCPT: _READY}
 
-AFTER: Final[Transitions] = {
+TRANSITIONS: Final[Transitions] = {
     (Connect, 2): {_OPENING: _GREETED},
     (Connect, 4): {_OPENING: _REFUSED},
     (Connect, 5): {_OPENING: _REFUSED},
@@ -142,7 +142,7 @@ def after(transitions: Transitions, command: type[Event], code: int, state: Stat
     """Where ``command``, with a reply of ``code``, leads from ``state``.
 
     Args:
-        transitions: ``AFTER``, or what the rules of a connection have made of it.
+        transitions: ``TRANSITIONS``, or what the rules of a connection have made of it.
         command: The class of the command.
         code: The reply code.
         state: The state before.

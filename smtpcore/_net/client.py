@@ -45,14 +45,14 @@ from .._core.content import check_content
 from .._core.errors import (
     AuthenticationFailed,
     AuthenticationUnavailable,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
+    ErrorContext,
     LocalProtocolError,
     MessageTooBig,
     RecipientsRefused,
     RemoteProtocolError,
     ReplyError,
-    SessionFacts,
     SMTPError,
     TimedOut,
     TlsError,
@@ -61,6 +61,7 @@ from .._core.errors import (
 from .._core.events import (
     Chunk,
     Command,
+    CommandNotSent,
     Connect,
     ConnectionClosed,
     Data,
@@ -70,7 +71,6 @@ from .._core.events import (
     Helo,
     Mail,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     Response,
@@ -228,7 +228,7 @@ class Client:
     def __init__(
         self,
         stream: Stream,
-        facts: SessionFacts,
+        facts: ErrorContext,
         options: ConnectOptions,
         deadline: float = math.inf,
         recorder: Recorder | None = None,
@@ -408,7 +408,9 @@ class Client:
         self._connection.send(Data())
         while True:
             event = await self._event()
-            assert isinstance(event, (Response, NotSent)), "what was sent is answered, lost, or was not sent"
+            assert isinstance(event, (Response, CommandNotSent)), (
+                "what was sent is answered, lost, or was not sent"
+            )
             command = event.command
             if isinstance(event, Response):
                 reply = event.reply
@@ -854,7 +856,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     check_options(options)
     host, port = checked_host(host), checked_port(port)
     security = security_of(port, options)
-    facts = SessionFacts(host=host, port=port, security=security)
+    facts = ErrorContext(host=host, port=port, security=security)
     transcript = options.get("transcript")
     allowed = deadline_of(options)
     deadline = time.monotonic() + allowed
@@ -865,7 +867,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
         stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
     except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
-        failed = ConnectFailed(f"cannot connect to {host} port {port}: {what}")
+        failed = ConnectionFailed(f"cannot connect to {host} port {port}: {what}")
         failed.__cause__ = error  # which the hint is worked out from
         failed.facts, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)

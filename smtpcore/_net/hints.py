@@ -1,6 +1,6 @@
 """What to try: one sentence for an error, worked out from facts.
 
-The facts are those of :class:`~smtpcore.SessionFacts` (what was asked for, how far it went, what the server
+The facts are those of :class:`~smtpcore.ErrorContext` (what was asked for, how far it went, what the server
 offered, replied, and first sent), the class of the error, and what the system or OpenSSL give as a number or a
 name: an errno, the code of a failed verification. Never the wording of a text: words change with versions and
 languages, and two causes share them.
@@ -20,12 +20,12 @@ from typing import Final
 from .. import sasl
 from .._core.errors import (
     AuthenticationUnavailable,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
+    ErrorContext,
     RecipientsRefused,
     RemoteProtocolError,
     ReplyError,
-    SessionFacts,
     SMTPError,
     TimedOut,
     TlsError,
@@ -98,7 +98,7 @@ _NOTHING_IN_COMMON: Final = frozenset(
 )
 
 
-def hint_for(error: SMTPError, facts: SessionFacts) -> str | None:
+def hint_for(error: SMTPError, facts: ErrorContext) -> str | None:
     """Work out what to try after an error.
 
     Args:
@@ -111,7 +111,7 @@ def hint_for(error: SMTPError, facts: SessionFacts) -> str | None:
     return _by_first_octets(error, facts) or _by_kind(error, facts)
 
 
-def _by_first_octets(error: SMTPError, facts: SessionFacts) -> str | None:
+def _by_first_octets(error: SMTPError, facts: ErrorContext) -> str | None:
     """The server does not speak what was expected."""
     first = facts.first_octets
     if isinstance(error, TlsError) and facts.security == "tls" and _SMTP.match(first):
@@ -129,14 +129,14 @@ def _by_first_octets(error: SMTPError, facts: SessionFacts) -> str | None:
     return None
 
 
-def _by_kind(error: SMTPError, facts: SessionFacts) -> str | None:
+def _by_kind(error: SMTPError, facts: ErrorContext) -> str | None:
     if isinstance(error, TlsUnavailable):
         return _without_starttls(facts)
     if isinstance(error, AuthenticationUnavailable):
         return _without_mechanism(facts)
     if isinstance(error, TlsError):
         return _by_handshake(error, facts)
-    if isinstance(error, ConnectFailed):
+    if isinstance(error, ConnectionFailed):
         return _by_failed_connection(error.__cause__, facts)
     if isinstance(error, ReplyError):
         return _by_reply(error.reply, facts, recipients=isinstance(error, RecipientsRefused))
@@ -147,7 +147,7 @@ def _by_kind(error: SMTPError, facts: SessionFacts) -> str | None:
     return None
 
 
-def _by_offence(error: RemoteProtocolError, facts: SessionFacts) -> str | None:
+def _by_offence(error: RemoteProtocolError, facts: ErrorContext) -> str | None:
     if error.reply is not None and error.reply.severity >= 4:
         # It breaks the rules, and yet it is a refusal.
         return _by_reply(error.reply, facts) or "the server refuses, out of turn; its text may say why"
@@ -161,7 +161,7 @@ def _by_offence(error: RemoteProtocolError, facts: SessionFacts) -> str | None:
     return f"the server on port {facts.port} does not speak SMTP: check host and port"
 
 
-def _without_starttls(facts: SessionFacts) -> str:
+def _without_starttls(facts: ErrorContext) -> str:
     if facts.reply is not None and facts.reply.is_transient:
         return "TLS is out of order at the server: try again later, or ask its operator"
     if facts.reply is not None and facts.reply.severity == 5:
@@ -172,7 +172,7 @@ def _without_starttls(facts: SessionFacts) -> str:
     )
 
 
-def _without_mechanism(facts: SessionFacts) -> str:
+def _without_mechanism(facts: ErrorContext) -> str:
     lines = [line.upper().split() for line in facts.offered]
     offered = [names for keyword, *names in lines if keyword == "AUTH"]
     names = {name for names in offered for name in names}
@@ -197,7 +197,7 @@ def _without_mechanism(facts: SessionFacts) -> str:
     return f"the server offers {_offered(facts)}; perhaps it lets you send without logging in"
 
 
-def _by_handshake(error: TlsError, facts: SessionFacts) -> str | None:
+def _by_handshake(error: TlsError, facts: ErrorContext) -> str | None:
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         code = getattr(cause, "verify_code", 0)
@@ -218,7 +218,7 @@ def _by_handshake(error: TlsError, facts: SessionFacts) -> str | None:
     return None
 
 
-def _no_tls_there(facts: SessionFacts) -> str | None:
+def _no_tls_there(facts: ErrorContext) -> str | None:
     if facts.port == 465:
         return None
     return (
@@ -227,7 +227,7 @@ def _no_tls_there(facts: SessionFacts) -> str | None:
     )
 
 
-def _by_failed_connection(cause: BaseException | None, facts: SessionFacts) -> str:
+def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> str:
     host, port = facts.host, facts.port
     if isinstance(cause, UnicodeError):
         return f"{host!r} cannot be the name of a host: check its spelling"
@@ -256,7 +256,7 @@ def _by_failed_connection(cause: BaseException | None, facts: SessionFacts) -> s
     return "check host name and port, and the network of this machine"
 
 
-def _by_silence(error: ConnectionLost, facts: SessionFacts) -> str | None:
+def _by_silence(error: ConnectionLost, facts: ErrorContext) -> str | None:
     if error.maybe_delivered:
         return "the message may have arrived: sending it again may make two of it"
     timed_out = isinstance(error, TimedOut)
@@ -283,14 +283,14 @@ def _by_silence(error: ConnectionLost, facts: SessionFacts) -> str | None:
     return None
 
 
-def _by_reply(reply: Reply, facts: SessionFacts, *, recipients: bool = False) -> str | None:
+def _by_reply(reply: Reply, facts: ErrorContext, *, recipients: bool = False) -> str | None:
     url = _URL.search(reply.text)
     seen = f"; the server's own explanation is at {printable(url[0])}" if url else ""
     hint = _meaning_of(reply, facts, recipients=recipients)
     return hint + seen if hint is not None else seen.removeprefix("; ") or None
 
 
-def _meaning_of(reply: Reply, facts: SessionFacts, *, recipients: bool) -> str | None:
+def _meaning_of(reply: Reply, facts: ErrorContext, *, recipients: bool) -> str | None:
     code, phase = reply.code, facts.phase
     if code == 421:
         return "the server is busy, throttling or restarting: open a new connection later"
@@ -322,7 +322,7 @@ def _meaning_of(reply: Reply, facts: SessionFacts, *, recipients: bool) -> str |
     return _BY_CODE.get(code) or ("this is temporary: try again later" if reply.is_transient else None)
 
 
-def _by_status(reply: Reply, facts: SessionFacts) -> str | None:
+def _by_status(reply: Reply, facts: ErrorContext) -> str | None:
     """What the enhanced status code says beyond the reply code."""
     status = reply.status
     assert status is not None
@@ -337,5 +337,5 @@ def _by_status(reply: Reply, facts: SessionFacts) -> str | None:
     return _POLICY
 
 
-def _offered(facts: SessionFacts) -> str:
+def _offered(facts: ErrorContext) -> str:
     return ", ".join(facts.offered) or "no extensions at all"

@@ -123,7 +123,7 @@ class ServerSession:
                 case EndOfMessage():
                     save()
                     session.accept()
-                case _ if session.wants_answer:
+                case _ if session.unanswered:
                     session.accept()
 
     Attributes:
@@ -186,9 +186,9 @@ class ServerSession:
         self.connection.supply(secret)
 
     @property
-    def wants_answer(self) -> bool:
-        """Whether the last event has to be answered, and has not been."""
-        return self.connection.unanswered is not None
+    def unanswered(self) -> Event | None:
+        """The event that has to be answered before the next one; None if there is none."""
+        return self.connection.unanswered
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self

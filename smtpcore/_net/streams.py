@@ -759,7 +759,7 @@ def _is_loopback(key: str) -> bool:
 
 
 class ListenOptions(TypedDict, total=False):
-    """What ``listen()`` of every adapter takes; see BaseListener."""
+    """What ``listen()`` of every adapter takes; see BaseServer."""
 
     max_connections: int
     max_connections_per_address: int | None
@@ -770,7 +770,7 @@ def _say_nothing(sockname: Address, reason: str) -> bytes:
     return b""
 
 
-class BaseListener(ABC, Generic[S]):
+class BaseServer(ABC, Generic[S]):
     """Accepts connections and runs a session for each.
 
     An exception of a session is logged, and of no effect on the others. That holds for SystemExit and

@@ -90,8 +90,8 @@ __all__ = [
     "count_received",
     "prepare",
     "received_field",
+    "received_protocol",
     "return_path_field",
-    "with_keyword",
 ]
 
 LOOP_THRESHOLD: Final = 100
@@ -1053,7 +1053,7 @@ def _check_content(content: bytes, form: _Form) -> None:
 # --- Trace fields: RFC 5321 4.4 ---------------------------------------------------------------------------
 
 
-def with_keyword(
+def received_protocol(
     *, esmtp: bool = True, tls: bool = False, auth: bool = False, smtputf8: bool = False, lmtp: bool = False
 ) -> str:
     """The protocol by which a message came, for the WITH clause (RFC 3848 1, RFC 6531 4.3).
@@ -1094,7 +1094,7 @@ def received_field(
         from_address: The IP address of the client, ``"192.0.2.1"`` or ``"[192.0.2.1]"``; None if it has none,
             as on a Unix socket.
         by: The server's own domain.
-        with_protocol: What :func:`with_keyword` returns.
+        with_protocol: What :func:`received_protocol` returns.
         from_name: What the DNS calls ``from_address``, if somebody has looked it up.
         via: ``"TCP"`` or ``"UUCP"``.
         id: An atom or a msg-id (``<a@b>``).

@@ -32,7 +32,7 @@ async def session(session):
     async for event in session:
         if event.__class__ is Chunk:
             octets += len(event.data)
-        elif session.wants_answer:
+        elif session.unanswered:
             session.accept()
 
 async def main():

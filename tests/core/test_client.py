@@ -18,13 +18,14 @@ from smtpcore import (
     Chunk,
     ClientConnection,
     Command,
+    CommandNotSent,
     Connect,
     ConnectionClosed,
     ConnectionLost,
     Data,
     Ehlo,
     EndOfMessage,
-    EnhancedStatus,
+    EnhancedStatusCode,
     Event,
     Expn,
     ForwardPath,
@@ -35,7 +36,6 @@ from smtpcore import (
     Mail,
     Mailbox,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     RemoteProtocolError,
@@ -385,7 +385,7 @@ def test_an_opening_that_is_a_refusal_leaves_QUIT(code: int) -> None:
     assert response.command == Connect()
     assert response.reply.is_transient is (code < 500)
     assert response.reply.is_permanent is (code >= 500)
-    assert not_sent == NotSent(EHLO)
+    assert not_sent == CommandNotSent(EHLO)
     assert client.state is State.REFUSED
     for command, _ in COMMANDS.values():
         if command != QUIT:
@@ -399,7 +399,7 @@ def test_an_opening_with_421_is_the_end() -> None:
     client = ClientConnection()
     client.send(EHLO)
     reply = Reply(421, "4.3.2", "later")
-    assert read(client, "421 4.3.2 later") == [Response(Connect(), reply), NotSent(EHLO), CLOSED]
+    assert read(client, "421 4.3.2 later") == [Response(Connect(), reply), CommandNotSent(EHLO), CLOSED]
     assert reply.is_transient
     refuses(client.send, EHLO)
 
@@ -734,7 +734,12 @@ def test_commands_that_have_lost_their_sense_are_not_sent() -> None:
     client = ready()
     send(client, MAIL, RCPT, OTHER_RCPT, DATA)
     reply = Reply(550, None, "no")
-    assert read(client, "550 no") == [Response(MAIL, reply), NotSent(RCPT), NotSent(OTHER_RCPT), NotSent(DATA)]
+    assert read(client, "550 no") == [
+        Response(MAIL, reply),
+        CommandNotSent(RCPT),
+        CommandNotSent(OTHER_RCPT),
+        CommandNotSent(DATA),
+    ]
     assert client.data_to_send() == b""
     assert client.outstanding == ()
     assert client.state is State.READY
@@ -748,7 +753,7 @@ def test_without_a_recipient_there_is_no_DATA() -> None:
         assert replies(read(client, line)) == [code]
         client.data_to_send()
     reply = Reply(550, None, "no")
-    assert read(client, "550 no") == [Response(OTHER_RCPT, reply), NotSent(DATA)]
+    assert read(client, "550 no") == [Response(OTHER_RCPT, reply), CommandNotSent(DATA)]
     assert b"DATA" not in client.data_to_send()
     refuses(client.send, DATA, match="'mail'")
     refuses(client.send, Chunk(b"x"))
@@ -758,7 +763,7 @@ def test_without_a_recipient_there_is_no_DATA() -> None:
 def test_what_still_makes_sense_behind_a_failure_is_sent() -> None:
     client = ready()
     send(client, MAIL, RCPT, RSET, NOOP)
-    assert read(client, "451 later")[1:] == [NotSent(RCPT)]
+    assert read(client, "451 later")[1:] == [CommandNotSent(RCPT)]
     assert client.data_to_send() == b"RSET\r\n"
     read(client, "250 ok")
     assert client.data_to_send() == b"NOOP\r\n"
@@ -786,7 +791,7 @@ def test_what_is_given_back_counts_no_more() -> None:
         read(client, answer)
         client.data_to_send()
     refuses(client.send, RSET, match="'content'")  # DATA may still be granted, as far as we know
-    assert read(client, "250 ok")[1:] == [NotSent(DATA)]
+    assert read(client, "250 ok")[1:] == [CommandNotSent(DATA)]
     assert send(client, RSET) == b"RSET\r\n"
 
 
@@ -1095,7 +1100,12 @@ def test_a_refusal_before_the_final_dot_was_handed_out_is_not_its_answer(code: i
     for event in (END, MAIL, RCPT):
         client.send(event)
     reply = Reply(code, None, "enough")
-    assert read(client, f"{code} enough") == [Response(None, reply), NotSent(MAIL), NotSent(RCPT), CLOSED]
+    assert read(client, f"{code} enough") == [
+        Response(None, reply),
+        CommandNotSent(MAIL),
+        CommandNotSent(RCPT),
+        CLOSED,
+    ]
     assert client.data_to_send() == b"", "neither the rest of the content nor its end"
     assert client.outstanding == ()
 
@@ -1104,7 +1114,12 @@ def test_a_refusal_before_the_final_dot_was_handed_out_is_not_its_answer(code: i
 def test_421_gives_back_what_was_not_handed_out() -> None:
     reply = Reply(421, None, "bye")
     client = with_held_back(ready("PIPELINING"), MAIL, RCPT)
-    assert read(client, "421 bye") == [Response(None, reply), NotSent(MAIL), NotSent(RCPT), CLOSED]
+    assert read(client, "421 bye") == [
+        Response(None, reply),
+        CommandNotSent(MAIL),
+        CommandNotSent(RCPT),
+        CLOSED,
+    ]
     assert client.data_to_send() == b""
     client = with_held_back(in_content(), Chunk(b"x\r\n"), END)
     assert read(client, "421 bye") == [Response(None, reply), CLOSED]
@@ -1314,7 +1329,12 @@ def test_421_answers_everything_under_way() -> None:
     reply = Reply(421, "4.3.2", "shutting down")
     ok = Reply(250, None, "ok")
     events = read(client, "250 ok", "421 4.3.2 shutting down", "250 ok")
-    assert events == [Response(MAIL, ok), *(Response(one, reply) for one in rcpts), NotSent(DATA), CLOSED]
+    assert events == [
+        Response(MAIL, ok),
+        *(Response(one, reply) for one in rcpts),
+        CommandNotSent(DATA),
+        CLOSED,
+    ]
     assert client.outstanding == ()
     assert reply.is_transient
     refuses_after_close(client)
@@ -1325,7 +1345,12 @@ def test_421_gives_back_what_was_held_back() -> None:
     client = ready()
     send(client, MAIL, RCPT, DATA)
     reply = Reply(421, None, "bye")
-    assert read(client, "421 bye") == [Response(MAIL, reply), NotSent(RCPT), NotSent(DATA), CLOSED]
+    assert read(client, "421 bye") == [
+        Response(MAIL, reply),
+        CommandNotSent(RCPT),
+        CommandNotSent(DATA),
+        CLOSED,
+    ]
     assert client.data_to_send() == b""
 
 
@@ -2172,7 +2197,7 @@ def test_421_ends_an_exchange_and_the_session() -> None:
         send(client, MAIL)
         assert read(client, "421 bye") == [
             Response(Auth("LOGIN"), Reply(421, None, "bye")),
-            NotSent(MAIL),
+            CommandNotSent(MAIL),
             CLOSED,
         ]
         assert not client.authenticated
@@ -2217,7 +2242,7 @@ def test_a_reply_that_quotes_the_secret_does_not_show_it(mechanism: Any) -> None
     assert PASSWORD not in response.reply.text
     assert (encoded if isinstance(mechanism, Login) else PLAIN_MESSAGE) not in response.reply.text
     assert response.reply.lines[1] == "*** of user is wrong"
-    assert response.reply.status == EnhancedStatus(5, 7, 8)
+    assert response.reply.status == EnhancedStatusCode(5, 7, 8)
 
 
 ECHOES = [

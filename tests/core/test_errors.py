@@ -15,10 +15,11 @@ import pytest
 from smtpcore import (
     ArgumentTypeError,
     Connect,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
     Data,
     EndOfMessage,
+    ErrorContext,
     LocalProtocolError,
     Mail,
     ProtocolError,
@@ -28,7 +29,6 @@ from smtpcore import (
     Reply,
     ReplyError,
     Response,
-    SessionFacts,
     SMTPError,
     TimedOut,
     TlsError,
@@ -69,7 +69,7 @@ def test_who_is_to_blame() -> None:
     assert issubclass(LocalProtocolError, ProtocolError) and issubclass(RemoteProtocolError, ProtocolError)
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert not issubclass(ConnectionLost, ProtocolError) and not issubclass(ReplyError, ProtocolError)
-    assert issubclass(ConnectFailed, ConnectionLost) and issubclass(TlsUnavailable, TlsError)
+    assert issubclass(ConnectionFailed, ConnectionLost) and issubclass(TlsUnavailable, TlsError)
     assert issubclass(TimedOut, ConnectionLost)
     with pytest.raises(TimeoutError):
         raise TimedOut("no answer")
@@ -82,7 +82,7 @@ def test_the_peers_mistake_may_have_been_a_reply() -> None:
     assert str(RemoteProtocolError("what?", reply=reply)) == "what?"
 
 
-@pytest.mark.parametrize("cls", [ConnectionLost, ConnectFailed, TimedOut])
+@pytest.mark.parametrize("cls", [ConnectionLost, ConnectionFailed, TimedOut])
 def test_a_lost_connection_tells_what_was_unanswered(cls: type[ConnectionLost]) -> None:
     error = cls("gone")
     assert (error.outstanding, error.maybe_delivered) == ((), False)
@@ -190,19 +190,19 @@ def test_no_error_and_no_transcript_shows_a_secret(answer: Any, echo: str) -> No
 
 
 def test_facts_belong_to_one_conversation() -> None:
-    facts = SessionFacts(host="mx.example.org", port=25)
+    facts = ErrorContext(host="mx.example.org", port=25)
     other = copy.copy(facts)
     other.phase = "rcpt"
     assert (facts.phase, facts.security, facts.tls, facts.offered) == ("connect", "none", False, ())
-    assert facts != other and facts == SessionFacts(host="mx.example.org", port=25)
+    assert facts != other and facts == ErrorContext(host="mx.example.org", port=25)
     with pytest.raises(AttributeError):
         facts.no_such_fact = 1
 
 
 def test_the_docstring_explains_every_fact_in_order() -> None:
-    _, _, section = inspect.cleandoc(SessionFacts.__doc__ or "").partition("Attributes:\n")
+    _, _, section = inspect.cleandoc(ErrorContext.__doc__ or "").partition("Attributes:\n")
     assert re.findall(r"^    (\w+): ", section, re.MULTILINE) == [
-        one.name for one in dataclasses.fields(SessionFacts)
+        one.name for one in dataclasses.fields(ErrorContext)
     ]
 
 

@@ -11,6 +11,7 @@ from smtpcore import (
     Auth,
     Chunk,
     Command,
+    CommandNotSent,
     CommandRejected,
     Connect,
     ConnectionClosed,
@@ -28,7 +29,6 @@ from smtpcore import (
     Mail,
     MessageAborted,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     Reply,
@@ -88,7 +88,7 @@ SAMPLES: list[Callable[[], Event]] = [
     lambda: Response(None, OK),
     lambda: Response(EndOfMessage(), OK, ForwardPath("a@example.org")),
     lambda: Response(EndOfMessage(), OK, ForwardPath("b@example.org")),
-    lambda: NotSent(Data()),
+    lambda: CommandNotSent(Data()),
 ]
 
 
@@ -156,7 +156,7 @@ def test_events_show_their_fields(event: Event, shown: str) -> None:
 @pytest.mark.req("AUT-52")
 def test_no_event_shows_the_secrets_it_carries() -> None:
     auth = Auth("PLAIN", SECRET)
-    for event in (auth, Response(auth, OK), NotSent(auth)):
+    for event in (auth, Response(auth, OK), CommandNotSent(auth)):
         assert SECRET not in repr(event) and SECRET not in str(event)
     with pytest.raises(LocalProtocolError) as caught:
         Auth("PLAIN", f"{SECRET}\r\n")
@@ -184,7 +184,7 @@ def fields_of(event: Event) -> list[object]:
             return [line, reply]
         case MessageAborted(reply):
             return [reply]
-        case NotSent(command):
+        case CommandNotSent(command):
             return [command]
     return []
 
@@ -206,7 +206,7 @@ def fields_of(event: Event) -> list[object]:
         (InputDiscarded(b"x"), [b"x"]),
         (CommandRejected(b"x", OK), [b"x", OK]),
         (MessageAborted(OK), [OK]),
-        (NotSent(Quit()), [Quit()]),
+        (CommandNotSent(Quit()), [Quit()]),
         (Quit(), []),
     ],
 )

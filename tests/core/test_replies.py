@@ -26,7 +26,7 @@ from smtpcore._core.replies import (
     SEVERITIES,
     STATUSES,
     SUBJECTS,
-    EnhancedStatus,
+    EnhancedStatusCode,
     Reply,
     ReplyParser,
     describe,
@@ -98,23 +98,23 @@ def sendable_replies(draw: st.DrawFn) -> Reply:
     code = draw(codes)
     status = None
     if code // 100 != 3 and draw(st.booleans()):
-        status = EnhancedStatus(code // 100, draw(numbers), draw(numbers))
+        status = EnhancedStatusCode(code // 100, draw(numbers), draw(numbers))
     lines = draw(st.lists(line_texts, min_size=1, max_size=4))
     if status is None:  # without a status, text that starts like one would be taken for it
         assume(STATUS.match(lines[0]) is None)
     return Reply(code, status, lines)
 
 
-# --- EnhancedStatus ---------------------------------------------------------------------------------------
+# --- EnhancedStatusCode ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.req("ESC-08")
 @pytest.mark.parametrize("text", ["2.0.0", "4.10.999", "5.1.1", "5.999.100"])
 def test_status_is_read_and_written(text: str) -> None:
-    status = EnhancedStatus.parse(text)
+    status = EnhancedStatusCode.parse(text)
     assert str(status) == text
     assert [status.severity, status.subject, status.detail] == [int(part) for part in text.split(".")]
-    assert EnhancedStatus(status.severity, status.subject, status.detail) == status
+    assert EnhancedStatusCode(status.severity, status.subject, status.detail) == status
 
 
 @pytest.mark.req("ESC-08")
@@ -129,25 +129,25 @@ def test_status_is_read_and_written(text: str) -> None:
 )
 def test_what_is_no_status(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="no enhanced status code"):
-        EnhancedStatus.parse(text)
+        EnhancedStatusCode.parse(text)
 
 
 @pytest.mark.req("ESC-08")
 @pytest.mark.parametrize("parts", [(3, 0, 0), (0, 1, 1), (5, 1000, 0), (5, 0, 1000), (5, -1, 0), (25, 1, 1)])
 def test_numbers_that_make_no_status(parts: tuple[int, int, int]) -> None:
     with pytest.raises(LocalProtocolError, match="no enhanced status code"):
-        EnhancedStatus(*parts)
+        EnhancedStatusCode(*parts)
 
 
 def test_status_is_a_value() -> None:
-    status = EnhancedStatus(5, 1, 1)
-    assert status == EnhancedStatus.parse("5.1.1")
-    assert hash(status) == hash(EnhancedStatus.parse("5.1.1"))
-    assert status != EnhancedStatus(5, 1, 10)
+    status = EnhancedStatusCode(5, 1, 1)
+    assert status == EnhancedStatusCode.parse("5.1.1")
+    assert hash(status) == hash(EnhancedStatusCode.parse("5.1.1"))
+    assert status != EnhancedStatusCode(5, 1, 10)
     assert status != "5.1.1"
-    assert repr(status) == "EnhancedStatus(5, 1, 1)"
+    assert repr(status) == "EnhancedStatusCode(5, 1, 1)"
     match status:
-        case EnhancedStatus(5, subject, detail):
+        case EnhancedStatusCode(5, subject, detail):
             assert (subject, detail) == (1, 1)
 
 
@@ -189,7 +189,7 @@ def test_the_class_of_the_status_is_the_first_digit(code: int, status: str) -> N
     with pytest.raises(LocalProtocolError, match="first digit"):
         Reply(code, status, "text")
     with pytest.raises(LocalProtocolError, match="first digit"):
-        Reply(code, EnhancedStatus.parse(status), "text")
+        Reply(code, EnhancedStatusCode.parse(status), "text")
 
 
 @pytest.mark.req("ESC-04")
@@ -229,7 +229,7 @@ def test_all_characters_that_can_be_sent() -> None:
 
 def test_a_reply_is_a_value() -> None:
     reply = Reply(550, "5.1.1", "no such user")
-    same = Reply(550, EnhancedStatus(5, 1, 1), ["no such user"])
+    same = Reply(550, EnhancedStatusCode(5, 1, 1), ["no such user"])
     assert reply == same
     assert hash(reply) == hash(same)
     assert len({reply, same}) == 1
@@ -267,11 +267,11 @@ def test_str_is_one_safe_line() -> None:
 
 def test_the_parts_of_a_reply() -> None:
     reply = Reply(250, "2.0.0", ("one", "", "three"))
-    assert (reply.code, reply.status, reply.lines) == (250, EnhancedStatus(2, 0, 0), ("one", "", "three"))
+    assert (reply.code, reply.status, reply.lines) == (250, EnhancedStatusCode(2, 0, 0), ("one", "", "three"))
     assert reply.text == "one\n\nthree"
     assert Reply(250).lines == Reply(250, None, ()).lines == ("",)
     match reply:
-        case Reply(250, EnhancedStatus(2), text):
+        case Reply(250, EnhancedStatusCode(2), text):
             assert text == reply.text
 
 
@@ -363,7 +363,7 @@ def test_every_reply_is_sent_as_the_grammar_wants_it(
     code: int, status: tuple[int, int] | None, lines: list[str], enhanced: bool
 ) -> None:
     has_status = status is not None and code // 100 != 3
-    reply = Reply(code, EnhancedStatus(code // 100, *status) if status and has_status else None, lines)
+    reply = Reply(code, EnhancedStatusCode(code // 100, *status) if status and has_status else None, lines)
     wire = reply.encode(enhanced=enhanced)
     assert_well_formed(wire, code)
     for line in wire.splitlines():
@@ -1007,7 +1007,7 @@ def test_describe_says_what_both_codes_mean() -> None:
         ("550-5.1.1 no such user\r\n550 5.1.1 here\r\n",),
         ("  550 5.1.1 no\n550 5.1.1 such\n",),
         (550, "5.1.1"),
-        (550, EnhancedStatus(5, 1, 1)),
+        (550, EnhancedStatusCode(5, 1, 1)),
         (Reply(550, "5.1.1", "x"),),
         (str(Reply(550, "5.1.1", ["a", "b"])),),
         (Reply(550, "5.1.1", "x").encode().decode(),),
@@ -1037,7 +1037,7 @@ def test_describe_needs_no_status(reply: int | str) -> None:
         ((600,), "600 is not"),
         ((True,), "True is not"),
         ((550, "4.1.1"), "4.1.1 does not belong to a 550 reply"),
-        ((354, EnhancedStatus(2, 0, 0)), "2.0.0 does not belong to a 354 reply"),
+        ((354, EnhancedStatusCode(2, 0, 0)), "2.0.0 does not belong to a 354 reply"),
         ((550, "x"), "'x' is no enhanced status code"),
     ],
 )

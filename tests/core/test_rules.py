@@ -18,13 +18,13 @@ from smtpcore._core.parameters import Parameter
 from smtpcore._core.replies import Reply
 from smtpcore._core.rules import rules_for
 from smtpcore._core.state import (
-    AFTER,
     BEFORE_AUTH,
     BEFORE_TLS,
     IDLE,
     LEGAL,
     PIPELINED,
     SUCCESS,
+    TRANSITIONS,
     VERBS,
     State,
 )
@@ -55,7 +55,7 @@ def refuse(command: Command, capabilities: Capabilities, facts: Facts) -> Reply 
 
 @pytest.mark.req("EXT-04")
 def test_without_extensions_the_tables_are_those_of_the_base_protocol() -> None:
-    assert BASE.legal == LEGAL and BASE.after == AFTER and BASE.success == SUCCESS
+    assert BASE.legal == LEGAL and BASE.after == TRANSITIONS and BASE.success == SUCCESS
     assert (BASE.pipelined, BASE.idle) == (PIPELINED, IDLE)
     assert (BASE.before_tls, BASE.before_auth) == (BEFORE_TLS, BEFORE_AUTH)
     assert not BASE.verbs and not BASE.parameters["MAIL"] and not BASE.parameters["RCPT"]
@@ -70,7 +70,7 @@ def test_an_extension_only_adds(extensions: tuple[Extension, ...]) -> None:
     added = set(rules.commands)
     for state, kinds in LEGAL.items():
         assert rules.legal[state] - added == kinds
-    for table, base in ((rules.after, AFTER), (rules.success, SUCCESS)):
+    for table, base in ((rules.after, TRANSITIONS), (rules.success, SUCCESS)):
         assert {key: value for key, value in table.items() if key in base} == base
         assert {key[0] if isinstance(key, tuple) else key for key in table.keys() - base.keys()} <= added
     for kinds, base_kinds in (

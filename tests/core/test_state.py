@@ -35,9 +35,9 @@ from smtpcore.extensions.starttls import StartTls
 from ..helpers.standard import RULES
 
 # The tables of RFC 5321 with the rows of the standard extensions in them.
-AFTER, LEGAL, SUCCESS, PIPELINED = RULES.after, RULES.legal, RULES.success, RULES.pipelined
+TRANSITIONS, LEGAL, SUCCESS, PIPELINED = RULES.after, RULES.legal, RULES.success, RULES.pipelined
 BEFORE_AUTH, BEFORE_TLS = RULES.before_auth, RULES.before_tls
-after = functools.partial(_state.after, AFTER)
+after = functools.partial(_state.after, TRANSITIONS)
 
 COMMANDS = {one for one in vars(_events).values() if isinstance(one, type) and issubclass(one, Command)}
 COMMANDS = {one for one in COMMANDS if "verb" in vars(one)} | RULES.commands.keys()
@@ -115,14 +115,14 @@ def test_a_command_leads_somewhere_only_from_where_it_is_legal() -> None:
         (Data, READY),  # 354 to a DATA that was sent with RCPT, before they were refused (RFC 2920 3.1)
         (Data, MAIL),
     }
-    sources = {(kind, state) for (kind, _), moves in AFTER.items() for state in moves}
+    sources = {(kind, state) for (kind, _), moves in TRANSITIONS.items() for state in moves}
     assert {(kind, state) for kind, state in sources if kind not in LEGAL[state]} <= exceptions
     assert (Auth, AUTHENTICATING) in sources
 
 
 def test_each_class_of_reply_is_one_of_the_four() -> None:
-    assert {severity for _, severity in AFTER} <= {2, 3, 4, 5}
-    assert {kind for kind, _ in AFTER} <= ANSWERED
+    assert {severity for _, severity in TRANSITIONS} <= {2, 3, 4, 5}
+    assert {kind for kind, _ in TRANSITIONS} <= ANSWERED
 
 
 def test_states_are_told_apart_as_keys() -> None:
@@ -307,8 +307,8 @@ def test_the_codes_of_success_are_those_of_the_rfcs(kind: type[Event], codes: se
 
 
 def test_success_moves_on_wherever_a_command_moves_at_all() -> None:
-    moving = {kind for kind, _ in AFTER}
+    moving = {kind for kind, _ in TRANSITIONS}
     for kind in moving - {Rset}:
         for code in SUCCESS[kind]:
-            assert (kind, code // 100) in AFTER
+            assert (kind, code // 100) in TRANSITIONS
     assert moving == ANSWERED - {Noop, Help, Vrfy, Expn}

@@ -38,8 +38,8 @@ from smtpcore.message import (
     count_received,
     prepare,
     received_field,
+    received_protocol,
     return_path_field,
-    with_keyword,
 )
 
 
@@ -1509,14 +1509,14 @@ def test_the_with_keyword() -> None:
     }
     for (tls, auth), keywords in table.items():
         made = tuple(
-            with_keyword(tls=tls, auth=auth, smtputf8=smtputf8, lmtp=lmtp)
+            received_protocol(tls=tls, auth=auth, smtputf8=smtputf8, lmtp=lmtp)
             for lmtp in (False, True)
             for smtputf8 in (False, True)
         )
         assert made == keywords
         assert all(f"with {keyword};" in received(with_protocol=keyword) for keyword in keywords)
-        assert with_keyword(esmtp=False, tls=tls, auth=auth) == "SMTP"
-    assert with_keyword(esmtp=False, lmtp=True) == "LMTP"
+        assert received_protocol(esmtp=False, tls=tls, auth=auth) == "SMTP"
+    assert received_protocol(esmtp=False, lmtp=True) == "LMTP"
     assert "with SMTP;" in received(with_protocol="SMTP")
 
 

@@ -21,7 +21,7 @@ from smtpcore import (
     AuthenticationFailed,
     AuthenticationUnavailable,
     Command,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
     LocalProtocolError,
     MessageTooBig,
@@ -2007,7 +2007,7 @@ def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, wo
         raise error
 
     transcript = Transcript()
-    with pytest.raises(ConnectFailed, match=rf"cannot connect to mx.example port 587: {words}") as caught:
+    with pytest.raises(ConnectionFailed, match=rf"cannot connect to mx.example port 587: {words}") as caught:
         run(_flows.open_client(fails, "mx.example", 587, {"transcript": transcript}))
     failed = caught.value
     assert failed.facts is not None

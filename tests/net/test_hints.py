@@ -15,11 +15,12 @@ from smtpcore import (
     AuthenticationFailed,
     AuthenticationUnavailable,
     Connect,
-    ConnectFailed,
+    ConnectionFailed,
     ConnectionLost,
     Data,
     Ehlo,
     EndOfMessage,
+    ErrorContext,
     LocalProtocolError,
     Mail,
     MessageTooBig,
@@ -29,7 +30,6 @@ from smtpcore import (
     Reply,
     ReplyError,
     Response,
-    SessionFacts,
     SMTPError,
     TimedOut,
     TlsError,
@@ -37,7 +37,7 @@ from smtpcore import (
 )
 from smtpcore._net.hints import hint_for
 
-FACTS = SessionFacts(host="mx.example", port=25, security="opportunistic", octets_received=100, phase="command")
+FACTS = ErrorContext(host="mx.example", port=25, security="opportunistic", octets_received=100, phase="command")
 GREETING = b"220 mx.example ESMTP\r\n"
 ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 TEXTS = ["", "WRONG_VERSION_NUMBER", "please run connect() first", "Verbindung verloren"]
@@ -228,32 +228,47 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
     ("silence", TimedOut, {"phase": "mail", "idle": 300.0}, "silent for 300 s"),
     ("no silence", TimedOut, {"phase": "content", "idle": 0.3}, None),
     # No connection.
-    ("no connection", ConnectFailed, {"phase": "connect", "octets_received": 0}, "many networks block port 25"),
-    ("dropped", caused(ConnectFailed, TimeoutError()), {"port": 25}, "many networks block port 25"),
-    ("dropped elsewhere", caused(ConnectFailed, TimeoutError()), {"port": 587}, "a firewall may be in the way"),
-    ("unreachable", caused(ConnectFailed, OSError(101, "x")), {"port": 25}, "the network of this machine"),
+    (
+        "no connection",
+        ConnectionFailed,
+        {"phase": "connect", "octets_received": 0},
+        "many networks block port 25",
+    ),
+    ("dropped", caused(ConnectionFailed, TimeoutError()), {"port": 25}, "many networks block port 25"),
+    (
+        "dropped elsewhere",
+        caused(ConnectionFailed, TimeoutError()),
+        {"port": 587},
+        "a firewall may be in the way",
+    ),
+    ("unreachable", caused(ConnectionFailed, OSError(101, "x")), {"port": 25}, "the network of this machine"),
     (
         "no such name",
-        caused(ConnectFailed, socket.gaierror(socket.EAI_NONAME, "x")),
+        caused(ConnectionFailed, socket.gaierror(socket.EAI_NONAME, "x")),
         {"host": "mx.exmaple", "port": 25},
         "no address is known for 'mx.exmaple': check its spelling",
     ),
     (
         "no name server",
-        caused(ConnectFailed, socket.gaierror(socket.EAI_AGAIN, "x")),
+        caused(ConnectionFailed, socket.gaierror(socket.EAI_AGAIN, "x")),
         {"port": 25},
         "cannot be looked up now",
     ),
     (
         "no name",
-        caused(ConnectFailed, UnicodeEncodeError("idna", "x", 0, 1, "x")),
+        caused(ConnectionFailed, UnicodeEncodeError("idna", "x", 0, 1, "x")),
         {"host": "a..b"},
         "'a..b' cannot be the name of a host",
     ),
-    ("refused, 25", caused(ConnectFailed, ConnectionRefusedError()), {"port": 25}, "listens on port 587"),
-    ("refused, 587", caused(ConnectFailed, ConnectionRefusedError()), {"port": 587}, "try port 465"),
-    ("refused, 465", caused(ConnectFailed, ConnectionRefusedError()), {"port": 465}, "try port 587"),
-    ("refused, 1025", caused(ConnectFailed, ConnectionRefusedError()), {"port": 1025}, "is the server started"),
+    ("refused, 25", caused(ConnectionFailed, ConnectionRefusedError()), {"port": 25}, "listens on port 587"),
+    ("refused, 587", caused(ConnectionFailed, ConnectionRefusedError()), {"port": 587}, "try port 465"),
+    ("refused, 465", caused(ConnectionFailed, ConnectionRefusedError()), {"port": 465}, "try port 587"),
+    (
+        "refused, 1025",
+        caused(ConnectionFailed, ConnectionRefusedError()),
+        {"port": 1025},
+        "is the server started",
+    ),
     # TLS.
     *(
         (

@@ -52,7 +52,7 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
         opened.append((host, port))
         raise ConnectionRefusedError
 
-    with pytest.raises(_flows.ConnectFailed) as caught:
+    with pytest.raises(_flows.ConnectionFailed) as caught:
         run(_flows.open_client(open_stream, "mx.example", port, {}))
     assert opened == [("mx.example", number)]
     assert type(opened[0][1]) is int

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import smtpcore
-from smtpcore import ConnectFailed, TlsInfo
+from smtpcore import ConnectionFailed, TlsInfo
 from smtpcore._net import client as _flows
 from smtpcore._net.recorder import Recorder
 from smtpcore._net.streams import run
@@ -153,7 +153,7 @@ def test_a_connection_that_fails_is_told_whatever_the_recorder_does() -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
     recorder: Any = Failing(1, RuntimeError())
-    with pytest.raises(ConnectFailed):
+    with pytest.raises(ConnectionFailed):
         run(_flows.open_client(fails, "mx.example", 25, {"transcript": recorder}))
 
 

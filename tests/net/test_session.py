@@ -59,7 +59,7 @@ class Recorder:
         self.session = session
         async for event in session:
             self.events.append(event)
-            if session.wants_answer:
+            if session.unanswered:
                 session.accept()
 
     @property
@@ -95,7 +95,7 @@ def test_the_end_of_a_session_is_told_as_often_as_it_is_asked_for() -> None:
 
     async def handle(session: ServerSession) -> None:
         while await session.next_event() is not None:
-            if session.wants_answer:
+            if session.unanswered:
                 session.accept()
         ends.extend([await session.next_event(), await session.next_event()])
         ends.extend([event async for event in session])
@@ -115,7 +115,7 @@ def test_a_plain_function_can_run_a_session_on_blocking_sockets() -> None:
                     session.reject(550, "5.1.1", "no such mailbox")
                 case Mail():
                     session.send(Reply(250, "2.1.0", "welcome"))
-                case _ if session.wants_answer:
+                case _ if session.unanswered:
                     session.accept("as you like")
 
     stream = Stream([HELLO, ("250", "MAIL FROM:<>"), ("250", "RCPT TO:<no@mx.example>"), ("550", "QUIT")])
@@ -188,7 +188,7 @@ def test_credentials_can_be_answered_by_the_way() -> None:
                     session.supply("secret")  # which PLAIN does not ask for
                 session.accept(identity="jim")
                 assert session.connection.authenticated == "jim"
-            elif session.wants_answer:
+            elif session.unanswered:
                 session.accept()
 
     steps = [HELLO, ("250", "AUTH PLAIN AGpvZQBzZWNyZXQ="), ("235", "QUIT")]
@@ -398,7 +398,7 @@ def test_long_replies_are_not_held_until_there_are_many() -> None:
 def test_a_session_that_is_over_stays_so() -> None:
     async def handle(session: ServerSession) -> None:
         while (event := await session.next_event()) is not None:
-            if session.wants_answer:
+            if session.unanswered:
                 session.accept()
             ends.append(event)
         assert await session.next_event() is None

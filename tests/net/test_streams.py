@@ -1497,13 +1497,13 @@ async def test_one_address_cannot_take_all_places(adapter: Adapter, caplog: pyte
 async def test_a_connection_to_a_full_server_waits_a_moment_for_a_session_that_ends(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sleep, looked = adapter.module.Listener._sleep, threading.Event()
+    sleep, looked = adapter.module.Server._sleep, threading.Event()
 
     async def noted(self: Any, seconds: float) -> None:
         looked.set()
         await sleep(self, seconds)
 
-    monkeypatch.setattr(adapter.module.Listener, "_sleep", noted)
+    monkeypatch.setattr(adapter.module.Server, "_sleep", noted)
     monkeypatch.setattr(_streams, "PATIENCE", 1_000_000)
     monkeypatch.setattr(_streams, "HANDOVER", 0.001)
     async with adapter.listening(echo, max_connections=1, refusal=refusal) as listener:
@@ -1575,7 +1575,7 @@ def test_what_has_no_address_is_not_counted_by_it() -> None:
 @pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_connections_per_address": 0}])
 def test_numbers_of_connections_are_positive(adapter: Adapter, options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"must be (None or )?at least 1, not 0"):
-        adapter.module.Listener("127.0.0.1", 0, echo, **options)
+        adapter.module.Server("127.0.0.1", 0, echo, **options)
 
 
 class Limited:
@@ -1699,13 +1699,13 @@ async def test_close_ends_sessions_when_their_grace_is_over(
 async def test_close_drops_who_still_waits_for_a_place(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sleep, waiting = adapter.module.Listener._sleep, threading.Event()
+    sleep, waiting = adapter.module.Server._sleep, threading.Event()
 
     async def noted(self: Any, seconds: float) -> None:
         waiting.set()
         await sleep(self, LATE)
 
-    monkeypatch.setattr(adapter.module.Listener, "_sleep", noted)
+    monkeypatch.setattr(adapter.module.Server, "_sleep", noted)
     async with adapter.listening(echo, max_connections=1) as listener:
         first, second = await dial(adapter, listener), await dial(adapter, listener)
         assert await ask(first, b"first") == b"first"
@@ -1720,8 +1720,8 @@ async def test_close_drops_who_still_waits_for_a_place(
 async def test_a_listener_survives_what_accepting_and_starting_may_meet(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    accept, make = adapter.module.Listener._accept, adapter.module.Listener._stream
-    start = adapter.module.Listener._start
+    accept, make = adapter.module.Server._accept, adapter.module.Server._stream
+    start = adapter.module.Server._start
     accepting: list[OSError] = [
         OSError(errno.EMFILE, "no descriptors"),
         OSError(errno.EMFILE, "no descriptors"),
@@ -1746,9 +1746,9 @@ async def test_a_listener_survives_what_accepting_and_starting_may_meet(
         start(self, connection)
 
     monkeypatch.setattr(_streams, "PAUSE", 0.001)
-    monkeypatch.setattr(adapter.module.Listener, "_accept", failing_accept)
-    monkeypatch.setattr(adapter.module.Listener, "_stream", failing_stream)
-    monkeypatch.setattr(adapter.module.Listener, "_start", failing_start)
+    monkeypatch.setattr(adapter.module.Server, "_accept", failing_accept)
+    monkeypatch.setattr(adapter.module.Server, "_stream", failing_stream)
+    monkeypatch.setattr(adapter.module.Server, "_start", failing_start)
     async with adapter.listening(echo, max_connections=1) as listener:
         for _ in range(2):
             await assert_ended(await dial(adapter, listener))
@@ -1767,7 +1767,7 @@ async def test_a_listener_survives_what_accepting_and_starting_may_meet(
 async def test_a_session_that_starts_while_the_server_stops_is_told_so(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, stop = adapter.module.Listener._stream, adapter.module.Listener._stop_sessions
+    make, stop = adapter.module.Server._stream, adapter.module.Server._stop_sessions
     stopping: list[bool] = []
 
     async def late(self: Any, connection: socket.socket) -> Any:
@@ -1780,7 +1780,7 @@ async def test_a_session_that_starts_while_the_server_stops_is_told_so(
         assert await stream.read(LATE) == b""
         stopping.append(stream.stopping)
 
-    monkeypatch.setattr(adapter.module.Listener, "_stream", late)
+    monkeypatch.setattr(adapter.module.Server, "_stream", late)
     async with adapter.listening(serve_one) as listener:
         await assert_ended(await dial(adapter, listener))
     assert stopping == [True]

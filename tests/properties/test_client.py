@@ -15,6 +15,7 @@ from smtpcore import (
     Chunk,
     ClientConnection,
     Command,
+    CommandNotSent,
     Connect,
     ConnectionClosed,
     ConnectionLost,
@@ -28,7 +29,6 @@ from smtpcore import (
     LocalProtocolError,
     Mail,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     RemoteProtocolError,
@@ -301,7 +301,7 @@ class Play:
         """What was sent and came to an end, in order."""
         commands: list[Event | None] = []
         for event in self.events:
-            assert isinstance(event, Response | NotSent)
+            assert isinstance(event, Response | CommandNotSent)
             commands.append(event.command)
         return commands
 

@@ -16,6 +16,7 @@ from smtpcore import (
     Chunk,
     ClientConnection,
     Command,
+    CommandNotSent,
     CommandRejected,
     Connect,
     ConnectionClosed,
@@ -28,7 +29,6 @@ from smtpcore import (
     Limits,
     Mail,
     Noop,
-    NotSent,
     Quit,
     Rcpt,
     Reply,
@@ -243,9 +243,9 @@ def check(session: Session) -> None:
     accepted: list[Event] = []  # MAIL and RCPT of the transaction
     assert len(outcomes) == len(session.sent)
     for sent, outcome in zip(session.sent, outcomes, strict=True):
-        assert isinstance(outcome, Response | NotSent)
+        assert isinstance(outcome, Response | CommandNotSent)
         assert outcome.command == sent
-        if isinstance(outcome, NotSent):
+        if isinstance(outcome, CommandNotSent):
             continue
         event = next(arrived)
         if isinstance(sent, EndOfMessage):
