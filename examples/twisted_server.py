@@ -50,7 +50,7 @@ from smtpcore import (
 from smtpcore.maildir import MaildirSink
 
 HANDSHAKE_TIMEOUT = 30  # seconds
-CLOSE_TIMEOUT = 10  # seconds for a client to read the last reply
+CLOSE_TIMEOUT = 30  # seconds for a client to read the last reply
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -127,13 +127,13 @@ class ServerProtocol(Protocol, TimeoutMixin):
             self.resetTimeout()
         if octets := connection.data_to_send():
             self.transport.write(octets)
-        if self.storing or self.full:
-            self.transport.pauseProducing()
-        elif connection.state is State.CLOSED:
+        if connection.state is State.CLOSED:
             self.transport.unregisterProducer()  # loseConnection() would wait for it
             self.transport.loseConnection()
             self.setTimeout(CLOSE_TIMEOUT)
-        elif connection.state is State.TLS:
+        elif self.storing or self.full:
+            self.transport.pauseProducing()
+        elif connection.state is State.TLS and not self.transport.TLS:
             self.setTimeout(HANDSHAKE_TIMEOUT)
             self.transport.startTLS(self.server.tls)
         else:
