@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -321,6 +322,78 @@ def test_threaded_server_lets_its_own_names_be_used_by_those_who_log_in(
             assert client.send("bob@example.org", ["carol@example.org"], MESSAGE).accepted
     (stored,) = server.stored()
     assert b"with ESMTPSA" in stored.replace(b"\r\n ", b" ")
+
+
+# -- twisted_server --
+
+
+@pytest.fixture
+def needs_twisted() -> None:
+    for name in ("twisted", "OpenSSL", "service_identity"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the package {name} is not installed")
+
+
+@pytest.mark.usefixtures("needs_twisted")
+def test_twisted_server_stores_what_is_for_its_domain_under_TLS_and_in_plaintext(
+    tmp_path: Path, authority: trustme.CA, certificate: str
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    large = MESSAGE + b"x" * 70 + b"\r\n" + b"another line\r\n" * 100_000
+    with running("twisted_server.py", tmp_path, "--certificate", certificate) as server:
+        with smtplib.SMTP("localhost", server.port, timeout=60) as client:
+            client.starttls(context=context)
+            refused = client.sendmail(SENDER, ["bob@example.org", "eve@elsewhere.example"], large)
+            assert refused == {"eve@elsewhere.example": (550, b"5.7.1 not for this domain")}
+            assert not client.has_extn("STARTTLS")
+        with smtplib.SMTP("localhost", server.port, timeout=60) as client:
+            for _ in range(2):
+                assert client.sendmail(SENDER, ["postmaster"], MESSAGE) == {}
+        assert sorted(server.stored(), key=len) == [MESSAGE, MESSAGE, large]
+
+
+@pytest.mark.usefixtures("needs_twisted")
+def test_twisted_server_runs_no_command_that_was_sent_before_the_handshake(
+    tmp_path: Path, certificate: str, cafile: str
+) -> None:
+    context = ssl.create_default_context(cafile=cafile)
+    with (
+        running("twisted_server.py", tmp_path, "--certificate", certificate) as server,
+        smtplib.SMTP("localhost", server.port, timeout=60) as client,
+    ):
+        client.ehlo()
+        assert client.sock is not None
+        client.sock.sendall(b"STARTTLS\r\nEHLO x.example\r\n")
+        assert client.getreply()[0] == 220
+        client.sock = context.wrap_socket(client.sock, server_hostname="localhost")
+        client.file = None
+        assert client.docmd("MAIL", f"FROM:<{SENDER}>") == (503, b"5.5.1 say EHLO first")
+
+
+@pytest.mark.usefixtures("needs_twisted")
+def test_twisted_server_keeps_nothing_of_a_message_that_is_broken_off(tmp_path: Path) -> None:
+    with running("twisted_server.py", tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as sock, sock.makefile("rb") as replies:
+            sock.sendall(b"HELO x.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+            codes = [replies.readline()[:3] for _ in range(5)]
+            assert codes == [b"220", b"250", b"250", b"250", b"354"]
+            sock.sendall(b"half a message")
+        with socket.create_connection(("127.0.0.1", server.port)) as sock, sock.makefile("rb") as replies:
+            sock.sendall(b"NOOP\r\n" * 2 + b"QUIT\r\n")
+            assert [line[:3] for line in replies] == [b"220", b"250", b"250", b"221"]
+    assert server.stored() == []
+
+
+@pytest.mark.usefixtures("needs_twisted")
+def test_twisted_server_tells_its_clients_that_it_stops(tmp_path: Path) -> None:
+    with running("twisted_server.py", tmp_path) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        replies = sock.makefile("rb")
+        assert replies.readline().startswith(b"220 ")
+    with sock, replies:
+        assert replies.readline().startswith(b"421 ")
+        assert replies.readline() == b""
 
 
 # -- content_check --

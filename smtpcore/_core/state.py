@@ -1,8 +1,8 @@
 """The state machine of an SMTP session, as two tables. Both roles run on them.
 
 **Theory of operation.** A session is in one state. ``LEGAL`` says which commands may come in it, and
-``TRANSITIONS`` where a command with its reply leads. Nothing else, anywhere, decides on a transition: not in the server, which
-looks up what its application answered, nor in the client, which looks up what the server answered.
+``TRANSITIONS`` where a command with its reply leads. Nothing else, anywhere, decides on a transition: not the
+server, which looks up what its application answered, nor the client, which looks up what the server answered.
 
 ::
 
