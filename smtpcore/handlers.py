@@ -294,7 +294,7 @@ class Callbacks:
         if isinstance(secret, Reply):
             self._session.send(_AUTH_UNDECIDED)
         else:
-            self._session.supply(secret)
+            self._session.supply_secret(secret)
 
     async def _begin(self) -> None:
         session = self._session

@@ -657,7 +657,7 @@ class ServerConnection:
             raise LocalProtocolError(f"{code} is no refusal, which is 4yz or 5yz (RFC 5321 4.2.1)")
         self.send(Reply.sanitized(code, status, text))
 
-    def supply(self, secret: str | StoredSecret | None) -> None:
+    def supply_secret(self, secret: str | StoredSecret | None) -> None:
         """Answer a ``SecretRequest`` with what is stored for the user, None if there is no such user.
 
         Raises:

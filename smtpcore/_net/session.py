@@ -181,9 +181,9 @@ class ServerSession:
                 self._tell_late()
             raise
 
-    def supply(self, secret: str | sasl.StoredSecret | None) -> None:
-        """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply`."""
-        self.connection.supply(secret)
+    def supply_secret(self, secret: str | sasl.StoredSecret | None) -> None:
+        """Answer a question for a secret; see :meth:`smtpcore.ServerConnection.supply_secret`."""
+        self.connection.supply_secret(secret)
 
     @property
     def unanswered(self) -> Event | None:

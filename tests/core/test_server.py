@@ -521,7 +521,7 @@ MISUSES: dict[str, Callable[[ServerConnection], None]] = {
     "accept with text": lambda connection: connection.accept("text"),
     "reject": lambda connection: connection.reject(550, "5.7.1", "no"),
     "send": lambda connection: connection.send(Reply(250, "2.0.0", "ok")),
-    "supply": lambda connection: connection.supply("secret"),
+    "supply_secret": lambda connection: connection.supply_secret("secret"),
 }
 
 
@@ -1564,7 +1564,7 @@ def riddle(monkeypatch: pytest.MonkeyPatch) -> Peer:
 
 
 def _supply(secret: str | StoredSecret | None) -> Answer:
-    return lambda connection, event: connection.supply(secret)
+    return lambda connection, event: connection.supply_secret(secret)
 
 
 @pytest.mark.req("AUT-06", "AUT-20")
@@ -1597,13 +1597,13 @@ def test_a_request_for_a_secret_is_not_answered_by_yes_nor_by_another_kind_of_se
     event = riddle.hear("bWU=")
     for misuse, complaint in (
         (lambda: riddle.connection.accept(), "supply"),
-        (lambda: riddle.connection.supply(StoredSecret()), "a word"),
+        (lambda: riddle.connection.supply_secret(StoredSecret()), "a word"),
     ):
         with pytest.raises(LocalProtocolError, match=complaint):
             misuse()
         assert riddle.connection.unanswered is event
         assert riddle.connection.data_to_send() == b""
-    riddle.connection.supply("me")
+    riddle.connection.supply_secret("me")
     assert riddle.go_on() == ["334 cmlnaHQ="]
 
 
@@ -1612,7 +1612,7 @@ def test_a_password_is_not_answered_by_a_secret() -> None:
     peer = ready(**WITH_AUTH)
     event = peer.hear(PLAIN)
     with pytest.raises(LocalProtocolError, match="PLAIN asks for no stored secret"):
-        peer.connection.supply("secret")
+        peer.connection.supply_secret("secret")
     assert peer.connection.unanswered is event
     peer.connection.accept()
     assert peer.go_on() == ["235 2.7.0 authenticated"]

@@ -185,7 +185,7 @@ def test_credentials_can_be_answered_by_the_way() -> None:
         async for event in session:
             if type(event).__name__ == "Credentials":
                 with pytest.raises(LocalProtocolError):
-                    session.supply("secret")  # which PLAIN does not ask for
+                    session.supply_secret("secret")  # which PLAIN does not ask for
                 session.accept(identity="jim")
                 assert session.connection.authenticated == "jim"
             elif session.unanswered:
