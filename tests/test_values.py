@@ -95,7 +95,7 @@ def with_facts(error: SMTPError) -> SMTPError:
 
 def parsed(line: bytes) -> Event:
     """A command as a server gets it, which goes past the constructor."""
-    command = CommandParser(ServerConfig(addresses="lenient")).parse(line.decode())
+    command = CommandParser(ServerConfig(address_syntax="lenient")).parse(line.decode())
     assert command is not None
     return command
 

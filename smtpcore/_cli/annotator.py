@@ -38,7 +38,9 @@ class Annotator:
 
     def __init__(self) -> None:
         self.state = State.OPENING
-        self._parser = CommandParser(ServerConfig(addresses="lenient", unknown_parameters="ignore"), _RULES)
+        self._parser = CommandParser(
+            ServerConfig(address_syntax="lenient", unknown_parameters="ignore"), _RULES
+        )
         self._replies = ReplyParser(max_line=_LINE, max_lines=_LINES)
         self._unanswered: deque[type[Event]] = deque([Connect])
         self._tls = False

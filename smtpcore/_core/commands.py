@@ -93,8 +93,8 @@ class CommandParser:
     def __init__(self, config: ServerConfig, rules: Rules) -> None:
         self._config = config
         self._rules = rules
-        self._lenient = config.addresses == "lenient"
-        self._lenient_hello = config.hello == "lenient"
+        self._lenient = config.address_syntax == "lenient"
+        self._lenient_hello = config.ehlo_syntax == "lenient"
         self._unknown = config.unknown_parameters
         self.end = 0
         self.capabilities = NO_CAPABILITIES

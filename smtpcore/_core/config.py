@@ -123,11 +123,11 @@ class ServerConfig:
             everyone on the path; test fixtures need it.
         unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``: as if it
             were not there; ``"show"``: it reaches the event as the text after ``=``, or True without one.
-        addresses: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
+        address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
             colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
             underscores in it.
-        hello: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321 4.1.1.1).
-            ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets: many clients
+        ehlo_syntax: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321
+            4.1.1.1). ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets: many clients
             send the name of the computer, be it with an underscore or an umlaut, or an address without its
             tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\xdc``.
         line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
@@ -154,8 +154,8 @@ class ServerConfig:
     require_auth: bool = False
     allow_cleartext_auth: bool = False
     unknown_parameters: Literal["reject", "ignore", "show"] = "reject"
-    addresses: Literal["strict", "lenient"] = "strict"
-    hello: Literal["strict", "lenient"] = "lenient"
+    address_syntax: Literal["strict", "lenient"] = "strict"
+    ehlo_syntax: Literal["strict", "lenient"] = "lenient"
     line_endings: Literal["reject", "accept"] = "reject"
     nul: Literal["reject", "accept"] = "reject"
     never_accepts_mail: bool = False

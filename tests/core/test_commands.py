@@ -24,8 +24,8 @@ from smtpcore.extensions.starttls import StartTls
 from ..helpers.standard import RULES
 
 EVERYTHING = ("SIZE 1000000", "8BITMIME", "SMTPUTF8", "AUTH PLAIN")
-STRICT = ServerConfig(hello="strict")
-LENIENT = ServerConfig(addresses="lenient", hello="lenient")
+STRICT = ServerConfig(ehlo_syntax="strict")
+LENIENT = ServerConfig(address_syntax="lenient", ehlo_syntax="lenient")
 
 
 def parser(config: ServerConfig = STRICT, offered: Sequence[str] = EVERYTHING) -> CommandParser:

@@ -152,7 +152,11 @@ def test_the_defaults_are_safe() -> None:
     config = ServerConfig()
     assert not config.allow_cleartext_auth and config.auth_mechanisms == ()
     assert (config.line_endings, config.nul) == ("reject", "reject")
-    assert (config.addresses, config.hello, config.unknown_parameters) == ("strict", "lenient", "reject")
+    assert (config.address_syntax, config.ehlo_syntax, config.unknown_parameters) == (
+        "strict",
+        "lenient",
+        "reject",
+    )
     assert not (config.starttls or config.smtputf8 or config.expn)
     assert config.keywords == {}
 

@@ -1110,7 +1110,7 @@ def test_a_domain_of_255_octets_is_taken() -> None:
     peer = greeted()
     assert peer.say(f"EHLO {domain}")[-1] == "250 HELP"
     assert peer.connection.hello == Ehlo(domain)
-    assert greeted(hello="strict").say(f"EHLO {domain}x")[0].startswith("501 ")
+    assert greeted(ehlo_syntax="strict").say(f"EHLO {domain}x")[0].startswith("501 ")
 
 
 @pytest.mark.req("LIM-07", "LIM-22")
@@ -1259,7 +1259,7 @@ def test_unknown_parameters_can_be_ignored() -> None:
 )
 def test_addresses_can_be_taken_leniently(rest: str, path: str) -> None:
     assert ready().say(f"MAIL FROM:{rest}")[0].startswith("501 5.")
-    peer = ready(addresses="lenient")
+    peer = ready(address_syntax="lenient")
     assert peer.say(f"MAIL FROM:{rest}") == ["250 2.1.0 sender ok"]
     assert peer.connection.envelope is not None
     assert str(peer.connection.envelope.reverse_path) == path
@@ -1270,7 +1270,7 @@ def test_addresses_can_be_taken_leniently(rest: str, path: str) -> None:
 @pytest.mark.parametrize("verb", ["EHLO", "HELO"])
 def test_a_host_name_that_is_not_quite_one_is_taken_unless_it_must_not(verb: str, name: str) -> None:
     assert greeted().say(f"{verb} {name}")[0].startswith("250")
-    peer = greeted(hello="strict")
+    peer = greeted(ehlo_syntax="strict")
     assert peer.say(f"{verb} {name}")[0].startswith("501 ")
     assert peer.connection.hello is None
     assert peer.connection.state is State.GREETED

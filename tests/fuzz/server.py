@@ -131,7 +131,7 @@ def draw_config(random: Random) -> ServerConfig:
         smtputf8=random.random() < 0.5,
         expn=random.random() < 0.5,
         enhanced_status_codes=random.random() < 0.8,
-        addresses=random.choice(["strict", "lenient"]),
+        address_syntax=random.choice(["strict", "lenient"]),
         unknown_parameters=random.choice(["reject", "ignore"]),
         line_endings=random.choice(["reject", "reject", "accept"]),
         nul=random.choice(["reject", "accept"]),

@@ -131,7 +131,7 @@ CONFIGS: Final = [
     ServerConfig(),
     ServerConfig(limits=LIMITS, auth_mechanisms=("PLAIN", "LOGIN"), allow_cleartext_auth=True, expn=True),
     ServerConfig(
-        line_endings="accept", nul="accept", smtputf8=True, addresses="lenient", starttls=True, expn=True
+        line_endings="accept", nul="accept", smtputf8=True, address_syntax="lenient", starttls=True, expn=True
     ),
     ServerConfig(starttls=True, require_tls=True, auth_mechanisms=("PLAIN", "LOGIN"), smtputf8=True),
     ServerConfig(require_auth=True, auth_mechanisms=("PLAIN", "LOGIN"), allow_cleartext_auth=True),

@@ -37,7 +37,12 @@ from ..helpers.standard import RULES
 EVERYTHING = Capabilities([(keyword, ()) for keyword in EXTENSIONS])
 # Long addresses may make lines that are too long, which is not what this is about.
 CONFIGS = [
-    ServerConfig(limits=Limits(command_line=2000), addresses=addresses, hello=hello, unknown_parameters=unknown)
+    ServerConfig(
+        limits=Limits(command_line=2000),
+        address_syntax=addresses,
+        ehlo_syntax=hello,
+        unknown_parameters=unknown,
+    )
     for addresses in ("strict", "lenient")
     for hello in ("strict", "lenient")
     for unknown in ("reject", "ignore")

@@ -84,7 +84,7 @@ LIMITS = Limits(message_size=20, oversize_factor=3, content_line=998, bad_comman
 CONFIGS = [
     ServerConfig(),
     ServerConfig(limits=LIMITS, auth_mechanisms=("PLAIN", "LOGIN"), allow_cleartext_auth=True, expn=True),
-    ServerConfig(line_endings="accept", nul="accept", smtputf8=True, addresses="lenient"),
+    ServerConfig(line_endings="accept", nul="accept", smtputf8=True, address_syntax="lenient"),
     ServerConfig(starttls=True, require_tls=True),
     ServerConfig(require_auth=True, auth_mechanisms=("PLAIN",), allow_cleartext_auth=True),
     ServerConfig(never_accepts_mail=True),
