@@ -825,7 +825,7 @@ def test_a_silent_client_is_told_421(adapter: Any) -> None:
     store = Store()
 
     async def test() -> None:
-        config = ServerConfig(timeouts=Timeouts(server=SOON))
+        config = ServerConfig(timeouts=Timeouts(idle=SOON))
         async with adapter.serve(store, config=config, hostname="mx.example") as listener:
             peer = Peer(listener)
             heard = await adapter.in_thread(peer.hear_all)

@@ -143,11 +143,11 @@ def test_every_attribute_in_the_tables_exists() -> None:
         "Limits.message_size": "64 MiB",
         "Limits.recipients": "1000",
         "Limits.command_line": "512 octets",
-        "Timeouts.server": "300 seconds",
+        "Timeouts.idle": "300 seconds",
         "Timeouts.data_termination": "600 seconds",
     }
     for name, value in values.items():
         assert re.search(rf"\(`{name}`\) \| {value}", README), name
     limits = Limits()
     assert (limits.message_size, limits.recipients, limits.command_line) == (64 * 1024 * 1024, 1000, 512)
-    assert (Timeouts().server, Timeouts().data_termination) == (300, 600)
+    assert (Timeouts().idle, Timeouts().data_termination) == (300, 600)

@@ -155,7 +155,7 @@ SAMPLES: dict[type, list[Any]] = {
         ServerConfig(),
         ServerConfig(keywords=MappingProxyType({"X-FOO": "bar"})),
         ServerConfig(limits=Limits(recipients=100)),
-        ServerConfig(timeouts=Timeouts(server=1)),
+        ServerConfig(timeouts=Timeouts(idle=1)),
         ServerConfig(require_auth=True),
     ],
     ErrorContext: [ErrorContext(), ErrorContext(host="mx.example", offered=("SIZE",), reply=REPLY)],

@@ -53,6 +53,11 @@ class Limits:
         receive_buffer: Octets a connection holds that the application has not asked for with
             ``next_event()`` yet.
         challenges: Challenges of one AUTH exchange a client answers before it calls the server broken.
+        content_rate: Octets a second. A server ends the session with 421 when content arrives more slowly than
+            this, on average, after the first ``Timeouts.idle`` seconds: at one octet a minute a message would
+            last as long as the sender likes.
+        upload_rate: Octets a second, the slowest average at which a client sends content before it gives up:
+            see ``Timeouts.recipient``.
     """
 
     command_line: int = 512
@@ -73,6 +78,8 @@ class Limits:
     outstanding_commands: int = 100
     receive_buffer: int = 1024 * 1024
     challenges: int = 20
+    content_rate: float = 100.0
+    upload_rate: float = 1000.0
 
     def __post_init__(self) -> None:
         floors = {
@@ -97,6 +104,9 @@ class Limits:
                 raise LocalProtocolError(f"Limits.{name} must be at least {floor}, not {getattr(self, name)}")
         if self.content_line is not None and self.content_line < 998:
             raise LocalProtocolError("Limits.content_line must be None or at least 998 (RFC 5321 4.5.3.1.6)")
+        for name in ("content_rate", "upload_rate"):
+            if not getattr(self, name) > 0:
+                raise LocalProtocolError(f"Limits.{name} must be greater than 0, not {getattr(self, name)}")
         if self.message_size is not None and self.message_size < 1:
             # SIZE 0 would say that there is no limit (RFC 1870 3).
             raise LocalProtocolError("Limits.message_size must be None or at least 1")
@@ -113,20 +123,16 @@ class Timeouts:
         data_initiation: For the 354 (4.5.3.2.4).
         data_block: For one write of content to be taken (4.5.3.2.5), armed anew for each.
         data_termination: For the reply to the final dot (4.5.3.2.6). Short here means duplicates.
-        server: For the client's next command or content (4.5.3.2.7).
+        idle: For the client's next command or content (4.5.3.2.7).
         session: For a whole session with a client, but for the message that is just being sent: a client that
             says NOOP now and then must not hold a place for ever.
         farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
-        content_rate: No time, but octets a second: content that comes more slowly, beyond what ``server``
-            allows, is cut off. One octet a minute would otherwise last as long as the sender likes.
         recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
             a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,
             which is every wait of a small message; and ``recipient`` for each recipient, and a second for each
-            ``upload_rate`` octets of content that were sent. A server that always replies just in time would
-            otherwise hold the client for days. The time that the application takes to give content does not
-            count.
-        upload_rate: No time, but octets a second: the slowest that a server may take content, see
-            ``recipient``.
+            ``Limits.upload_rate`` octets of content that were sent. A server that always replies just in time
+            would otherwise hold the client for days. The time that the application takes to give content does
+            not count.
         content: For the content of one message, however fast it arrives: content at the minimum rate could
             otherwise go on for days.
     """
@@ -137,12 +143,10 @@ class Timeouts:
     data_initiation: float = 120.0
     data_block: float = 180.0
     data_termination: float = 600.0
-    server: float = 300.0
+    idle: float = 300.0
     session: float = 6 * 3600.0
     farewell: float = 5.0
-    content_rate: float = 100.0
     recipient: float = 10.0
-    upload_rate: float = 1000.0
     content: float = 6 * 3600.0
 
 

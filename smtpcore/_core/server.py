@@ -285,7 +285,7 @@ class ServerConnection:
     @property
     def timeout(self) -> float:
         """Seconds to wait for the client's next command or content (RFC 5321 4.5.3.2.7)."""
-        return self._config.timeouts.server
+        return self._config.timeouts.idle
 
     @property
     def timeout_reply(self) -> Reply:

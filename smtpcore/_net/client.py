@@ -162,12 +162,12 @@ class _Transaction:
     began: float = math.inf  # by the clock; what the application takes to give content is added
     octets: int = 0  # of content that were written
 
-    def allowed(self, timeouts: Timeouts) -> float:
+    def allowed(self, timeouts: Timeouts, limits: Limits) -> float:
         """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
         waits = (
             2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
         )
-        return waits + timeouts.recipient * len(self.rcpts) + self.octets / timeouts.upload_rate
+        return waits + timeouts.recipient * len(self.rcpts) + self.octets / limits.upload_rate
 
     def result(self, final: Reply | None = None) -> SendResult:
         """What has become of it so far.
@@ -238,11 +238,12 @@ class Client:
         self._recorder = recorder or Recorder(self.transcript)
         self._stream = stream
         self._timeouts = timeouts_of(options)
+        self._limits = options.get("limits") or Limits()
         self._deadline = deadline  # by the clock, for the whole session
         self._allowed = deadline_of(options)  # the same in seconds
         self._waiting = ""  # for what, and how long: for the error if that passes
         self._write_failure: OSError | None = None
-        self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
+        self._connection = ClientConnection(limits=self._limits, timeouts=self._timeouts)
         self._transaction: _Transaction | None = None
         self._busy = False
         self._ended = ""  # why the session cannot be used any more
@@ -536,7 +537,7 @@ class Client:
             if security == "tls":
                 await self._shake_hands(context or default_context(verify=True))
                 self._connection = ClientConnection(
-                    limits=options.get("limits") or Limits(), timeouts=self._timeouts, tls=self._stream.tls
+                    limits=self._limits, timeouts=self._timeouts, tls=self._stream.tls
                 )
             _raise_refusal(await self._response())
             self._domain = hello_name(options.get("local_hostname"), self._stream.sockname)
@@ -781,7 +782,7 @@ class Client:
             end = now + allowed
         self._waiting = f"{what} in the {allowed:g} s allowed for it"
         if self._transaction is not None:
-            seconds = self._transaction.allowed(self._timeouts)
+            seconds = self._transaction.allowed(self._timeouts, self._limits)
             if self._transaction.began + seconds < end:
                 end = self._transaction.began + seconds
                 self._waiting = f"{what} in the {seconds:.0f} s allowed for the whole transaction"

@@ -180,11 +180,7 @@ def timeouts_of(options: ConnectOptions) -> Timeouts:
     usual = Timeouts()
     if timeout is None:
         return usual
-    waits = {one.name for one in dataclasses.fields(Timeouts)} - {
-        "recipient",
-        "content_rate",
-        "upload_rate",
-    }
+    waits = {one.name for one in dataclasses.fields(Timeouts)} - {"recipient"}
     return dataclasses.replace(usual, **{name: min(timeout, getattr(usual, name)) for name in waits})
 
 

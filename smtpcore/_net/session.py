@@ -147,6 +147,7 @@ class ServerSession:
         self._recorder = Recorder(self.transcript)
         self._options = options
         self._timeouts = config.timeouts
+        self._content_rate = config.limits.content_rate
         self._stream = stream
         self._began = time.monotonic()
         self._content_began: float | None = None
@@ -278,7 +279,7 @@ class ServerSession:
         if state is _CONTENT:
             if self._content_began is None:
                 self._content_began, self._content_octets = now, 0
-            allowed = self._timeouts.server + self._content_octets / self._timeouts.content_rate
+            allowed = self._timeouts.idle + self._content_octets / self._content_rate
             return self._content_began + min(allowed, self._timeouts.content)
         return self._began + self._timeouts.session
 
@@ -302,7 +303,7 @@ class ServerSession:
         if self.transcript is not None:
             self._recorder.server(data)
         try:
-            await self._stream.write(data, self._timeouts.server)
+            await self._stream.write(data, self._timeouts.idle)
         except OSError as error:  # a time-out is one
             # What the client had sent before it was gone counts, a complete message above all.
             state = self.connection.state

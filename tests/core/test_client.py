@@ -2393,7 +2393,7 @@ def test_each_wait_has_its_time() -> None:
 @pytest.mark.req("TMO-01", "TMO-09")
 def test_each_time_can_be_changed() -> None:
     timeouts = Timeouts(
-        greeting=1, command=2, data_initiation=3, data_block=4, data_termination=5, farewell=6, server=7
+        greeting=1, command=2, data_initiation=3, data_block=4, data_termination=5, farewell=6, idle=7
     )
     assert ClientConnection(timeouts=timeouts).timeout == 1
     for name in ("EHLO", "HELO", "MAIL", "RSET", "NOOP", "VRFY", "EXPN", "HELP", "STARTTLS"):

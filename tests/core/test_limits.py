@@ -40,7 +40,7 @@ def test_values_are_frozen_and_have_no_room_for_typing_errors(cls: type[Any]) ->
 
 
 def test_limits_timeouts_and_configurations_compare_by_value() -> None:
-    assert Limits() == Limits() and Timeouts() == Timeouts() != Timeouts(server=1)
+    assert Limits() == Limits() and Timeouts() == Timeouts() != Timeouts(idle=1)
     config = ServerConfig()
     assert config == ServerConfig() and len({config, config, ServerConfig()}) == 1
     assert config != ServerConfig(help=False)
@@ -67,6 +67,7 @@ FLOORS = {
     "receive_buffer": 65536,
     "challenges": 2,
 }
+RATES = ("content_rate", "upload_rate")  # octets a second
 OPTIONAL = {"refused_recipients", "message_size", "content_line", "idle_commands"}
 
 
@@ -92,7 +93,15 @@ def test_each_limit_can_be_raised_and_those_that_can_go_can_be_taken_away() -> N
 
 
 def test_every_limit_has_a_floor_or_can_be_taken_away() -> None:
-    assert FLOORS.keys() | OPTIONAL == set(names(Limits))
+    assert FLOORS.keys() | OPTIONAL | set(RATES) == set(names(Limits))
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_rate_is_greater_than_nothing(name: str) -> None:
+    assert getattr(Limits(**{name: 0.5}), name) == 0.5
+    for rate in (0, -1.0, float("nan")):
+        with pytest.raises(LocalProtocolError, match=rf"Limits\.{name} must be greater than 0, not {rate}"):
+            Limits(**{name: rate})
 
 
 def test_the_defaults_are_what_the_rfcs_ask_for_or_more() -> None:
@@ -117,7 +126,7 @@ def test_the_defaults_are_what_the_rfcs_ask_for_or_more() -> None:
         pytest.param("data_initiation", 2, marks=pytest.mark.req("TMO-05")),
         pytest.param("data_block", 3, marks=pytest.mark.req("TMO-06")),
         pytest.param("data_termination", 10, marks=pytest.mark.req("TMO-07")),
-        pytest.param("server", 5, marks=pytest.mark.req("TMO-08")),
+        pytest.param("idle", 5, marks=pytest.mark.req("TMO-08")),
     ],
 )
 def test_a_timeout_is_that_of_the_rfc(name: str, minutes: int) -> None:

@@ -303,7 +303,7 @@ def test_a_client_has_five_minutes_for_its_next_command() -> None:
 
 @pytest.mark.req("TMO-09")
 def test_the_time_a_client_has_can_be_changed() -> None:
-    assert ready(timeouts=Timeouts(server=7.5)).connection.timeout == 7.5
+    assert ready(timeouts=Timeouts(idle=7.5)).connection.timeout == 7.5
 
 
 @pytest.mark.req("TLS-14")

@@ -1982,10 +1982,10 @@ def test_the_error_says_which_wait_it_was(options: Any, words: str, clock: Clock
     assert re.match(words, str(error)), str(error)
 
 
-def test_a_timeout_in_one_number_is_no_rate() -> None:
+def test_a_timeout_in_one_number_leaves_the_time_for_each_recipient() -> None:
     timeouts = _options.timeouts_of({"timeout": 3})
     assert (timeouts.command, timeouts.farewell) == (3, 3)
-    assert (timeouts.content_rate, timeouts.upload_rate, timeouts.recipient) == (100, 1000, 10)
+    assert timeouts.recipient == 10
 
 
 # --- What an error knows, and what is left of a session ---------------------------------------------------

@@ -216,7 +216,7 @@ def test_a_session_can_be_closed_from_beside_it(recorder: Recorder) -> None:
 @pytest.mark.req("TMO-10")
 @pytest.mark.parametrize("seconds", [300.0, 7.0])
 def test_a_client_that_is_silent_is_told_421(seconds: float, recorder: Recorder, clock: Clock) -> None:
-    config = ServerConfig(timeouts=Timeouts(server=seconds))
+    config = ServerConfig(timeouts=Timeouts(idle=seconds))
     stream = serve(recorder, [HELLO, ("250", [LONG])], last="421", clock=clock, config=config)
     assert b"421 4.4.2 mx.example timeout, closing connection\r\n" in stream.written
     assert clock.now == 1000 + seconds
@@ -261,7 +261,7 @@ def drip(octets: int, seconds: float, times: int) -> list[Any]:
 
 def test_content_that_comes_in_time_is_not_hurried(recorder: Recorder, clock: Clock) -> None:
     """Though the time of the session is over meanwhile."""
-    config = ServerConfig(timeouts=Timeouts(session=1000.0, content_rate=10.0))
+    config = ServerConfig(timeouts=Timeouts(session=1000.0), limits=Limits(content_rate=10.0))
     steps = [*BEGIN, ("354", [*drip(1000, 99, 50), "."])]
     serve(recorder, steps, last="250 421", clock=clock, config=config)
     assert clock.now == 1000 + 50 * 99, "it had its message in, and then no time for more"
@@ -270,7 +270,7 @@ def test_content_that_comes_in_time_is_not_hurried(recorder: Recorder, clock: Cl
 
 def test_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clock) -> None:
     """One piece every so often would otherwise last for ever."""
-    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0))
+    config = ServerConfig(timeouts=Timeouts(idle=300.0), limits=Limits(content_rate=10.0))
     steps = [*BEGIN, ("354", drip(1000, 250, 50))]
     serve(recorder, steps, last="421", clock=clock, config=config)
     assert isinstance(recorder.last, MessageAborted)
@@ -279,14 +279,14 @@ def test_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clock) -> N
 
 def test_refused_content_has_as_much_time_as_any_other(recorder: Recorder, clock: Clock) -> None:
     """Who sends it slowly is to hear why it is refused, and not that the time is up."""
-    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0))
+    config = ServerConfig(timeouts=Timeouts(idle=300.0), limits=Limits(content_rate=10.0))
     steps = [*BEGIN, ("354", [b"a bare\n", *drip(1000, 99, 50), "."]), ("550", "QUIT")]
     serve(recorder, steps, last="221", clock=clock, config=config)
     assert clock.now == 1000 + 50 * 99
 
 
 def test_refused_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clock) -> None:
-    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0))
+    config = ServerConfig(timeouts=Timeouts(idle=300.0), limits=Limits(content_rate=10.0))
     steps = [*BEGIN, ("354", [b"a bare\r\r\n", *drip(1000, 250, 50)])]
     serve(recorder, steps, last="421", clock=clock, config=config)
     assert clock.now == 1000 + 300 + (9 + 3 * 1000) / 10
@@ -295,7 +295,7 @@ def test_refused_content_that_drips_in_is_cut_off(recorder: Recorder, clock: Clo
 def test_the_next_message_begins_with_time_of_its_own(recorder: Recorder, clock: Clock) -> None:
     """Even if it follows so closely that nobody has waited in between."""
     again = "MAIL FROM:<a@client.example>\nRCPT TO:<one@mx.example>\nDATA"
-    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=1e9))
+    config = ServerConfig(timeouts=Timeouts(idle=300.0), limits=Limits(content_rate=1e9))
     steps = [
         *BEGIN,
         ("354", [Pause(299), f"x\n.\n{again}"]),
@@ -338,7 +338,7 @@ def test_a_deadline_that_has_passed_ends_the_session_in_a_flood(clock: Clock) ->
 
 def test_content_that_is_fast_enough_has_an_end_all_the_same(recorder: Recorder, clock: Clock) -> None:
     """Content at the minimum rate could otherwise go on for days."""
-    config = ServerConfig(timeouts=Timeouts(server=300.0, content_rate=10.0, content=2000.0))
+    config = ServerConfig(timeouts=Timeouts(idle=300.0, content=2000.0), limits=Limits(content_rate=10.0))
     serve(recorder, [*BEGIN, ("354", drip(1000, 99, 50))], last="421", clock=clock, config=config)
     assert isinstance(recorder.last, MessageAborted)
     assert clock.now == 1000 + 2000
