@@ -424,7 +424,7 @@ class ClientConnection:
         self.authenticated = False
         self._forget_capabilities()
 
-    def close(self) -> None:
+    def abort(self) -> None:
         """Give the session up without QUIT, as after a broken connection; drop what was not handed out."""
         self._state = self._projected = _CLOSED
         self._output.clear()
@@ -633,14 +633,14 @@ class ClientConnection:
         self._queue.extend(events)
         self._queue.extend(CommandNotSent(command) for command in given_back if isinstance(command, Command))
         self._outstanding.clear()
-        self.close()
+        self.abort()
         return self._queue.popleft()
 
     def _end_of_input(self) -> Event | None:
         lost = tuple(self._under_way())
         sent = lost[: self._handed_out()]
         in_content = self._state is _CONTENT
-        self.close()
+        self.abort()
         self._outstanding.clear()
         # A server that closes instead of answering QUIT has understood it.
         if in_content or (lost and not isinstance(lost[0], Quit)):
@@ -667,6 +667,6 @@ class ClientConnection:
         speechless = state in _SPEECHLESS
         for command in islice(self._outstanding, self._handed_out()):
             state = self._rules.succeeds[command.__class__].get(state, state)
-        self.close()
+        self.abort()
         if not (speechless or state in _SPEECHLESS):
             self._output.append(b"QUIT\r\n")

@@ -438,7 +438,7 @@ class Client:
         self._explained(error)
         try:
             if transaction.data is not None and any(reply.is_success for reply in transaction.replies):
-                self._connection.close()  # MAIL was refused, and yet a lone dot would send an empty message
+                self._connection.abort()  # MAIL was refused, and yet a lone dot would send an empty message
             elif transaction.data is not None:
                 # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
                 await self._say(EndOfMessage())
@@ -447,7 +447,7 @@ class Client:
                 await self._say(Rset())
                 await self._response()
         except (SMTPError, OSError):
-            self._connection.close()  # what became of the message is known all the same
+            self._connection.abort()  # what became of the message is known all the same
         raise error
 
     async def _send_content(self, transaction: _Transaction, source: Source) -> None:
@@ -518,7 +518,7 @@ class Client:
     async def close(self) -> None:
         """Close without a word, as after an error."""
         self._ended = self._ended or "it was closed"
-        self._connection.close()
+        self._connection.abort()
         if self.transcript is not None:
             self._recorder.end()
         await self._stream.close()
@@ -674,7 +674,7 @@ class Client:
             self._busy = False
             if not usable or self._write_failure is not None or self._connection.state is State.CLOSED:
                 self._ended = self._ended or f"{self._failure} (phase: {self.facts.phase})"
-                self._connection.close()
+                self._connection.abort()
                 if self.facts.phase != "quit":
                     self._stream.abort()
 

@@ -1396,7 +1396,7 @@ def test_a_success_while_content_is_sent_breaks_the_protocol() -> None:
 def test_content_is_broken_off_without_its_final_dot() -> None:
     client = in_content()
     send(client, Chunk(b"x\r\n"))
-    client.close()
+    client.abort()
     assert client.data_to_send() == b""
     refuses_after_close(client)
 
@@ -1536,10 +1536,10 @@ def refuses_after_close(client: ClientConnection) -> None:
 @pytest.mark.parametrize(
     "client", [ClientConnection, greeted, ready, in_transaction, in_content, in_tls, challenged]
 )
-def test_after_close_everything_is_refused(client: Callable[[], ClientConnection]) -> None:
+def test_after_abort_everything_is_refused(client: Callable[[], ClientConnection]) -> None:
     connection = client()
-    connection.close()
-    connection.close()
+    connection.abort()
+    connection.abort()
     assert connection.data_to_send() == b""
     refuses_after_close(connection)
 

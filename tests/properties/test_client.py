@@ -96,15 +96,15 @@ AUTHENTICATING = [
 ]
 
 
-def close(client: ClientConnection) -> None:
-    client.close()
+def abort(client: ClientConnection) -> None:
+    client.abort()
 
 
 actions: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([*map(sending, BASICS)]),
     st.sampled_from([*map(sending, (*COMMANDS, *CONTENT))]),
     st.sampled_from(AUTHENTICATING),
-    st.sampled_from([sending(Quit()), ("close", close)]),
+    st.sampled_from([sending(Quit()), ("abort", abort)]),
 )
 
 # --- What a server does -----------------------------------------------------------------------------------
