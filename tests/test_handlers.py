@@ -181,7 +181,7 @@ def test_methods_are_told_what_it_is_about() -> None:
         def store(self, session: ServerSession, envelope: Any, content: Any) -> bool:
             told["store"] = (
                 str(envelope.mail.reverse_path),
-                [str(one.forward_path) for one in envelope.recipients],
+                [str(one.forward_path) for one in envelope.rcpts],
             )
             told["content"] = content.read()
             return True

@@ -418,7 +418,7 @@ class Delivery:
         self._show = show
         self._peer = peer
         some = map(str, envelope.forward_paths[:_LOGGED])
-        more = len(envelope.recipients) - _LOGGED
+        more = len(envelope.rcpts) - _LOGGED
         for_whom = ", ".join(some) + (f" and {more} more" if more > 0 else "")
         self._who = f"from <{envelope.reverse_path}> for {for_whom}"
         self._octets = 0

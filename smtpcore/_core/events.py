@@ -448,17 +448,17 @@ class Envelope:
 
     Attributes:
         mail: The MAIL command.
-        recipients: The RCPT commands that were accepted, in order.
+        rcpts: The RCPT commands that were accepted, in order.
     """
 
-    __slots__ = ("mail", "recipients")
+    __slots__ = ("mail", "rcpts")
 
     mail: Mail
-    recipients: list[Rcpt]
+    rcpts: list[Rcpt]
 
     def __init__(self, mail: Mail) -> None:
         self.mail = mail
-        self.recipients = []
+        self.rcpts = []
 
     @property
     def reverse_path(self) -> ReversePath:
@@ -468,12 +468,12 @@ class Envelope:
     @property
     def forward_paths(self) -> list[ForwardPath]:
         """Where the message goes."""
-        return [one.forward_path for one in self.recipients]
+        return [one.forward_path for one in self.rcpts]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Envelope):
             return NotImplemented
-        return self.mail == other.mail and self.recipients == other.recipients
+        return self.mail == other.mail and self.rcpts == other.rcpts
 
     def __repr__(self) -> str:
         return f"Envelope({self.reverse_path!r}, {self.forward_paths!r})"

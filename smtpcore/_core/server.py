@@ -629,7 +629,7 @@ class ServerConnection:
             new = leads_to.get(old, old)
             if new is old and isinstance(event, Rcpt) and self.envelope is not None:
                 # One more, as _enter() does it, and nothing else changes.
-                self.envelope.recipients.append(event)
+                self.envelope.rcpts.append(event)
                 self._room -= 1
             else:
                 if kind is EndOfMessage:
@@ -821,7 +821,7 @@ class ServerConnection:
             legal = self._rules.legal[state]
             self._legal = legal if self._permitted is None else legal & self._permitted
         if isinstance(event, Rcpt) and self.envelope is not None:
-            self.envelope.recipients.append(event)
+            self.envelope.rcpts.append(event)
             self._room -= 1
         elif state is _MAIL:
             if isinstance(event, Mail):

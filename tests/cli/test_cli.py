@@ -1366,7 +1366,7 @@ def test_tls_that_is_out_of_order() -> None:
 
 def test_the_log_names_a_few_of_many_recipients(caplog: pytest.LogCaptureFixture) -> None:
     envelope = Envelope(Mail("a@client.example"))
-    envelope.recipients += [Rcpt(f"x{number}@server.example") for number in range(7)]
+    envelope.rcpts += [Rcpt(f"x{number}@server.example") for number in range(7)]
     with caplog.at_level(logging.INFO, "smtpcore.serve"):
         assert Delivery(None, None, "192.0.2.1", envelope).finish()
     named = ", ".join(f"x{number}@server.example" for number in range(5))

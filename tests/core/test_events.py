@@ -444,7 +444,7 @@ def test_a_response_knows_what_it_is_about() -> None:
 def test_an_envelope_has_the_paths() -> None:
     envelope = Envelope(Mail("a@b.example"))
     assert envelope.forward_paths == []
-    envelope.recipients.append(Rcpt("c@d.example"))
+    envelope.rcpts.append(Rcpt("c@d.example"))
     assert envelope.reverse_path == ReversePath("a@b.example")
     assert envelope.forward_paths == [ForwardPath("c@d.example")]
     assert repr(envelope) == "Envelope(ReversePath('a@b.example'), [ForwardPath('c@d.example')])"

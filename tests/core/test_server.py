@@ -200,7 +200,7 @@ COMMANDS = {
 def snapshot(connection: ServerConnection) -> tuple[object, ...]:
     """All that a refused command or a misuse must not change."""
     envelope = connection.envelope
-    recipients = None if envelope is None else list(envelope.recipients)
+    recipients = None if envelope is None else list(envelope.rcpts)
     return (
         connection.state,
         connection.hello,
@@ -392,14 +392,14 @@ def test_the_envelope_grows_with_the_recipients_that_are_accepted() -> None:
     mail = Mail("a@example.com")
     envelope = peer.connection.envelope
     assert envelope is not None
-    assert (envelope.mail, envelope.recipients) == (mail, [])
+    assert (envelope.mail, envelope.rcpts) == (mail, [])
     names = ["b", "c", "b", "e", "f"]  # in order, duplicates included, and not the same from behind
     peer.say(*[f"RCPT TO:<{name}@example.org>" for name in names[:3]])
     peer.say("RCPT TO:<d@example.org>", answer=lambda connection, event: connection.reject(550, "5.1.1", "no"))
     peer.say("RCPT TO:<e@example.org>", "RCPT TO:<f@example.org>")
     assert peer.connection.envelope is envelope
     assert envelope.mail == mail
-    assert envelope.recipients == [Rcpt(f"{name}@example.org") for name in names]
+    assert envelope.rcpts == [Rcpt(f"{name}@example.org") for name in names]
 
 
 @pytest.mark.req("SES-28", "SES-35", "SES-27")
@@ -1139,7 +1139,7 @@ def test_a_transaction_can_have_100_recipients() -> None:
         peer = in_mail(limits=limits)
         assert peer.say(*["RCPT TO:<b@example.org>"] * 100) == ["250 2.1.5 recipient ok"] * 100
         assert peer.connection.envelope is not None
-        assert len(peer.connection.envelope.recipients) == 100
+        assert len(peer.connection.envelope.rcpts) == 100
 
 
 @pytest.mark.req("SIZ-07", "SIZ-10", "SIZ-11")

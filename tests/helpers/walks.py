@@ -176,7 +176,7 @@ class Facts(NamedTuple):
             connection.state,
             connection.hello,
             None if envelope is None else envelope.mail,
-            () if envelope is None else tuple(envelope.recipients),
+            () if envelope is None else tuple(envelope.rcpts),
             connection.authenticated,
             connection.tls,
             connection.capabilities,

@@ -178,7 +178,7 @@ class Session:
         self.answers.append(verdict)
         if isinstance(event, EndOfMessage):
             assert server.envelope is not None
-            self.envelopes.append((server.envelope.mail, list(server.envelope.recipients)))
+            self.envelopes.append((server.envelope.mail, list(server.envelope.rcpts)))
         if verdict is None:
             server.accept()
         else:
