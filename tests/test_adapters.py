@@ -147,7 +147,7 @@ class Store:
         self.contents.append(content.read())
         return self._decision(True)
 
-    def disconnected(self, session: Any) -> None:
+    def on_disconnect(self, session: Any) -> None:
         self.ended += 1
 
 

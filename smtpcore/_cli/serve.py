@@ -370,7 +370,7 @@ class Receiver:
             logger.info("%s: wrong password for %r", _peer(session), credentials.username)
         return good
 
-    def command_rejected(self, session: ServerSession, event: CommandRejected) -> None:
+    def on_rejected(self, session: ServerSession, event: CommandRejected) -> None:
         """See ``Handler``; when the session ends with it, there is something to know."""
         if session.connection.state is State.CLOSED:
             logger.info("%s: the session ends: %s", _peer(session), event.reply)
