@@ -25,8 +25,8 @@ from ._net.streams import (
     Address,
     BaseServer,
     BaseStream,
-    Handler,
     ListenOptions,
+    RunSession,
     Waiter,
     reach,
 )
@@ -243,7 +243,7 @@ def _set_done(future: asyncio.Future[None]) -> None:
 
 
 async def listen(
-    host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
+    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
 ) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)

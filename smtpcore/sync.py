@@ -25,8 +25,8 @@ from ._net.streams import (
     MAX_CONNECTIONS,
     Address,
     BaseServer,
-    Handler,
     ListenOptions,
+    RunSession,
     SocketStream,
     reach,
     run,
@@ -145,7 +145,9 @@ def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T)
     return thread
 
 
-def listen(host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]) -> Server:
+def listen(
+    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
+) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)
     listener._begin()

@@ -25,8 +25,8 @@ from ._net.streams import (
     TIMED_OUT,
     Address,
     BaseServer,
-    Handler,
     ListenOptions,
+    RunSession,
     SocketStream,
     reach,
 )
@@ -171,7 +171,7 @@ class Server(BaseServer[Stream]):
 async def listen(
     host: str | None,
     port: int,
-    serve_one: Handler[Stream],
+    serve_one: RunSession[Stream],
     *,
     nursery: trio.Nursery,
     **options: Unpack[ListenOptions],

@@ -83,7 +83,7 @@ NO_LOOP = "a coroutine suspended: on blocking sockets nothing may need an event 
 Address = tuple[str, int] | tuple[str, int, int, int] | str
 
 # Runs a session.
-Handler = Callable[[S], Coroutine[Any, Any, None]]
+RunSession = Callable[[S], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("smtpcore")
 
@@ -803,7 +803,7 @@ class BaseServer(ABC, Generic[S]):
         self,
         host: str | None,
         port: int,
-        serve_one: Handler[S],
+        serve_one: RunSession[S],
         *,
         max_connections: int = MAX_CONNECTIONS,
         max_connections_per_address: int | None = None,

@@ -40,7 +40,7 @@ from smtpcore._cli.common import Failure, Printer
 from smtpcore._cli.main import main
 from smtpcore._cli.serve import Delivery
 from smtpcore._net import hints as _hints
-from smtpcore.maildir import Maildir
+from smtpcore.maildir import MaildirHandler
 
 T = TypeVar("T")
 
@@ -1350,7 +1350,7 @@ def test_a_pipe_gets_no_progress_bar(capsys: pytest.CaptureFixture[str], tmp_pat
 
 
 def test_an_unwritable_maildir_loses_nothing(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     (tmp_path / "new").rmdir()
     with serving(maildir) as port:
         assert main(["send", "--port", port, *HELLO]) == 75  # so a script tries again
