@@ -33,8 +33,8 @@ from .._core.limits import Limits
 from .._core.replies import printable
 from .._core.state import State
 from .._net.client import IN_MEMORY
+from .._net.listener import GRACE, BaseServer
 from .._net.session import ServeOptions, ServerSession
-from .._net.streams import GRACE, BaseServer
 from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry

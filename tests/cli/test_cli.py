@@ -777,7 +777,7 @@ def test_a_port_that_is_forbidden_is_77(
     def forbidden(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "cannot listen on 127.0.0.1 port 25: Permission denied")
 
-    monkeypatch.setattr("smtpcore._net.streams.bind", forbidden)
+    monkeypatch.setattr("smtpcore._net.listener.bind", forbidden)
     fails(capsys, 77, "serve", "--print", "--port", "25")
 
 
