@@ -15,13 +15,13 @@ import signal
 import smtpcore.asyncio
 from smtpcore import Chunk, CommandRejected, Data, EndOfMessage, MessageAborted, Rcpt
 from smtpcore.asyncio import ServerSession
-from smtpcore.maildir import Maildir, MaildirSink
+from smtpcore.maildir import MaildirHandler, MaildirSink
 
 
 class MailServer:
     """Takes mail for one domain. ``serve()`` calls it for each client."""
 
-    def __init__(self, domain: str, inbox: Maildir) -> None:
+    def __init__(self, domain: str, inbox: MaildirHandler) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--domain", default="example.org", help="the domain to take mail for")
     parser.add_argument("--maildir", default="maildir")
     args = parser.parse_args()
-    asyncio.run(serve(args.host, args.port, MailServer(args.domain, Maildir(args.maildir))))
+    asyncio.run(serve(args.host, args.port, MailServer(args.domain, MaildirHandler(args.maildir))))
 
 
 if __name__ == "__main__":

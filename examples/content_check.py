@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import smtpcore.sync
 from smtpcore import Envelope, ForwardPath, Reply
-from smtpcore.maildir import Maildir, MaildirSink
+from smtpcore.maildir import MaildirHandler, MaildirSink
 from smtpcore.sync import ServerSession
 
 
@@ -72,7 +72,7 @@ class CheckedMessage:
 class MailServer:
     """Takes mail for one domain, if there is nothing against it."""
 
-    def __init__(self, domain: str, inbox: Maildir, forbidden: Sequence[str], attachments: int) -> None:
+    def __init__(self, domain: str, inbox: MaildirHandler, forbidden: Sequence[str], attachments: int) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
         self.forbidden = forbidden
@@ -113,7 +113,7 @@ def main() -> None:
 
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # in all threads, so that one can wait for them
-    handler = MailServer(args.domain, Maildir(args.maildir), args.forbid, args.attachments)
+    handler = MailServer(args.domain, MaildirHandler(args.maildir), args.forbid, args.attachments)
     with smtpcore.sync.serve(handler, args.host, args.port) as server:
         print("listening on port", server.addresses[0][1], flush=True)
         signal.sigwait(stop)

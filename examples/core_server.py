@@ -27,14 +27,14 @@ from smtpcore import (
     State,
     TlsInfo,
 )
-from smtpcore.maildir import Maildir, MaildirSink
+from smtpcore.maildir import MaildirHandler, MaildirSink
 from smtpcore.message import received_field, received_protocol, return_path_field
 
 
 class Session:
     """One client's session: what the application answers."""
 
-    def __init__(self, connection: ServerConnection, domain: str, inbox: Maildir) -> None:
+    def __init__(self, connection: ServerConnection, domain: str, inbox: MaildirHandler) -> None:
         self.connection = connection
         self.domain = domain.lower()
         self.inbox = inbox
@@ -125,7 +125,7 @@ def main() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(args.certificate)
     config = ServerConfig(starttls=context is not None)
-    inbox = Maildir(args.maildir)
+    inbox = MaildirHandler(args.maildir)
     with socket.create_server((args.host, args.port)) as listener, contextlib.suppress(KeyboardInterrupt):
         print("listening on port", listener.getsockname()[1], flush=True)
         while True:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import smtpcore.sync
 from smtpcore import Credentials, ForwardPath, Reply, ReversePath, ServerConfig
-from smtpcore.maildir import Maildir
+from smtpcore.maildir import MaildirHandler
 from smtpcore.sync import ServerSession
 
 
-class MailServer(Maildir):
+class MailServer(MaildirHandler):
     """Takes mail for one domain. Its methods are called in the threads of the sessions, several at a time.
 
-    From ``Maildir`` it has the method that takes messages, and that says True when they are safe on the disk.
+    ``MaildirHandler`` has the method that stores messages and returns True when they are safe on the disk.
     """
 
     def __init__(self, path: str, domain: str, passwords: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ import trio
 
 import smtpcore.trio
 from smtpcore import Envelope, ForwardPath, Reply
-from smtpcore.maildir import Maildir, MaildirSink
+from smtpcore.maildir import MaildirHandler, MaildirSink
 from smtpcore.trio import ServerSession
 
 
@@ -43,7 +43,7 @@ class Message:
 class MailServer:
     """Takes mail for one domain."""
 
-    def __init__(self, domain: str, inbox: Maildir) -> None:
+    def __init__(self, domain: str, inbox: MaildirHandler) -> None:
         self.domain = domain.lower()
         self.inbox = inbox
         self.disk = trio.CapacityLimiter(4)  # messages that are written to the disk at the same time
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--maildir", default="maildir")
     parser.add_argument("--grace", type=float, default=30.0, help="seconds for messages under way at the end")
     args = parser.parse_args()
-    trio.run(serve, args.host, args.port, args.grace, MailServer(args.domain, Maildir(args.maildir)))
+    trio.run(serve, args.host, args.port, args.grace, MailServer(args.domain, MaildirHandler(args.maildir)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ so a write's timeout means something, and nothing is left to flush at the close.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,21 +17,59 @@ from typing import Any, Unpack, cast
 
 from ._net.client import Client as Client
 from ._net.client import ConnectOptions, open_client
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
-from ._net.streams import (
-    GRACE,
-    MAX_CONNECTIONS,
-    READ_SIZE,
-    Address,
-    BaseServer,
-    BaseStream,
-    Handler,
-    ListenOptions,
-    Waiter,
-    reach,
-)
+from ._net.sockets import reach
+from ._net.stream import TIMED_OUT, Address, BaseStream
+from ._net.tls import READ_SIZE
 from .handlers import session_runner
+
+
+class _Waiter:
+    """Lets one task wait for one direction of an asyncio stream.
+
+    That costs a future and hardly ever a timer operation: one timer looks whether the deadline has passed,
+    which has usually moved on, and goes on to sleep until then.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, deadline: float | None) -> None:
+        """Wait for ``wake()``; raises TimeoutError at the deadline."""
+        self._future = self._loop.create_future()
+        self._deadline = math.inf if deadline is None else deadline
+        if self._deadline < (math.inf if self._timer is None else self._timer.when()):
+            self._set_timer()
+        await self._future
+
+    def wake(self) -> None:
+        """Wake the task, if it waits."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def end(self) -> None:
+        """Wake the task for the last time."""
+        self.wake()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._future is not None and not self._future.done() and self._deadline < math.inf:
+            if self._deadline <= self._loop.time():
+                self._future.set_exception(TimeoutError(TIMED_OUT))
+            else:
+                self._set_timer()
 
 
 class Stream(BaseStream, asyncio.BufferedProtocol):
@@ -44,7 +83,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._held = b""
         self._at_eof = False
         self._failure: Exception | None = None
-        self._arrival, self._drain, self._closed = Waiter(loop), Waiter(loop), asyncio.Event()
+        self._arrival, self._drain, self._closed = _Waiter(loop), _Waiter(loop), asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -243,7 +282,7 @@ def _set_done(future: asyncio.Future[None]) -> None:
 
 
 async def listen(
-    host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]
+    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
 ) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)

@@ -47,8 +47,9 @@ from ._core.events import (
 from ._core.parameters import Parameters
 from ._core.replies import Reply
 from ._core.state import State
-from ._net.client import IN_MEMORY, Stream
+from ._net.client import IN_MEMORY
 from ._net.session import ServerOptions, ServerSession, serve_one
+from ._net.stream import Stream
 from .extensions.expn import Expn
 from .sasl import Credentials, SecretRequest, StoredSecret
 
@@ -103,7 +104,7 @@ class MessageSink(Protocol):
 class Handler(Protocol):
     """What ``serve()`` calls, as far as it is there. This class is documentation: do not inherit."""
 
-    def connect(self, session: ServerSession) -> MaybeAsync:
+    def accept_connection(self, session: ServerSession) -> MaybeAsync:
         """A client has connected."""
 
     def accept_sender(
@@ -127,21 +128,21 @@ class Handler(Protocol):
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> MaybeAsync:
         """Somebody logs in with a password: see ``Credentials.matches()``."""
 
-    def stored_secret(
+    def lookup_secret(
         self, session: ServerSession, request: SecretRequest
     ) -> str | StoredSecret | Awaitable[str | StoredSecret | None] | None:
         """What is on record for a user, for mechanisms in which the password does not travel."""
 
-    def verify(self, session: ServerSession, argument: str) -> MaybeAsync:
+    def verify_address(self, session: ServerSession, argument: str) -> MaybeAsync:
         """VRFY."""
 
-    def expand(self, session: ServerSession, argument: str) -> MaybeAsync:
+    def expand_list(self, session: ServerSession, argument: str) -> MaybeAsync:
         """EXPN."""
 
-    def command_rejected(self, session: ServerSession, event: CommandRejected) -> object:
+    def on_rejected(self, session: ServerSession, event: CommandRejected) -> object:
         """What the client said is no command, or not now, and has been answered. To log, say."""
 
-    def disconnected(self, session: ServerSession) -> object:
+    def on_disconnect(self, session: ServerSession) -> object:
         """The session is over, however it ended."""
 
 
@@ -183,20 +184,20 @@ class Callbacks:
         self._begin_message = get("begin_message")
         self._store = get("store")
         self._credentials = get("check_credentials")
-        self._secret = get("stored_secret")
-        self._rejected = get("command_rejected")
-        self._disconnected = get("disconnected")
+        self._secret = get("lookup_secret")
+        self._rejected = get("on_rejected")
+        self._disconnected = get("on_disconnect")
         # With what each gets besides the session.
         self._methods: dict[type[Event], tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {}
-        if connect := get("connect"):
+        if connect := get("accept_connection"):
             self._methods[Connect] = connect, lambda event: ()
         if sender := get("accept_sender"):
             self._methods[Mail] = sender, lambda event: (event.reverse_path, event.parameters)
         if recipient := get("accept_recipient"):
             self._methods[Rcpt] = recipient, lambda event: (event.forward_path, event.parameters)
-        if verify := get("verify"):
+        if verify := get("verify_address"):
             self._methods[Vrfy] = verify, lambda event: (event.argument,)
-        if expand := get("expand"):
+        if expand := get("expand_list"):
             self._methods[Expn] = expand, lambda event: (event.argument,)
 
     async def run(self) -> None:

@@ -15,7 +15,7 @@ answered 250. Names contain the time, the process and a counter, but two contain
 clock may be set back. ``link()`` fails if the name is taken, and the message gets another one.
 
 A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
-:class:`Maildir` is made, and later at most once an hour, when a message begins.
+:class:`MaildirHandler` is made, and later at most once an hour, when a message begins.
 
 A message is delivered once, however many recipients it has: there is one box here. In front of it stand the
 fields that RFC 5321 4.4 asks of a server that makes final delivery, Return-Path and Received; ``trace=False``
@@ -52,8 +52,8 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSY
 _counter = itertools.count(1)
 
 
-class Maildir:
-    """A handler that stores what it gets: ``serve(Maildir("inbox"))``.
+class MaildirHandler:
+    """A handler that stores what it gets: ``serve(MaildirHandler("inbox"))``.
 
     It takes mail for everybody. A handler of your own that does not can inherit from it, or call
     ``begin_message()`` of one.

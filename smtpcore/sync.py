@@ -20,22 +20,26 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from ._core.events import Event
 from ._net import client as _flows
 from ._net import session as _sessions
-from ._net.streams import (
-    GRACE,
-    MAX_CONNECTIONS,
-    Address,
-    BaseServer,
-    Handler,
-    ListenOptions,
-    SocketStream,
-    reach,
-    run,
-    wait_ready,
-)
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.sockets import SocketStream, reach
+from ._net.stream import TIMED_OUT, Address, run
 from .handlers import session_runner
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+# Windows has no poll(); elsewhere select() fails from descriptor 1024 on.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def wait_ready(deadline: float | None, event: int, *sockets: socket.socket) -> None:
+    left = None if deadline is None else deadline - time.monotonic()
+    with _Selector() as selector:
+        for sock in sockets:
+            selector.register(sock, event)
+        if not selector.select(left):
+            raise TimeoutError(TIMED_OUT)
 
 
 class Stream(SocketStream):
@@ -145,7 +149,9 @@ def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T)
     return thread
 
 
-def listen(host: str | None, port: int, serve_one: Handler[Stream], **options: Unpack[ListenOptions]) -> Server:
+def listen(
+    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
+) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)
     listener._begin()

@@ -17,19 +17,11 @@ import trio
 
 from ._net.client import Client as Client
 from ._net.client import ConnectOptions, open_client
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
-from ._net.streams import (
-    GRACE,
-    MAX_CONNECTIONS,
-    TIMED_OUT,
-    Address,
-    BaseServer,
-    Handler,
-    ListenOptions,
-    SocketStream,
-    reach,
-)
+from ._net.sockets import SocketStream, reach
+from ._net.stream import TIMED_OUT, Address
 from .handlers import session_runner
 
 T = TypeVar("T")
@@ -171,7 +163,7 @@ class Server(BaseServer[Stream]):
 async def listen(
     host: str | None,
     port: int,
-    serve_one: Handler[Stream],
+    serve_one: RunSession[Stream],
     *,
     nursery: trio.Nursery,
     **options: Unpack[ListenOptions],

@@ -41,8 +41,8 @@ from smtpcore import (
 )
 from smtpcore import asyncio as asyncio_adapter
 from smtpcore import trio as trio_adapter
-from smtpcore._net import streams as _streams
-from smtpcore._net.streams import run as run_blocking
+from smtpcore._net import listener as _listener
+from smtpcore._net.stream import run as run_blocking
 from smtpcore.transcript import Transcript
 
 SOON = 0.05  # seconds until a timeout that is meant to be reached
@@ -147,7 +147,7 @@ class Store:
         self.contents.append(content.read())
         return self._decision(True)
 
-    def disconnected(self, session: Any) -> None:
+    def on_disconnect(self, session: Any) -> None:
         self.ended += 1
 
 
@@ -914,7 +914,7 @@ def test_who_is_not_idle_gets_the_grace_and_no_more_but_421(adapter: Any) -> Non
 
 
 def test_no_more_sessions_run_at_a_time_than_are_allowed(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_streams, "PATIENCE", 1_000_000)
+    monkeypatch.setattr(_listener, "PATIENCE", 1_000_000)
 
     async def test() -> None:
         async with adapter.serve(Store(), max_connections=1) as listener:
@@ -1302,8 +1302,8 @@ def test_what_is_stored_after_the_grace_is_said_in_the_log(
     adapter: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client was told 421 and will send the message again. No handler holds a server for ever."""
-    monkeypatch.setattr(_streams, "FAREWELL", SOON)
-    monkeypatch.setattr(_streams, "ABORT_TIME", SOON)
+    monkeypatch.setattr(_listener, "FAREWELL", SOON)
+    monkeypatch.setattr(_listener, "ABORT_TIME", SOON)
     handler, peers = Busy(adapter, stubborn=True), []
 
     async def test() -> None:

@@ -131,8 +131,8 @@ class Recorder:
         self.messages: list[tuple[Envelope, bytes]] = []
         self.seen: list[str] = []
 
-    def connect(self, session: object) -> Any:
-        return self.replies.get("connect", True)
+    def accept_connection(self, session: object) -> Any:
+        return self.replies.get("accept_connection", True)
 
     def accept_sender(self, session: object, reverse_path: Any, parameters: Any) -> Any:
         self.seen.append(f"MAIL {reverse_path} {dict(parameters)}")
@@ -146,7 +146,7 @@ class Recorder:
         self.messages.append((envelope, content.read()))
         return self.replies.get("content", True)
 
-    def disconnected(self, session: object) -> None:
+    def on_disconnect(self, session: object) -> None:
         self.seen.append("gone")
 
 
@@ -209,8 +209,8 @@ def test_core_client_sends_nothing_without_the_tls_it_was_told_to_use() -> None:
 @pytest.mark.parametrize(
     "replies, expected",
     [
-        ({"connect": Reply(421, "4.3.2", "not now")}, "421"),
-        ({"connect": Reply(554, "5.7.1", "go away")}, "554"),
+        ({"accept_connection": Reply(421, "4.3.2", "not now")}, "421"),
+        ({"accept_connection": Reply(554, "5.7.1", "go away")}, "554"),
         ({"sender": False}, "550 5.7.1 sender not accepted"),
         ({"sender": Reply(421, "4.3.2", "not now")}, "421 4.3.2"),
         ({"bob": False}, "550 5.1.1 no such mailbox here"),
@@ -502,8 +502,8 @@ def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp
         ({"sender": Reply(550, "5.7.1", "not you")}, "550 5.7.1 not you"),
         ({"sender": Reply(530, "5.7.0", "log in")}, "451 4.3.0 the next server gives no service now"),
         ({"bob": Reply(421, "4.3.2", "stopping")}, "451 4.3.0 the next server gives no service now"),
-        ({"connect": Reply(421, "4.3.2", "busy")}, "451 4.4.1 the next server cannot be reached now"),
-        ({"connect": Reply(554, "5.7.1", "no")}, "451 4.4.1 the next server cannot be reached now"),
+        ({"accept_connection": Reply(421, "4.3.2", "busy")}, "451 4.4.1 the next server cannot be reached now"),
+        ({"accept_connection": Reply(554, "5.7.1", "no")}, "451 4.4.1 the next server cannot be reached now"),
     ],
 )
 def test_relay_accepts_nothing_that_the_next_hop_has_not(

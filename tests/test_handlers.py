@@ -112,7 +112,7 @@ def test_what_a_handler_leaves_out_is_granted_but_for_the_mail_itself() -> None:
     ],
 )
 def test_connect(decision: Any, reply: str, ways: Any) -> None:
-    handler = object_with(connect=ways(decision))
+    handler = object_with(accept_connection=ways(decision))
     stream = serve(handler, [], last="421") if reply == "421" else serve(handler, [(reply, "QUIT")], last="221")
     assert SECRET.encode() not in stream.written
 
@@ -143,7 +143,9 @@ def test_begin_message_that_gives_no_sink(decision: Any, reply: str, ways: Any) 
     assert SECRET.encode() not in stream.written
 
 
-@pytest.mark.parametrize("name, verb, config", [("verify", "VRFY", {}), ("expand", "EXPN", {"expn": True})])
+@pytest.mark.parametrize(
+    "name, verb, config", [("verify_address", "VRFY", {}), ("expand_list", "EXPN", {"expn": True})]
+)
 @pytest.mark.parametrize(
     "decision, reply",
     [(True, "252"), (False, "550"), (Reply(250, None, "<joe@mx.example>"), "250"), *DECISIONS],
@@ -162,8 +164,8 @@ def test_methods_are_told_what_it_is_about() -> None:
     told: dict[str, Any] = {}
 
     class SomeHandler:
-        def connect(self, session: ServerSession) -> bool:
-            told["connect"] = session.peername
+        def accept_connection(self, session: ServerSession) -> bool:
+            told["accept_connection"] = session.peername
             return True
 
         def accept_sender(self, session: ServerSession, reverse_path: Any, parameters: Any) -> bool:
@@ -174,8 +176,8 @@ def test_methods_are_told_what_it_is_about() -> None:
             told["recipient"] = str(forward_path), dict(parameters)
             return True
 
-        def verify(self, session: ServerSession, argument: str) -> bool:
-            told["verify"] = argument
+        def verify_address(self, session: ServerSession, argument: str) -> bool:
+            told["verify_address"] = argument
             return True
 
         def store(self, session: ServerSession, envelope: Any, content: Any) -> bool:
@@ -186,8 +188,8 @@ def test_methods_are_told_what_it_is_about() -> None:
             told["content"] = content.read()
             return True
 
-        def disconnected(self, session: ServerSession) -> None:
-            told["disconnected"] = session.connection.state.value
+        def on_disconnect(self, session: ServerSession) -> None:
+            told["on_disconnect"] = session.connection.state.value
 
     steps = [
         BEGIN[0],
@@ -198,13 +200,13 @@ def test_methods_are_told_what_it_is_about() -> None:
     ]
     serve(SomeHandler(), steps, last="221")
     assert told == {
-        "connect": ("192.0.2.2", 25),
-        "verify": "joe",
+        "accept_connection": ("192.0.2.2", 25),
+        "verify_address": "joe",
         "sender": ("a@client.example", {"BODY": "8BITMIME"}),
         "recipient": ("one@mx.example", {}),
         "store": ("a@client.example", ["one@mx.example"]),
         "content": OCTETS,
-        "disconnected": "closed",
+        "on_disconnect": "closed",
     }
 
 
@@ -230,11 +232,11 @@ def test_the_log_names_the_method_that_has_not_decided(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     "method, steps, reply",
     [
-        ("connect", [], "421"),
+        ("accept_connection", [], "421"),
         ("accept_sender", BEGIN[:2], "451"),
         ("accept_recipient", BEGIN, "451"),
-        ("verify", [BEGIN[0], ("250", "VRFY joe")], "451"),
-        ("expand", [BEGIN[0], ("250", "EXPN staff")], "451"),
+        ("verify_address", [BEGIN[0], ("250", "VRFY joe")], "451"),
+        ("expand_list", [BEGIN[0], ("250", "EXPN staff")], "451"),
     ],
 )
 @pytest.mark.parametrize("failing", [False, True])
@@ -292,8 +294,8 @@ def test_a_reply_that_cannot_be_is_an_error_of_the_handler() -> None:
 
 # What the client reads when a handler returns False, None or nothing: the code and the enhanced status code.
 OWN_REPLIES = [
-    ("connect", [], False, b"554 you are not welcome here"),
-    ("connect", [], None, b"421 mx.example local error in processing"),
+    ("accept_connection", [], False, b"554 you are not welcome here"),
+    ("accept_connection", [], None, b"421 mx.example local error in processing"),
     ("accept_sender", BEGIN[:2], False, b"550 5.7.1 sender not accepted"),
     ("accept_sender", BEGIN[:2], None, b"451 4.3.0 local error in processing"),
     ("accept_recipient", BEGIN, False, b"550 5.1.1 no such mailbox here"),
@@ -301,8 +303,8 @@ OWN_REPLIES = [
     ("begin_message", TO_DATA, None, b"451 4.3.0 local error in processing"),
     ("store", TO_CONTENT, False, b"554 5.6.0 message refused"),
     ("store", TO_CONTENT, OSError(errno.ENOSPC, "full"), b"452 4.3.1 not enough storage"),
-    ("verify", [BEGIN[0], ("250", "VRFY joe")], False, b"550 5.1.1 no such mailbox here"),
-    ("expand", [BEGIN[0], ("250", "EXPN staff")], False, b"550 5.1.1 no such mailing list here"),
+    ("verify_address", [BEGIN[0], ("250", "VRFY joe")], False, b"550 5.1.1 no such mailbox here"),
+    ("expand_list", [BEGIN[0], ("250", "EXPN staff")], False, b"550 5.1.1 no such mailing list here"),
 ]
 
 
@@ -335,7 +337,7 @@ def test_a_sink_that_lacks_a_method_is_refused_before_its_content(
     methods = {name: lambda *arguments: True for name in ("write", "finish", "abort") if name != missing}
     gone: list[bool] = []
     handler = object_with(
-        begin_message=deciding(object_with(**methods)), disconnected=lambda session: gone.append(True)
+        begin_message=deciding(object_with(**methods)), on_disconnect=lambda session: gone.append(True)
     )
     decided(TO_DATA, "451", handler)
     assert gone == [True] and len(caplog.records) == 1
@@ -480,7 +482,7 @@ def test_the_next_message_has_a_new_chance(later: bool) -> None:
 def test_a_sink_is_aborted_when_the_client_vanishes(end: Any, later: bool) -> None:
     sink = Sink(later=later)
     gone: list[bool] = []
-    handler = object_with(begin_message=deciding(sink), disconnected=lambda session: gone.append(True))
+    handler = object_with(begin_message=deciding(sink), on_disconnect=lambda session: gone.append(True))
     serve(handler, [*TO_DATA, ("354", ["Subject: x\n", end])])
     assert sink.calls == ["write", "abort"]
     assert gone == [True]
@@ -601,7 +603,7 @@ def test_credentials_are_checked_with_what_was_given() -> None:
         return credentials.matches("secret")
 
     sessions: list[ServerSession] = []
-    handler = object_with(check_credentials=check, disconnected=sessions.append)
+    handler = object_with(check_credentials=check, on_disconnect=sessions.append)
     decided(LOGIN, "235", handler, config=AUTH)
     assert told[0].username == "joe"
     assert sessions[0].connection.authenticated == "joe"
@@ -640,7 +642,7 @@ def test_stored_secret(secret: Any, reply: str, ways: Any, monkeypatch: pytest.M
     monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Secret)
     config = ServerConfig(auth_mechanisms=("X-SECRET",))
     steps = [BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")]
-    stream = decided(steps, reply, object_with(stored_secret=ways(secret)), config=config)
+    stream = decided(steps, reply, object_with(lookup_secret=ways(secret)), config=config)
     assert SECRET.encode() not in stream.written
 
 
@@ -661,7 +663,7 @@ def test_what_the_core_refuses_by_itself_can_be_heard_of(ways: Any) -> None:
         return ways(RuntimeError("no matter"))()
 
     steps = [BEGIN[0], ("250", "XYZZY"), ("500", "DATA")]
-    decided(steps, "503", object_with(command_rejected=rejected))
+    decided(steps, "503", object_with(on_rejected=rejected))
     assert [(event.line, event.reply.code) for event in heard] == [(b"XYZZY", 500), (b"DATA", 503)]
 
 
@@ -702,7 +704,7 @@ def test_a_message_that_is_not_stored_is_a_line_in_the_log(
 
 
 def test_a_failing_farewell_harms_nobody(ways: Any, caplog: pytest.LogCaptureFixture) -> None:
-    decided([BEGIN[0]], "250", object_with(disconnected=ways(RuntimeError(SECRET))))
+    decided([BEGIN[0]], "250", object_with(on_disconnect=ways(RuntimeError(SECRET))))
     assert len(caplog.records) == 1
 
 

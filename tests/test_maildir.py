@@ -25,13 +25,15 @@ import smtpcore.sync
 import smtpcore.trio
 from smtpcore import ConnectionClosed, Reply, ReplyError, SendResult, ServerConfig, ServerConnection, TlsInfo
 from smtpcore._net.session import ServerSession
-from smtpcore.maildir import Maildir, trace_fields
+from smtpcore.maildir import MaildirHandler, trace_fields
 
 CONTENT = b"Received: from b\r\nReceived: from a\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
 SENDER, RECIPIENTS = "a@client.example", ["x@server.example", "y@server.example"]
 
 
-def deliver(maildir: Maildir, content: bytes = CONTENT, recipients: list[str] = RECIPIENTS) -> SendResult:
+def deliver(
+    maildir: MaildirHandler, content: bytes = CONTENT, recipients: list[str] = RECIPIENTS
+) -> SendResult:
     with (
         smtpcore.sync.serve(maildir, hostname="server.example") as server,
         smtpcore.sync.connect(*server.addresses[0], security="none", local_hostname="client.example") as client,
@@ -39,17 +41,17 @@ def deliver(maildir: Maildir, content: bytes = CONTENT, recipients: list[str] = 
         return client.send(SENDER, recipients, content)
 
 
-def refusal(maildir: Maildir, content: bytes = CONTENT) -> Reply:
+def refusal(maildir: MaildirHandler, content: bytes = CONTENT) -> Reply:
     with pytest.raises(ReplyError) as caught:
         deliver(maildir, content)
     return caught.value.reply
 
 
-def files(maildir: Maildir) -> list[Path]:
+def files(maildir: MaildirHandler) -> list[Path]:
     return [path for path in maildir.path.rglob("*") if not path.is_dir()]
 
 
-def the_message(maildir: Maildir) -> bytes:
+def the_message(maildir: MaildirHandler) -> bytes:
     (path,) = files(maildir)
     assert path.parent == maildir.path / "new"
     return path.read_bytes()
@@ -59,32 +61,32 @@ def the_message(maildir: Maildir) -> bytes:
 
 
 def test_the_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
-    Maildir(tmp_path / "some" / "where")
+    MaildirHandler(tmp_path / "some" / "where")
     for name in ("", "tmp", "new", "cur"):
         mode = (tmp_path / "some" / "where" / name).stat().st_mode
         assert stat.S_ISDIR(mode) and stat.S_IMODE(mode) == 0o700
 
 
 def test_a_maildir_that_is_there_already_keeps_its_mail(tmp_path: Path) -> None:
-    deliver(Maildir(tmp_path, trace=False))
-    assert the_message(Maildir(tmp_path)) == CONTENT
+    deliver(MaildirHandler(tmp_path, trace=False))
+    assert the_message(MaildirHandler(tmp_path)) == CONTENT
 
 
 def test_a_message_is_stored_once_and_octet_by_octet(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     assert deliver(maildir).accepted == tuple(RECIPIENTS)
     assert the_message(maildir) == CONTENT
 
 
 def test_only_its_owner_can_read_a_message(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     deliver(maildir)
     assert stat.S_IMODE(files(maildir)[0].stat().st_mode) == 0o600
 
 
 @pytest.mark.req("TRC-01", "TRC-05")
 def test_trace_fields_stand_on_top_and_the_rest_stays_as_it_is(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     deliver(maildir)
     stored = the_message(maildir)
     assert stored.endswith(CONTENT)
@@ -94,7 +96,7 @@ def test_trace_fields_stand_on_top_and_the_rest_stays_as_it_is(tmp_path: Path) -
 
 @pytest.mark.req("TRC-10")
 def test_the_return_path_is_the_reverse_path(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     deliver(maildir)
     fields = [line for line in the_message(maildir).splitlines() if line.lower().startswith(b"return-path")]
     assert fields == [b"Return-Path: <a@client.example>"]
@@ -102,7 +104,7 @@ def test_the_return_path_is_the_reverse_path(tmp_path: Path) -> None:
 
 @pytest.mark.req("TRC-02")
 def test_received_tells_who_sent_it(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     deliver(maildir, recipients=RECIPIENTS[:1])
     received = email.message_from_bytes(the_message(maildir), policy=default).get_all("Received")
     assert received is not None
@@ -113,15 +115,15 @@ def test_received_tells_who_sent_it(tmp_path: Path) -> None:
 
 
 def test_the_python_library_reads_it(tmp_path: Path) -> None:
-    deliver(Maildir(tmp_path))
-    deliver(Maildir(tmp_path))
+    deliver(MaildirHandler(tmp_path))
+    deliver(MaildirHandler(tmp_path))
     reader = mailbox.Maildir(tmp_path, create=False)
     assert [message["Return-Path"] for message in reader] == ["<a@client.example>"] * 2
 
 
 def test_names_follow_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "a/b:c")
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     session = cast(ServerSession, None)
     sinks = [maildir.begin_message(session, cast(Any, None)) for _ in range(100)]
     for sink in sinks:
@@ -133,7 +135,7 @@ def test_names_follow_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_it_serves_asyncio_as_well(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
 
     async def main() -> None:
         async with (
@@ -147,7 +149,7 @@ def test_it_serves_asyncio_as_well(tmp_path: Path) -> None:
 
 
 def test_it_serves_trio_as_well(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
 
     async def main() -> None:
         async with (
@@ -209,7 +211,7 @@ def test_a_client_without_an_ip_address() -> None:
 def test_file_and_folder_are_on_the_disk_before_the_reply(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     steps: list[tuple[str, str, bytes]] = []
     fsync = os.fsync
 
@@ -235,7 +237,7 @@ def always_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_message_does_not_replace_one_that_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     always_the_same_name(monkeypatch)
     for content in (b"first\r\n", b"second\r\n"):
         deliver(maildir, content)
@@ -246,7 +248,7 @@ def test_a_message_does_not_replace_one_that_has_its_name(
 def test_two_messages_that_are_written_at_a_time_do_not_share_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     always_the_same_name(monkeypatch)
     sinks = [maildir.begin_message(cast(Any, None), cast(Any, None)) for _ in range(2)]
     for number, sink in enumerate(sinks):
@@ -262,7 +264,7 @@ def test_a_file_system_without_hard_links_loses_nothing_either(
     def fail(*arguments: object) -> None:
         raise OSError(number, "no links here")
 
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     monkeypatch.setattr(os, "link", fail)
     monkeypatch.setattr(socket, "gethostname", lambda: "host")
     for content in (b"first\r\n", b"second\r\n"):
@@ -279,7 +281,7 @@ def test_a_link_that_fails_for_another_reason_is_a_refusal(
     def fail(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     monkeypatch.setattr(os, "link", fail)
     assert refusal(maildir).code == 452
     assert files(maildir) == []
@@ -291,7 +293,7 @@ def test_a_name_in_tmp_that_cannot_be_removed_does_not_cost_the_message(
     def fail(*arguments: object, **options: object) -> None:
         raise OSError(errno.EIO, "the disk is broken")
 
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     monkeypatch.setattr(Path, "unlink", fail)
     deliver(maildir)
     assert [path.read_bytes() for path in (tmp_path / "new").iterdir()] == [CONTENT]
@@ -300,7 +302,7 @@ def test_a_name_in_tmp_that_cannot_be_removed_does_not_cost_the_message(
 def test_a_message_that_has_vanished_is_aborted_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = Maildir(tmp_path, trace=False).begin_message(cast(Any, None), cast(Any, None))
+    sink = MaildirHandler(tmp_path, trace=False).begin_message(cast(Any, None), cast(Any, None))
     sink.path.unlink()
     sink.abort()  # does not raise
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -319,7 +321,7 @@ def leave_in_tmp(maildir: Path, *, hours: float) -> Path:
 
 
 def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> None:
-    Maildir(tmp_path)
+    MaildirHandler(tmp_path)
     old, young = leave_in_tmp(tmp_path, hours=36.1), leave_in_tmp(tmp_path, hours=35.9)
     (tmp_path / "tmp" / "folder").mkdir()
     os.utime(tmp_path / "tmp" / "folder", (0, 0))
@@ -328,7 +330,7 @@ def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> N
     for name in ("new", "cur"):
         (tmp_path / name / "mail").touch()
         os.utime(tmp_path / name / "mail", (0, 0))
-    Maildir(tmp_path)
+    MaildirHandler(tmp_path)
     assert not old.exists() and young.exists() and read.exists()
     assert (tmp_path / "new" / "mail").exists() and (tmp_path / "cur" / "mail").exists()
     assert (tmp_path / "tmp" / "folder").exists()
@@ -337,7 +339,7 @@ def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> N
 def test_a_server_that_runs_for_long_looks_into_tmp_once_in_an_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     now = time.monotonic()
     old = leave_in_tmp(tmp_path, hours=50)
     for seconds, remains in [(HOUR - 60, True), (HOUR + 60, False)]:
@@ -354,7 +356,7 @@ def test_a_server_that_runs_for_long_looks_into_tmp_once_in_an_hour(
 def test_what_is_not_safe_is_not_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     fsync = os.fsync
 
     def fail(descriptor: int) -> None:
@@ -375,7 +377,7 @@ def test_what_is_not_safe_is_not_accepted(
 def test_a_full_disk_is_452_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
 ) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     os_open = os.open
 
     def open_full(path: Any, flags: int, *mode: int) -> int:
@@ -394,13 +396,13 @@ def test_no_room_for_the_first_octets(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr("smtpcore.maildir.trace_fields", fail)
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     assert refusal(maildir).code == 452
     assert files(maildir) == []
 
 
 def test_a_maildir_that_cannot_be_written_is_451(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
     (tmp_path / "tmp").rmdir()
     (tmp_path / "tmp").touch()
     assert refusal(maildir).code == 451
@@ -410,7 +412,7 @@ def test_a_maildir_that_cannot_be_written_is_451(tmp_path: Path) -> None:
 def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="exists"):
-        Maildir(tmp_path / "file")
+        MaildirHandler(tmp_path / "file")
 
 
 # -- clients that vanish --
@@ -424,7 +426,7 @@ STEPS = [
 BEGINNINGS = [b"Subj", b"Subject: x\r\n", b"Subject: x\r\n\r\nbody\r\n.", b"Subject: x\r\n\r\nbody\r\n.\r"]
 
 
-def vanish(maildir: Maildir, act: Callable[[socket.socket], None]) -> None:
+def vanish(maildir: MaildirHandler, act: Callable[[socket.socket], None]) -> None:
     """Do something as a client, and go without a word. All is over when this returns."""
     with smtpcore.sync.serve(maildir) as server, socket.create_connection(server.addresses[0]) as sock:
         sock.settimeout(30)
@@ -433,7 +435,7 @@ def vanish(maildir: Maildir, act: Callable[[socket.socket], None]) -> None:
 
 @pytest.mark.parametrize("steps", range(len(STEPS) + 1))
 def test_a_client_that_vanishes_between_commands_leaves_nothing(tmp_path: Path, steps: int) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
 
     def act(sock: socket.socket) -> None:
         reader = sock.makefile("rb")
@@ -449,7 +451,7 @@ def test_a_client_that_vanishes_between_commands_leaves_nothing(tmp_path: Path, 
 @pytest.mark.req("DAT-28")
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_a_client_that_vanishes_within_the_content_leaves_nothing(tmp_path: Path, beginning: bytes) -> None:
-    maildir = Maildir(tmp_path)
+    maildir = MaildirHandler(tmp_path)
 
     def act(sock: socket.socket) -> None:
         sock.sendall(b"".join(STEPS))

@@ -1,7 +1,7 @@
 """``python3 -m smtpcore demo``: one real mail session, explained as it happens, and proven.
 
 A server and a client of this package talk over loopback, under STARTTLS and behind AUTH. The server keeps
-what it gets in a :class:`~smtpcore.maildir.Maildir`, in a folder that is gone afterwards. The client sends a
+what it gets in a Maildir, in a folder that is gone afterwards. The client sends a
 message with an attachment to two recipients, of whom the server knows one. What the client's transcript
 records is printed with the remarks of an :class:`~smtpcore._cli.annotator.Annotator`; it knows nothing but the
 lines themselves.
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TextIO
 from .. import sync
 from .._core.addresses import ForwardPath
 from .._core.config import ServerConfig
-from ..maildir import Maildir
+from ..maildir import MaildirHandler
 from ..message import Message, prepare
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
@@ -47,7 +47,7 @@ _SHOWN = 14  # lines of the stored message
 _INDENT = " " * 12
 
 
-class Postbox(Maildir):
+class Postbox(MaildirHandler):
     """The server's side: who may log in, and whom it knows."""
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:

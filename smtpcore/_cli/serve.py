@@ -33,9 +33,9 @@ from .._core.limits import Limits
 from .._core.replies import printable
 from .._core.state import State
 from .._net.client import IN_MEMORY
+from .._net.listener import GRACE, BaseServer
 from .._net.session import ServeOptions, ServerSession
-from .._net.streams import GRACE, BaseServer
-from ..maildir import Maildir, MaildirSink
+from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
 from .common import (
@@ -55,7 +55,7 @@ logger = logging.getLogger("smtpcore.serve")
 
 _LOGGED = 5  # recipients that are named in the log
 
-Server = BaseServer[Any]
+AnyServer = BaseServer[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
 _SignalHandler = Callable[[int, object], object]
 
@@ -193,7 +193,7 @@ def _serve_trio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
 
 
 async def _serve_until(
-    serving: AbstractAsyncContextManager[Server], wait: Callable[[], Awaitable[object]]
+    serving: AbstractAsyncContextManager[AnyServer], wait: Callable[[], Awaitable[object]]
 ) -> None:
     async with serving as listener:
         _announce(listener)
@@ -201,12 +201,12 @@ async def _serve_until(
         _say_what_remains(listener)
 
 
-def _announce(listener: Server) -> None:
+def _announce(listener: AnyServer) -> None:
     for host, port in listener.addresses:
         Printer(sys.stdout).say(f"listening on {host} port {port}")
 
 
-def _say_what_remains(listener: Server) -> None:
+def _say_what_remains(listener: AnyServer) -> None:
     sessions = len(listener.streams)
     if sessions:
         many = "1 session" if sessions == 1 else f"{sessions} sessions"
@@ -323,9 +323,9 @@ def _accounts(path: str) -> dict[str, str]:
     return accounts
 
 
-def _maildir(path: str | None) -> Maildir | None:
+def _maildir(path: str | None) -> MaildirHandler | None:
     try:
-        return None if path is None else Maildir(path)
+        return None if path is None else MaildirHandler(path)
     except OSError as error:
         raise Failure(EX_CANTCREAT, f"cannot make the Maildir {path}: {error.strerror}") from None
 
@@ -357,7 +357,7 @@ class Receiver:
         show: Print the messages.
     """
 
-    def __init__(self, maildir: Maildir | None, accounts: dict[str, str], *, show: bool) -> None:
+    def __init__(self, maildir: MaildirHandler | None, accounts: dict[str, str], *, show: bool) -> None:
         self._maildir = maildir
         self._accounts = accounts
         self._show = show
@@ -370,7 +370,7 @@ class Receiver:
             logger.info("%s: wrong password for %r", _peer(session), credentials.username)
         return good
 
-    def command_rejected(self, session: ServerSession, event: CommandRejected) -> None:
+    def on_rejected(self, session: ServerSession, event: CommandRejected) -> None:
         """See ``Handler``; when the session ends with it, there is something to know."""
         if session.connection.state is State.CLOSED:
             logger.info("%s: the session ends: %s", _peer(session), event.reply)

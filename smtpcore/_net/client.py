@@ -35,7 +35,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import sasl
 from .._core.addresses import ReversePath, composed, in_ascii, is_hello_argument
@@ -101,6 +101,7 @@ from .recorder import Recorder
 from .sources import IN_MEMORY as IN_MEMORY
 from .sources import NOT_SEVEN_BIT, Content, Source, opened
 from .sources import PIECE as PIECE
+from .stream import Stream, arrived
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -109,43 +110,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("smtpcore")
 
 
-class Stream(Protocol):
-    """What a conversation needs of a connection; see ``_net.streams`` for those of the adapters."""
-
-    peername: Any
-    sockname: Any
-    tls: TlsInfo | None
-    first_octets: bytes
-    idle: bool
-    stopping: bool
-    farewell: Callable[[], bytes] | None
-
-    async def read(self, timeout: float | None) -> bytes: ...
-    async def write(self, data: bytes, timeout: float | None) -> None: ...
-    async def start_tls(
-        self,
-        context: ssl.SSLContext,
-        *,
-        server_side: bool,
-        server_hostname: str | None,
-        timeout: float | None,
-    ) -> TlsInfo: ...
-    async def give_way(self) -> None: ...
-    async def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def dismiss(self) -> None: ...
-
-
 OpenStream = Callable[..., Awaitable[Stream]]
 
 # RFC 4954 4 and 6: the server does not take this mechanism, whatever the credentials are.
 _MECHANISM_REFUSED = frozenset({504, 534})
-
-
-def arrived(stream: Stream) -> bytes | None:
-    """What has arrived on a stream, without waiting: None for nothing, or if it cannot tell."""
-    look: Callable[[], bytes | None] | None = getattr(stream, "arrived", None)
-    return None if look is None else look()
 
 
 @dataclass(slots=True)

@@ -36,8 +36,9 @@ from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
-from .client import Stream, arrived, hello_name, words_of
+from .client import hello_name, words_of
 from .recorder import Recorder, make_transcript
+from .stream import Stream, arrived
 
 if TYPE_CHECKING:
     from ..transcript import Transcript

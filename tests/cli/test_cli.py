@@ -40,7 +40,7 @@ from smtpcore._cli.common import Failure, Printer
 from smtpcore._cli.main import main
 from smtpcore._cli.serve import Delivery
 from smtpcore._net import hints as _hints
-from smtpcore.maildir import Maildir
+from smtpcore.maildir import MaildirHandler
 
 T = TypeVar("T")
 
@@ -777,7 +777,7 @@ def test_a_port_that_is_forbidden_is_77(
     def forbidden(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "cannot listen on 127.0.0.1 port 25: Permission denied")
 
-    monkeypatch.setattr("smtpcore._net.streams.bind", forbidden)
+    monkeypatch.setattr("smtpcore._net.listener.bind", forbidden)
     fails(capsys, 77, "serve", "--print", "--port", "25")
 
 
@@ -1350,7 +1350,7 @@ def test_a_pipe_gets_no_progress_bar(capsys: pytest.CaptureFixture[str], tmp_pat
 
 
 def test_an_unwritable_maildir_loses_nothing(tmp_path: Path) -> None:
-    maildir = Maildir(tmp_path, trace=False)
+    maildir = MaildirHandler(tmp_path, trace=False)
     (tmp_path / "new").rmdir()
     with serving(maildir) as port:
         assert main(["send", "--port", port, *HELLO]) == 75  # so a script tries again

@@ -35,7 +35,7 @@ from smtpcore import (
     TlsUnavailable,
 )
 from smtpcore._core import errors as _errors
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 from tests.helpers.scripted import ANY, EOF, GREETING, Stream, connect, ehlo
 

@@ -32,7 +32,7 @@ import smtpcore.asyncio
 import smtpcore.sync
 import smtpcore.trio
 from smtpcore import ServerConfig, SMTPError
-from smtpcore._net.streams import run as drive
+from smtpcore._net.stream import run as drive
 
 from ..helpers import walks
 from . import client as clients

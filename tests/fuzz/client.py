@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo
 from smtpcore._net import client as _flows
-from smtpcore._net.streams import run as drive
+from smtpcore._net.stream import run as drive
 from smtpcore.transcript import Transcript
 
 from . import from_seed

@@ -31,7 +31,7 @@ import pytest
 from smtpcore import TlsInfo
 from smtpcore._net import client as _flows
 from smtpcore._net import session as _sessions
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 
 T = TypeVar("T")
 

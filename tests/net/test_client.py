@@ -42,7 +42,7 @@ from smtpcore._net import client as _flows
 from smtpcore._net import options as _options
 from smtpcore._net import sources as _sources
 from smtpcore._net.client import Client
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 
 from ..helpers.scripted import (

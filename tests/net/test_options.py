@@ -11,7 +11,7 @@ import pytest
 from smtpcore import ArgumentTypeError, Limits, LocalProtocolError, Timeouts, sasl
 from smtpcore._net import client as _flows
 from smtpcore._net import options as _options
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 
 

@@ -15,7 +15,7 @@ import smtpcore
 from smtpcore import ConnectionFailed, TlsInfo
 from smtpcore._net import client as _flows
 from smtpcore._net.recorder import Recorder
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 from smtpcore.transcript import Entry, Transcript
 
 from ..helpers.scripted import EOF, QUIT, TLS_BEHIND_220, serve, talk
@@ -184,7 +184,8 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["_net/client", "_net/session", "_net/streams", "handlers", "sync", "asyncio", "trio"]
+    "module",
+    ["_net/client", "_net/session", "_net/stream", "_net/listener", "handlers", "sync", "asyncio", "trio"],
 )
 def test_sessions_call_their_recorder_in_one_way(module: str) -> None:
     assert unguarded_calls((PACKAGE / f"{module}.py").read_text(encoding="utf-8")) == []

@@ -27,7 +27,7 @@ from smtpcore import (
 from smtpcore import sync as sync_adapter
 from smtpcore._net import session as _sessions
 from smtpcore._net.session import ServerOptions, ServerSession
-from smtpcore._net.streams import run
+from smtpcore._net.stream import run
 from smtpcore.handlers import session_runner
 from smtpcore.transcript import Transcript
 

@@ -30,7 +30,9 @@ import trustme
 from smtpcore import asyncio as asyncio_adapter
 from smtpcore import sync as sync_adapter
 from smtpcore import trio as trio_adapter
-from smtpcore._net import streams as _streams
+from smtpcore._net import listener as _listener
+from smtpcore._net import sockets as _sockets
+from smtpcore._net import tls as _tls
 
 SOON = 0.05  # seconds until a timeout that is meant to be reached
 LATE = 60.0  # seconds until one that is not
@@ -506,11 +508,11 @@ async def test_what_has_arrived_is_given_without_waiting(adapter: Adapter) -> No
         assert stream.arrived() is None
         peer.sendall(b"a")
         assert await stream.read(LATE) == b"a"
-        peer.sendall(b"b" * (_streams.READ_SIZE + 1))
+        peer.sendall(b"b" * (_tls.READ_SIZE + 1))
         found = b""
-        while len(found) <= _streams.READ_SIZE:
+        while len(found) <= _tls.READ_SIZE:
             piece = stream.arrived() or b""
-            assert len(piece) <= _streams.READ_SIZE
+            assert len(piece) <= _tls.READ_SIZE
             found += piece
         peer.shutdown(socket.SHUT_WR)
         assert await stream.read(LATE) == b""
@@ -1140,7 +1142,7 @@ async def test_a_peer_that_asks_for_key_updates_and_does_not_read_is_dropped(ada
 
         with pytest.raises(ConnectionAbortedError, match="asks for TLS messages and does not read them"):
             await read_all()
-        assert 0 < most <= _streams.OWN_OUTPUT
+        assert 0 < most <= _tls.OWN_OUTPUT
         await assert_broken(stream)
 
 
@@ -1451,7 +1453,7 @@ async def assert_refused(stream: Any, reason: bytes) -> None:
 async def test_connections_above_the_limit_are_refused_at_once(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_streams, "PATIENCE", 0)
+    monkeypatch.setattr(_listener, "PATIENCE", 0)
     async with adapter.listening(echo, max_connections=2, refusal=refusal) as listener:
         first, second = await dial(adapter, listener), await dial(adapter, listener)
         assert await ask(second, b"both") == b"both"
@@ -1504,8 +1506,8 @@ async def test_a_connection_to_a_full_server_waits_a_moment_for_a_session_that_e
         await sleep(self, seconds)
 
     monkeypatch.setattr(adapter.module.Server, "_sleep", noted)
-    monkeypatch.setattr(_streams, "PATIENCE", 1_000_000)
-    monkeypatch.setattr(_streams, "HANDOVER", 0.001)
+    monkeypatch.setattr(_listener, "PATIENCE", 1_000_000)
+    monkeypatch.setattr(_listener, "HANDOVER", 0.001)
     async with adapter.listening(echo, max_connections=1, refusal=refusal) as listener:
         first, second = await dial(adapter, listener), await dial(adapter, listener)
         assert await ask(first, b"first") == b"first"
@@ -1521,7 +1523,7 @@ async def test_a_refusal_is_not_lost_for_a_client_that_has_sent_already(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A close with octets unread is a reset, which drops what the client has not read yet."""
-    monkeypatch.setattr(_streams, "PATIENCE", 3)
+    monkeypatch.setattr(_listener, "PATIENCE", 3)
     async with adapter.listening(echo, max_connections=1, refusal=refusal) as listener:
         first = await dial(adapter, listener)
         assert await ask(first, b"first") == b"first"
@@ -1537,24 +1539,24 @@ async def test_a_refusal_is_not_lost_for_a_client_that_has_sent_already(
 
 
 def test_places_are_counted_in_all_and_for_each_address() -> None:
-    places = _streams.Places(300, None)
-    for _ in range(_streams.PER_ADDRESS):
+    places = _listener.Places(300, None)
+    for _ in range(_listener.PER_ADDRESS):
         assert places.take(("192.0.2.1", 1)) is None
     assert places.take(("192.0.2.1", 2)) == "too many connections from 192.0.2.1"
     for _ in range(150):
         assert places.take(("127.0.0.1", 1)) is None
     for _ in range(50):
         assert places.take(("::1", 1, 0, 0)) is None
-    assert places.take(("192.0.2.2", 1)) is _streams.TOO_MANY
+    assert places.take(("192.0.2.2", 1)) is _listener.TOO_MANY
     places.refused.add("any reason")
     places.give_back(("192.0.2.1", 7))
     assert places.refused == set()
     assert places.take(("192.0.2.1", 3)) is None
-    assert places.take(("192.0.2.2", 1)) is _streams.TOO_MANY
+    assert places.take(("192.0.2.2", 1)) is _listener.TOO_MANY
 
 
 def test_a_network_of_64_bits_is_one_address() -> None:
-    places = _streams.Places(100, 2)
+    places = _listener.Places(100, 2)
     assert places.take(("2001:db8::1", 1, 0, 0)) is None
     assert places.take(("2001:db8::ffff", 1, 0, 0)) is None
     assert places.take(("2001:db8:0:0:1::", 1, 0, 0)) == "too many connections from 2001:db8:0:0:1::"
@@ -1565,11 +1567,11 @@ def test_a_network_of_64_bits_is_one_address() -> None:
 
 
 def test_what_has_no_address_is_not_counted_by_it() -> None:
-    places = _streams.Places(3, 1)
+    places = _listener.Places(3, 1)
     for _ in range(3):
         assert places.take("") is None
-    assert places.take("") is _streams.TOO_MANY
-    assert _streams.Places(1, 1).take(("127.0.0.1", 1)) is None, "a number that is given counts for loopback"
+    assert places.take("") is _listener.TOO_MANY
+    assert _listener.Places(1, 1).take(("127.0.0.1", 1)) is None, "a number that is given counts for loopback"
 
 
 @pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_connections_per_address": 0}])
@@ -1595,7 +1597,7 @@ class Limited:
     "soft, asked, given, level",
     [
         (1024, 5000, 496, "WARNING"),
-        (1024, _streams.MAX_CONNECTIONS, 496, "INFO"),
+        (1024, _listener.MAX_CONNECTIONS, 496, "INFO"),
         (1024, 496, 496, None),
         (10, 5, 1, "WARNING"),
         (Limited.RLIM_INFINITY, 5000, 5000, None),
@@ -1612,8 +1614,8 @@ def test_sessions_are_no_more_than_descriptors_allow(
 ) -> None:
     """Each has room for its socket and for a file of its message."""
     caplog.set_level("INFO", "smtpcore")
-    monkeypatch.setattr(_streams, "resource", None if soft is None else Limited(soft))
-    assert _streams.affordable(asked) == given
+    monkeypatch.setattr(_listener, "resource", None if soft is None else Limited(soft))
+    assert _listener.affordable(asked) == given
     assert [record.levelname for record in caplog.records] == [level] * (level is not None)
     if level is not None:
         assert f"at most {given} sessions at a time, not {asked}" in caplog.text
@@ -1745,7 +1747,7 @@ async def test_a_listener_survives_what_accepting_and_starting_may_meet(
             raise starting.pop(0)
         start(self, connection)
 
-    monkeypatch.setattr(_streams, "PAUSE", 0.001)
+    monkeypatch.setattr(_listener, "PAUSE", 0.001)
     monkeypatch.setattr(adapter.module.Server, "_accept", failing_accept)
     monkeypatch.setattr(adapter.module.Server, "_stream", failing_stream)
     monkeypatch.setattr(adapter.module.Server, "_start", failing_start)
@@ -1870,7 +1872,7 @@ def test_asyncio_accepts_on_a_loop_that_cannot_watch_a_descriptor(monkeypatch: p
 
 @scenario
 async def test_an_abort_ends_a_close_that_waits(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_streams, "ABORT_TIME", SOON)
+    monkeypatch.setattr(_listener, "ABORT_TIME", SOON)
     ended = threading.Event()
 
     async def serve_one(stream: Any) -> None:
@@ -2006,17 +2008,17 @@ def test_a_host_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(
         socket.gaierror, match=r"cannot listen on no\.example port 25: Name or service not known"
     ):
-        _streams.bind("no.example", 25)
+        _sockets.bind("no.example", 25)
 
 
 def test_addresses_that_this_system_has_not_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", found(("192.0.2.1", 0), ("127.0.0.1", 0), ("127.0.0.1", 0)))
-    [sock] = _streams.bind("three.example", 0)
+    [sock] = _sockets.bind("three.example", 0)
     with sock:
         assert sock.getsockname()[0] == "127.0.0.1"
     monkeypatch.setattr(socket, "getaddrinfo", found(("192.0.2.1", 0)))
     with pytest.raises(OSError, match=r"cannot listen on one\.example port 0: ") as caught:
-        _streams.bind("one.example", 0)
+        _sockets.bind("one.example", 0)
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
@@ -2024,7 +2026,7 @@ def test_addresses_that_this_system_has_not_are_left_out(monkeypatch: pytest.Mon
 def test_another_port_is_chosen_if_the_first_is_taken_at_the_second_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    listen, asked = _streams._listen, []
+    listen, asked = _sockets._listen, []
 
     def taken_once(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
         asked.append(address)
@@ -2032,9 +2034,9 @@ def test_another_port_is_chosen_if_the_first_is_taken_at_the_second_address(
             raise OSError(errno.EADDRINUSE, "Address already in use")
         return listen(family, kind, protocol, address)
 
-    monkeypatch.setattr(_streams, "_listen", taken_once)
+    monkeypatch.setattr(_sockets, "_listen", taken_once)
     monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", 0), other_address(0)))
-    sockets = _streams.bind("two.example", 0)
+    sockets = _sockets.bind("two.example", 0)
     try:
         assert [address[:2] for address in asked[:3]] == [("127.0.0.1", 0), asked[1][:2], ("127.0.0.1", 0)]
         assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", OTHER_HOST]
@@ -2049,7 +2051,7 @@ def test_a_socket_that_cannot_be_bound_leaves_none_behind(monkeypatch: pytest.Mo
         port = server.getsockname()[1]
         monkeypatch.setattr(socket, "getaddrinfo", found(("127.0.0.1", port), other_address(port)))
         with pytest.raises(OSError, match=f"cannot listen on two.example port {port}"):
-            _streams.bind("two.example", port)
+            _sockets.bind("two.example", port)
         with socket.create_server(("127.0.0.1", port)):
             pass
 

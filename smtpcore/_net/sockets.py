@@ -1,0 +1,176 @@
+"""Sockets: connecting, listening, and a stream on a socket that is not blocking."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from .stream import Address, BaseStream
+from .tls import READ_SIZE
+
+T = TypeVar("T")
+
+BACKLOG = 1024  # connections that the system may hold for us until they are accepted
+
+
+class SocketStream(BaseStream):
+    """A stream on a non-blocking socket, for adapters that can wait until a socket is ready."""
+
+    def __init__(self, sock: socket.socket, now: Callable[[], float]) -> None:
+        super().__init__(now)
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._waiting = False  # a read does
+        self.peername, self.sockname = _address_of(sock.getpeername), _address_of(sock.getsockname)
+
+    @abstractmethod
+    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
+        """Wait until the socket may be ready, or a reader was woken; raises TimeoutError."""
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        while True:
+            self._check()
+            try:
+                return self._socket.recv(READ_SIZE)
+            except BlockingIOError:
+                pass
+            # Another thread's stop() sets ``stopping``, then looks at this: one of the two sees the other.
+            self._waiting = True
+            self._check()
+            await self._ready(deadline)
+            self._waiting = False
+
+    def _receive_now(self) -> bytes | None:
+        try:
+            return self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+
+    async def _send(self, data: bytes, deadline: float | None) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                await self._ready(deadline, writing=True)
+
+    def _offer(self, data: bytes) -> bytes:
+        try:
+            return data[self._socket.send(data) :]
+        except BlockingIOError:
+            return data
+
+    async def _finish(self, last: bytes) -> None:
+        try:
+            self._socket.send(last)
+        except OSError:
+            pass  # it is gone, or would have to be waited for
+        self._break()  # closing alone does not wake those who wait
+        self._socket.close()
+
+
+def _address_of(ask: Callable[[], Address]) -> Address:
+    try:
+        return ask()
+    except OSError:
+        return ""  # the connection is gone already
+
+
+async def reach(
+    found: list[tuple[Any, ...]],
+    deadline: float | None,
+    now: Callable[[], float],
+    local_address: str | None,
+    connect: Callable[[socket.socket, Any, float | None], Awaitable[T]],
+) -> T:
+    """Connect to the addresses of a host in turn until one answers.
+
+    Args:
+        found: What ``getaddrinfo()`` found, at least one.
+        deadline: For all of them. Each gets its fair share: one that is silent must not use up all.
+        now: The clock of the deadline.
+        local_address: The address to connect from.
+        connect: Called with a non-blocking socket, an address and a number of seconds.
+
+    Raises:
+        OSError: No address could be reached; this is the error of the last one.
+    """
+    while True:
+        (family, kind, protocol, _, address), *found = found
+        share = None if deadline is None else (deadline - now()) / (1 + len(found))
+        try:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                if local_address is not None:
+                    sock.bind((local_address, 0))
+                return await connect(sock, address, share)
+            except BaseException:
+                sock.close()
+                raise
+        except OSError:
+            if not found:
+                raise
+
+
+def bind(host: str | None, port: int) -> list[socket.socket]:
+    """Listen on every address that a host name stands for, on all of them at one port.
+
+    Args:
+        host: A name or an address literal; None or ``""`` is every interface. The name of a local interface
+            resolves without a network, so this does not wait.
+        port: 0 lets the system choose a free one.
+
+    Returns:
+        The listening sockets, non-blocking, at least one.
+
+    Raises:
+        OSError: An address could not be resolved or bound; then none is.
+    """
+    while True:
+        sockets: list[socket.socket] = []
+        chosen = port
+        unusable: OSError | None = None
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                try:
+                    sockets.append(_listen(family, kind, protocol, (address[0], chosen, *address[2:])))
+                    chosen = sockets[0].getsockname()[1]
+                except OSError as error:
+                    # Names may resolve to addresses of a family that is switched off here.
+                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                        raise
+                    unusable = error
+            if not sockets and unusable is not None:
+                raise unusable
+            return sockets
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            # A port that was free at the first address need not be so at the next: then another one.
+            if not (error.errno == errno.EADDRINUSE and port == 0 and sockets):
+                text = f"cannot listen on {host or '*'} port {port}: {error.strerror}"
+                raise type(error)(error.errno, text) from error
+
+
+def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        # Only on POSIX: elsewhere the option would let two servers share the port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        return sock
+    except BaseException:
+        sock.close()
+        raise
