@@ -250,16 +250,16 @@ def test_mail_goes_from_connect_to_serve(adapter: Any, later: bool) -> None:
             port = port_of(listener)
             async with adapter.connect("127.0.0.1", port, local_hostname=NAME) as client:
                 result = await client.send(SENDER, [ONE, TWO], CONTENT)
-                assert result.accepted == (ONE,)
-                assert list(result.refused) == [TWO]
+                assert result.accepted_recipients == (ONE,)
+                assert list(result.refused_recipients) == [TWO]
                 with pytest.raises(RecipientsRefused):
                     await client.send(SENDER, TWO, CONTENT)
                 assert (await client.noop()).code == 250
                 assert (await client.verify("joe")).code == 252
                 assert (await client.reset()).code == 250
                 big = b"0123456789abcd\r\n" * 100_000
-                assert (await client.send("", ONE, iter([big, CONTENT]))).accepted == (ONE,)
-                assert client.facts.host == "127.0.0.1"
+                assert (await client.send("", ONE, iter([big, CONTENT]))).accepted_recipients == (ONE,)
+                assert client.context.host == "127.0.0.1"
 
     adapter.run(test)
     assert store.contents == [CONTENT, b"0123456789abcd\r\n" * 100_000 + CONTENT]
@@ -311,7 +311,7 @@ def test_a_handler_of_blocking_sessions_is_a_plain_function_with_a_plain_loop() 
     seen, handle = blocking_witness()
 
     with sync.serve(handle) as listener, sync.connect("127.0.0.1", port_of(listener)) as client:
-        assert client.send(SENDER, ONE, CONTENT).accepted == (ONE,)
+        assert client.send(SENDER, ONE, CONTENT).accepted_recipients == (ONE,)
     assert isinstance(seen[-1], Quit)
 
 
@@ -383,8 +383,8 @@ def test_where_nobody_listens_the_error_says_so(adapter: Any) -> None:
             ) as caught:
                 async with adapter.connect("127.0.0.1", port):
                     pass
-            assert caught.value.facts is not None
-            assert caught.value.facts.phase == "connect"
+            assert caught.value.context is not None
+            assert caught.value.context.phase == "connect"
 
         adapter.run(test)
 
@@ -433,7 +433,7 @@ def test_mail_goes_under_tls(
         ):
             assert client.tls.version.startswith("TLSv1.")
             assert client.tls.peer_certificate is not None
-            assert (await client.send(SENDER, ONE, CONTENT)).accepted == (ONE,)
+            assert (await client.send(SENDER, ONE, CONTENT)).accepted_recipients == (ONE,)
 
     adapter.run(test)
     assert store.contents == [CONTENT]
@@ -492,8 +492,8 @@ def test_a_certificate_that_is_not_accepted_gets_no_password(
             assert caught.value.hint is not None
             why = "is not for '127.0.0.1'" if fault == "name" else "is not from an authority"
             assert f"the certificate {why}" in caught.value.hint
-            assert caught.value.facts is not None
-            assert caught.value.facts.phase == "tls"
+            assert caught.value.context is not None
+            assert caught.value.context.phase == "tls"
 
     adapter.run(test)
     assert store.logins == []
@@ -559,7 +559,7 @@ def test_the_name_that_is_verified_has_neither_a_last_dot_nor_a_zone(
                 host, port_of(listener), security=security, ssl_context=certificates.client
             ) as client:
                 assert client.tls is not None
-                assert client.facts.host == host
+                assert client.context.host == host
 
     adapter.run(test)
     assert looked_up == [host]
@@ -638,7 +638,7 @@ def test_encryption_that_is_optional_asks_for_no_certificate(adapter: Any, certi
             adapter.connect("127.0.0.1", port_of(listener)) as client,
         ):
             assert client.tls.peer_certificate is None
-            assert client.facts.tls
+            assert client.context.tls
 
     adapter.run(test)
 
@@ -725,7 +725,7 @@ def test_a_refusal_in_the_middle_of_the_content_is_reported_as_that(
                 assert str(error).startswith(f"the message was refused: {reply.decode()}")
                 assert error.retryable is retryable
                 assert error.result is not None
-                assert error.result.retryable == ((ONE,) if retryable else ())
+                assert error.result.retryable_recipients == ((ONE,) if retryable else ())
                 assert not error.result.maybe_delivered
                 with pytest.raises(ConnectionLost, match="the session is over"):
                     await client.noop()
@@ -754,7 +754,7 @@ def test_a_refusal_in_the_middle_of_many_recipients_is_reported_as_that(adapter:
                     await client.send(SENDER, recipients, CONTENT)
                 assert caught.value.reply.code == 421
                 assert caught.value.result is not None
-                rows = caught.value.result.recipients
+                rows = caught.value.result.results
                 assert [one.reply and one.reply.code for one in rows[:3]] == [550, 421, None]
                 assert [one.retryable for one in rows[:3]] == [False, True, True]
 
@@ -786,7 +786,7 @@ def test_a_success_before_the_final_dot_is_not_taken_for_its_answer(adapter: Any
                 with pytest.raises(RemoteProtocolError, match="250 surplus") as caught:
                     await client.send(SENDER, [ONE], content())
                 assert caught.value.result is not None
-                assert caught.value.result.accepted == ()
+                assert caught.value.result.accepted_recipients == ()
 
         adapter.run(test)
 
@@ -986,7 +986,7 @@ def test_a_long_list_of_recipients_does_not_fill_the_buffers(
         async def test() -> None:
             async with adapter.connect("127.0.0.1", port, timeout=LATE) as client:
                 result = await client.send(SENDER, recipients, CONTENT)
-                assert len(result.accepted) == 600
+                assert len(result.accepted_recipients) == 600
 
         adapter.run(test)
 

@@ -246,8 +246,8 @@ def test_a_server_stores_what_is_for_its_domain_and_nothing_else(name: str, tmp_
     with running(name, tmp_path) as server:
         with smtpcore.sync.connect("127.0.0.1", server.port) as client:
             result = client.send(SENDER, ["bob@example.org", "eve@elsewhere.example", "postmaster"], MESSAGE)
-            assert result.accepted == ("bob@example.org", "postmaster")
-            assert str(result.refused["eve@elsewhere.example"]) == "550 5.7.1 not for this domain"
+            assert result.accepted_recipients == ("bob@example.org", "postmaster")
+            assert str(result.refused_recipients["eve@elsewhere.example"]) == "550 5.7.1 not for this domain"
             (stored,) = server.stored()
             client.send("", ["bob@example.org"], MESSAGE)  # a notification, which nobody shall answer
         assert any(one.startswith(b"Return-Path: <>\r\n") for one in server.stored())
@@ -319,7 +319,7 @@ def test_threaded_server_lets_its_own_names_be_used_by_those_who_log_in(
         with smtpcore.sync.connect(
             "localhost", server.port, ssl_context=context, auth=("bob", "secret")
         ) as client:
-            assert client.send("bob@example.org", ["carol@example.org"], MESSAGE).accepted
+            assert client.send("bob@example.org", ["carol@example.org"], MESSAGE).accepted_recipients
     (stored,) = server.stored()
     assert b"with ESMTPSA" in stored.replace(b"\r\n ", b" ")
 
@@ -408,7 +408,7 @@ def test_content_check_refuses_at_the_end_and_keeps_nothing(tmp_path: Path) -> N
             with pytest.raises(ReplyError, match=r"the message was refused: 550 5\.7\.1 .*not welcome"):
                 client.send(SENDER, ["bob@example.org"], normal(content))
         assert server.stored() == []
-        assert client.send(SENDER, ["bob@example.org"], b"make no money\r\n").accepted
+        assert client.send(SENDER, ["bob@example.org"], b"make no money\r\n").accepted_recipients
     assert len(server.stored()) == 1
 
 
@@ -427,7 +427,7 @@ def test_content_check_counts_attachments(tmp_path: Path) -> None:
     ):
         for _ in range(2):
             message.add_attachment(b"abc", maintype="application", subtype="octet-stream")
-        assert client.send_message(message).accepted
+        assert client.send_message(message).accepted_recipients
         message.add_attachment(b"abc", maintype="application", subtype="octet-stream")
         with pytest.raises(ReplyError, match=r"550 5\.7\.1 .*more than 2 attachments"):
             client.send_message(message)
@@ -471,9 +471,9 @@ def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp
     recipients = [f"{name}@example.org" for name in ("bob", "full", "nobody", "carol")]
     with relayed(tmp_path, handler) as relay, smtpcore.sync.connect("127.0.0.1", relay.port) as client:
         result = client.send(SENDER, [*recipients, "eve@elsewhere.example"], MESSAGE)
-        assert result.accepted == ("bob@example.org", "carol@example.org")
-        assert result.retryable == ("full@example.org",)
-        assert {name: str(reply) for name, reply in result.refused.items()} == {
+        assert result.accepted_recipients == ("bob@example.org", "carol@example.org")
+        assert result.retryable_recipients == ("full@example.org",)
+        assert {name: str(reply) for name, reply in result.refused_recipients.items()} == {
             "full@example.org": "452 4.2.2 mailbox full",
             "nobody@example.org": "550 5.1.1 no such mailbox here",
             "eve@elsewhere.example": "550 5.7.1 not for this domain",
@@ -488,7 +488,7 @@ def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp
         )
         assert envelope.mail.size == len(content)
         # And another message in the same session.
-        assert client.send("", ["bob@example.org"], MESSAGE).accepted
+        assert client.send("", ["bob@example.org"], MESSAGE).accepted_recipients
         assert handler.messages[1][0].reverse_path.is_null
 
 
@@ -560,7 +560,7 @@ def test_relay_breaks_a_loop(tmp_path: Path) -> None:
     handler = Recorder()
     field = b"Received: from a.example by b.example with ESMTP; Wed, 25 Nov 2026 10:00:00 +0000\r\n"
     with relayed(tmp_path, handler) as relay, smtpcore.sync.connect("127.0.0.1", relay.port) as client:
-        assert client.send(SENDER, ["bob@example.org"], field * 99 + MESSAGE).accepted
+        assert client.send(SENDER, ["bob@example.org"], field * 99 + MESSAGE).accepted_recipients
         with pytest.raises(ReplyError, match=r"554 5\.4\.6"):
             client.send(SENDER, ["bob@example.org"], field * 100 + MESSAGE)
     assert len(handler.messages) == 1
@@ -574,7 +574,7 @@ def test_relay_refuses_what_the_next_hop_cannot_take(tmp_path: Path) -> None:
             client.send(SENDER, ["bob@example.org"], b"\xe9\r\n")
         with pytest.raises(ReplyError, match=r"552 5\.3\.4"):
             client.send(SENDER, ["bob@example.org"], b"x\r\n" * 3333)
-        assert client.send(SENDER, ["bob@example.org"], b"x\r\n" * 3000).accepted
+        assert client.send(SENDER, ["bob@example.org"], b"x\r\n" * 3000).accepted_recipients
     assert len(handler.messages) == 1
 
 

@@ -74,7 +74,7 @@ def test_a_maildir_that_is_there_already_keeps_its_mail(tmp_path: Path) -> None:
 
 def test_a_message_is_stored_once_and_octet_by_octet(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
-    assert deliver(maildir).accepted == tuple(RECIPIENTS)
+    assert deliver(maildir).accepted_recipients == tuple(RECIPIENTS)
     assert the_message(maildir) == CONTENT
 
 

@@ -84,7 +84,9 @@ RESULT = SendResult("a@example.org", (RecipientResult("b@example.com", REPLY, Fa
 
 def with_facts(error: SMTPError) -> SMTPError:
     """An error as it leaves an adapter."""
-    error.facts = ErrorContext(host="mx.example", port=25, reply=REPLY, offered=("SIZE 1",), first_octets=b"2")
+    error.context = ErrorContext(
+        host="mx.example", port=25, reply=REPLY, capabilities=("SIZE 1",), first_octets=b"2"
+    )
     error.hint = "try port 587"
     error.transcript = transcript.Transcript(sink=lambda entry: None)
     error.transcript.server(b"220 mx\r\n")
@@ -140,7 +142,7 @@ SAMPLES: dict[type, list[Any]] = {
     CommandNotSent: [CommandNotSent(RCPT), CommandNotSent(Data())],
     Quit: [Quit()],
     Rcpt: [RCPT, Rcpt("Postmaster"), parsed(b"RCPT TO:<a.@example.org>")],
-    RecipientResult: [*RESULT.recipients, RecipientResult("b@example.com", None, False, True)],
+    RecipientResult: [*RESULT.results, RecipientResult("b@example.com", None, False, True)],
     Reply: [REPLY, RECEIVED, Reply(250)],
     Response: [
         Response(RCPT, REPLY),
@@ -158,7 +160,7 @@ SAMPLES: dict[type, list[Any]] = {
         ServerConfig(timeouts=Timeouts(idle=1)),
         ServerConfig(require_auth=True),
     ],
-    ErrorContext: [ErrorContext(), ErrorContext(host="mx.example", offered=("SIZE",), reply=REPLY)],
+    ErrorContext: [ErrorContext(), ErrorContext(host="mx.example", capabilities=("SIZE",), reply=REPLY)],
     StartTls: [StartTls()],
     State: [*State],
     Timeouts: [Timeouts(), Timeouts(connect=1)],

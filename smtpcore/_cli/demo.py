@@ -100,10 +100,12 @@ def run(out: TextIO) -> int:
         ):
             result = client.send(prepared.sender, prepared.recipients, prepared.content)
         say("\nThe client was told:", "bold")
-        for one in result.recipients:
+        for one in result.results:
             say(f"  {one.recipient}: {'accepted' if one.accepted else 'refused'}, {one.reply}")
         files = sorted(path for path in postbox.path.rglob("*") if path.is_file())
-        right = (result.accepted, list(result.refused)) == ((KNOWN,), [UNKNOWN]) and len(files) == 1
+        right = (result.accepted_recipients, list(result.refused_recipients)) == ((KNOWN,), [UNKNOWN]) and len(
+            files
+        ) == 1
         for path in files:
             right = _compare(path.read_bytes(), prepared, path.relative_to(postbox.path), say) and right
     say(f"identical: {'yes' if right else 'NO'}", "green" if right else "red")

@@ -130,7 +130,7 @@ def exit_code(error: SMTPError) -> int:
 def _report(result: SendResult) -> int:
     """Print what became of each recipient."""
     say = Printer(sys.stdout).say
-    for one in result.recipients:
+    for one in result.results:
         word = "accepted" if one.accepted else "deferred" if one.retryable else "refused"
         said = "no reply" if one.reply is None else str(one.reply)
         say(f"{word:9} {printable(one.recipient)}: {printable(said)}", "green" if one.accepted else "red")
@@ -138,7 +138,7 @@ def _report(result: SendResult) -> int:
 
 
 def _code(result: SendResult) -> int:
-    refused = [one for one in result.recipients if not one.accepted]
+    refused = [one for one in result.results if not one.accepted]
     if not refused:
         return EX_OK
     return EX_TEMPFAIL if all(one.retryable for one in refused) else EX_UNAVAILABLE

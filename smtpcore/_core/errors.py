@@ -42,7 +42,7 @@ class ErrorContext:
             ``"command"``.
         last_command: The verb of the last command sent, if any (never its arguments).
         reply: The last reply received, if any.
-        offered: The EHLO keywords the server offered last.
+        capabilities: The EHLO keywords the server offered last.
         octets_received: How many octets the peer had sent.
         first_octets: The first few octets the peer sent: enough to tell TLS from SMTP from HTTP.
         idle: Seconds since the peer had last been heard of.
@@ -55,7 +55,7 @@ class ErrorContext:
     phase: str = "connect"
     last_command: str | None = None
     reply: Reply | None = None
-    offered: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     octets_received: int = 0
     first_octets: bytes = b""
     idle: float = 0.0
@@ -68,13 +68,13 @@ class SMTPError(Exception):
     same, whatever was recorded.
 
     Attributes:
-        facts: Where the conversation stood; set by the flows, None in the core.
+        context: Where the conversation stood; set by the flows, None in the core.
         hint: One sentence on what to try, or None.
         transcript: The recorded dialogue, if a :class:`~smtpcore.transcript.Transcript` was on.
         result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
     """
 
-    facts: ErrorContext | None = None
+    context: ErrorContext | None = None
     hint: str | None = None
     transcript: Transcript | None = None
     result: SendResult | None = None
@@ -157,7 +157,7 @@ class ConnectionFailed(ConnectionLost):
 
 
 class TimedOut(ConnectionLost, TimeoutError):
-    """A deadline passed; ``facts.phase`` says which (RFC 5321 4.5.3.2)."""
+    """A deadline passed; ``context.phase`` says which (RFC 5321 4.5.3.2)."""
 
 
 class TlsError(SMTPError):
@@ -169,7 +169,7 @@ class TlsUnavailable(TlsError):
 
 
 class AuthenticationUnavailable(SMTPError):
-    """Credentials were given but no usable mechanism is offered; ``facts.offered`` says what is."""
+    """Credentials were given but no usable mechanism is offered; ``context.capabilities`` says what is."""
 
 
 # How a refusal is told of what is no command.

@@ -30,28 +30,28 @@ class SendResult:
 
     Attributes:
         sender: The reverse-path.
-        recipients: One result for each, in order.
+        results: One result for each recipient, in order.
         reply: The last word on the message as a whole: to the final dot, or to what was refused before.
         maybe_delivered: The connection broke between the final dot and its reply: the server may have taken
             the message for those whose RCPT it had accepted, or not (RFC 5321 4.5.4.1, 6.1).
     """
 
     sender: str
-    recipients: tuple[RecipientResult, ...]
+    results: tuple[RecipientResult, ...]
     reply: Reply | None = None
     maybe_delivered: bool = False
 
     @property
-    def accepted(self) -> tuple[str, ...]:
+    def accepted_recipients(self) -> tuple[str, ...]:
         """Those for whom the server has taken the message."""
-        return tuple(one.recipient for one in self.recipients if one.accepted)
+        return tuple(one.recipient for one in self.results if one.accepted)
 
     @property
-    def refused(self) -> dict[str, Reply | None]:
+    def refused_recipients(self) -> dict[str, Reply | None]:
         """Those for whom it has not, with the reply."""
-        return {one.recipient: one.reply for one in self.recipients if not one.accepted}
+        return {one.recipient: one.reply for one in self.results if not one.accepted}
 
     @property
-    def retryable(self) -> tuple[str, ...]:
+    def retryable_recipients(self) -> tuple[str, ...]:
         """Those worth another try."""
-        return tuple(one.recipient for one in self.recipients if one.retryable)
+        return tuple(one.recipient for one in self.results if one.retryable)

@@ -189,7 +189,7 @@ class Client:
     One conversation at a time: a second one beside it raises RuntimeError.
 
     Attributes:
-        facts: Where the conversation stands.
+        context: Where the conversation stands.
         transcript: The recorder, if one was given.
     """
 
@@ -201,7 +201,7 @@ class Client:
         deadline: float = math.inf,
         recorder: Recorder | None = None,
     ) -> None:
-        self.facts = facts
+        self.context = facts
         self.transcript = options.get("transcript")
         self._recorder = recorder or Recorder(self.transcript)
         self._stream = stream
@@ -423,7 +423,7 @@ class Client:
 
         The last octets are left in the core, for the write that comes before the reply is read.
         """
-        self.facts.phase = "content"
+        self.context.phase = "content"
         piece = self._next_piece(transaction, source)
         following = self._next_piece(transaction, source)
         whole = not following
@@ -517,7 +517,7 @@ class Client:
                 await self._log_in(auth, allow_cleartext=options.get("allow_cleartext_auth", False))
 
     async def _hello(self, *, fall_back: bool) -> None:
-        self.facts.phase = "ehlo"
+        self.context.phase = "ehlo"
         await self._say(Ehlo(self._domain))
         response = await self._response()
         if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
@@ -525,10 +525,10 @@ class Client:
             response = await self._response()
         if not response.reply.is_success:
             raise ReplyError(response, f"{response.verb} {self._domain} was answered {response.reply}")
-        self.facts.offered = tuple(self._connection.capabilities.lines())
+        self.context.capabilities = tuple(self._connection.capabilities.lines())
 
     async def _start_tls(self, security: Security, context: ssl.SSLContext) -> None:
-        self.facts.phase = "starttls"
+        self.context.phase = "starttls"
         if "STARTTLS" not in self._connection.capabilities:
             raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
         await self._say(StartTls())
@@ -544,12 +544,12 @@ class Client:
             raise ReplyError(response)
 
     async def _shake_hands(self, context: ssl.SSLContext) -> None:
-        self.facts.phase = "tls"
+        self.context.phase = "tls"
         try:
             info = await self._stream.start_tls(
                 context,
                 server_side=False,
-                server_hostname=reference_identifier(self.facts.host),
+                server_hostname=reference_identifier(self.context.host),
                 timeout=self._seconds(self._timeouts.connect, "no TLS handshake"),
             )
         except TimeoutError:
@@ -557,12 +557,12 @@ class Client:
         except OSError as error:
             self._note_arrival(self._stream.first_octets)
             raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
-        self.facts.tls = True
+        self.context.tls = True
         if self.transcript is not None:
             self._recorder.tls(f"{info.version} {info.cipher}")
 
     async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
-        self.facts.phase = "auth"
+        self.context.phase = "auth"
         connection = self._connection
         offered = connection.capabilities.mechanisms
         left = list(offered)
@@ -604,8 +604,8 @@ class Client:
             raise self._explained(ConnectionLost(f"the session is over: {self._ended}"))
         self._busy = True
         self._failure = "it was broken off"
-        self.facts.phase = phase
-        self.facts.reply = None
+        self.context.phase = phase
+        self.context.reply = None
         usable = False
         try:
             yield
@@ -625,7 +625,7 @@ class Client:
             what = self._waiting if error.errno is None else words_of(error)
             raise self._explained(
                 TimedOut(
-                    f"{what} (phase: {self.facts.phase})",
+                    f"{what} (phase: {self.context.phase})",
                     outstanding=self._connection.outstanding,
                     maybe_delivered=self._maybe_delivered(),
                 )
@@ -641,9 +641,9 @@ class Client:
         finally:
             self._busy = False
             if not usable or self._write_failure is not None or self._connection.state is State.CLOSED:
-                self._ended = self._ended or f"{self._failure} (phase: {self.facts.phase})"
+                self._ended = self._ended or f"{self._failure} (phase: {self.context.phase})"
                 self._connection.abort()
-                if self.facts.phase != "quit":
+                if self.context.phase != "quit":
                     self._stream.abort()
 
     def _maybe_delivered(self) -> bool:
@@ -652,19 +652,19 @@ class Client:
 
     def _explained(self, error: SMTPError) -> SMTPError:
         """Give an error all that is known."""
-        if error.facts is None:
+        if error.context is None:
             self._failure = str(error)
-            self.facts.idle = time.monotonic() - self._heard
+            self.context.idle = time.monotonic() - self._heard
             if isinstance(error, ReplyError) and not isinstance(error, MessageTooBig):
                 # In a group others may have been answered behind it.
-                self.facts.phase = _PHASES.get(error.response.command.__class__, self.facts.phase)
-                self.facts.reply = error.reply
-            error.facts = dataclasses.replace(self.facts)
-            error.hint = hint_for(error, error.facts)
+                self.context.phase = _PHASES.get(error.response.command.__class__, self.context.phase)
+                self.context.reply = error.reply
+            error.context = dataclasses.replace(self.context)
+            error.hint = hint_for(error, error.context)
             error.transcript = self.transcript
             if self._transaction is not None:
                 # Content is refused at its end, or while it is on its way.
-                about_content = self._transaction.sent or self.facts.phase == "content"
+                about_content = self._transaction.sent or self.context.phase == "content"
                 final = error.reply if isinstance(error, ReplyError) and about_content else None
                 error.result = self._transaction.result(final)
             if self.transcript is not None and not isinstance(error, ReplyError):
@@ -693,7 +693,7 @@ class Client:
             self._receive(data)
             event = await self._next_event()
         if isinstance(event, Response):
-            in_content = self.facts.phase == "content"
+            in_content = self.context.phase == "content"
             what = "the message was refused" if in_content else "the server closes the session"
             raise ReplyError(event, f"{what}: {event.reply}")
         if self._write_failure is not None:
@@ -709,7 +709,7 @@ class Client:
 
     async def _event(self) -> Event:
         """The next event."""
-        connection, facts = self._connection, self.facts
+        connection, facts = self._connection, self.context
         deadline: float | None = None
         while (event := await self._next_event()) is None:
             if not await self._flush():
@@ -767,7 +767,7 @@ class Client:
         self._connection.receive_data(data)
 
     def _note_arrival(self, data: bytes) -> None:
-        facts = self.facts
+        facts = self.context
         if data:
             self._heard = time.monotonic()
             facts.octets_received += len(data)
@@ -838,7 +838,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
         failed = ConnectionFailed(f"cannot connect to {host} port {port}: {what}")
         failed.__cause__ = error  # which the hint is worked out from
-        failed.facts, failed.transcript = facts, transcript
+        failed.context, failed.transcript = facts, transcript
         failed.hint = hint_for(failed, facts)
         raise failed from error
     client = Client(stream, facts, options, deadline, recorder)

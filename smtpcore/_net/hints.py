@@ -173,7 +173,7 @@ def _without_starttls(facts: ErrorContext) -> str:
 
 
 def _without_mechanism(facts: ErrorContext) -> str:
-    lines = [line.upper().split() for line in facts.offered]
+    lines = [line.upper().split() for line in facts.capabilities]
     offered = [names for keyword, *names in lines if keyword == "AUTH"]
     names = {name for names in offered for name in names}
     if not facts.tls and ["STARTTLS"] in lines:
@@ -297,7 +297,7 @@ def _meaning_of(reply: Reply, facts: ErrorContext, *, recipients: bool) -> str |
     if code in (523, 538):
         return None if facts.tls else _STARTTLS_FIRST
     if code == 530 or (code == 535 and phase != "auth"):
-        if not facts.tls and "STARTTLS" in facts.offered:
+        if not facts.tls and "STARTTLS" in facts.capabilities:
             return _STARTTLS_FIRST
         return None if phase == "auth" else _LOG_IN
     if code == 535:
@@ -332,10 +332,10 @@ def _by_status(reply: Reply, facts: ErrorContext) -> str | None:
         return None
     if facts.phase == "greeting":
         return _NOT_FROM_HERE
-    if facts.phase == "rcpt" and any(line.startswith("AUTH") for line in facts.offered):
+    if facts.phase == "rcpt" and any(line.startswith("AUTH") for line in facts.capabilities):
         return f"{_POLICY}; if it relays for its users only, give auth=(user, password)"
     return _POLICY
 
 
 def _offered(facts: ErrorContext) -> str:
-    return ", ".join(facts.offered) or "no extensions at all"
+    return ", ".join(facts.capabilities) or "no extensions at all"

@@ -416,7 +416,9 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def send_hello(port: int, **options: Any) -> tuple[str, ...]:
     with smtpcore.sync.connect("127.0.0.1", port, **{"security": "none", **options}) as client:
-        return client.send("a@client.example", ["x@server.example"], b"Subject: hi\r\n\r\nhello\r\n").accepted
+        return client.send(
+            "a@client.example", ["x@server.example"], b"Subject: hi\r\n\r\nhello\r\n"
+        ).accepted_recipients
 
 
 def capabilities(port: int, **options: Any) -> list[str]:

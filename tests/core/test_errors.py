@@ -52,7 +52,7 @@ def make(cls: type[SMTPError]) -> SMTPError:
 def test_everything_is_an_smtp_error_without_facts_until_there_are_any(cls: type[SMTPError]) -> None:
     error = make(cls)
     assert isinstance(error, SMTPError)
-    assert (error.facts, error.hint, error.transcript, error.result) == (None, None, None, None)
+    assert (error.context, error.hint, error.transcript, error.result) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("cls", ERRORS)
@@ -147,8 +147,8 @@ def test_nothing_that_a_terminal_would_obey_gets_into_an_error(steps: Any, optio
     with pytest.raises(SMTPError) as caught:
         connect(Stream([*steps, (ANY, EOF)]), **options)
     error = caught.value
-    assert error.facts is not None
-    shown = [str(error), repr(error), error.hint or "", repr(error.facts), *error.facts.offered]
+    assert error.context is not None
+    shown = [str(error), repr(error), error.hint or "", repr(error.context), *error.context.capabilities]
     shown += [repr(getattr(error, "reply", None)), getattr(error, "line", None) or ""]
     shown += traceback.format_exception(error)
     for text in shown:
@@ -182,7 +182,7 @@ def test_no_error_and_no_transcript_shows_a_secret(answer: Any, echo: str) -> No
     with pytest.raises(SMTPError) as caught:
         run(connect(Stream(steps), **options).noop())
     error = caught.value
-    shown = [str(error), repr(error), error.hint or "", repr(error.facts), *traceback.format_exception(error)]
+    shown = [str(error), repr(error), error.hint or "", repr(error.context), *traceback.format_exception(error)]
     shown += [repr(getattr(error, "reply", None)), str(getattr(error, "reply", None)), str(transcript)]
     for text in shown:
         assert PASSWORD not in text
@@ -193,7 +193,7 @@ def test_facts_belong_to_one_conversation() -> None:
     facts = ErrorContext(host="mx.example.org", port=25)
     other = copy.copy(facts)
     other.phase = "rcpt"
-    assert (facts.phase, facts.security, facts.tls, facts.offered) == ("connect", "none", False, ())
+    assert (facts.phase, facts.security, facts.tls, facts.capabilities) == ("connect", "none", False, ())
     assert facts != other and facts == ErrorContext(host="mx.example.org", port=25)
     with pytest.raises(AttributeError):
         facts.no_such_fact = 1

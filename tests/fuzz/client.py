@@ -342,14 +342,16 @@ class Session:
         stored = self._server.stored[-1]
         assert stored.reply.startswith(b"2"), f"sent, but the server said {stored.reply!r}"
         assert stored.content == whole, f"sent {whole!r}, and stored was {stored.content!r}"
-        assert result.accepted, "sent, but nobody was accepted"
+        assert result.accepted_recipients, "sent, but nobody was accepted"
         if not self._chaos:
-            assert list(result.accepted) == stored.recipients, f"{result.accepted}, not {stored.recipients}"
+            assert list(result.accepted_recipients) == stored.recipients, (
+                f"{result.accepted_recipients}, not {stored.recipients}"
+            )
 
     def _check_loss(self, error: SMTPError, stored: list[Stored]) -> None:
         """What an error says of a message is true."""
         result = error.result
-        assert result is None or not result.accepted, f"an error, but accepted: {result}"
+        assert result is None or not result.accepted_recipients, f"an error, but accepted: {result}"
         for one in stored:
             if isinstance(error, ConnectionLost) and not one.reply.startswith((b"4", b"5")):
                 assert error.maybe_delivered, f"the content was complete, but {error!r}"
@@ -357,7 +359,7 @@ class Session:
                 assert result is not None and result.maybe_delivered, f"taken by the server, but {error!r}"
 
     def _check_error(self, error: SMTPError) -> None:
-        assert error.facts is not None, f"{error!r} has no facts"
+        assert error.context is not None, f"{error!r} has no facts"
         for one in _chain(error):
             self._check_secrets(type(one).__name__, f"{one} {one!r} {vars(one)}")
 

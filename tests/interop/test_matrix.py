@@ -53,8 +53,8 @@ def test_messages_arrive_octet_by_octet(
             ("send", "", [RECIPIENT], EIGHT_BIT),
             **securely(certificates, security),
         )
-    assert first.accepted == second.accepted == (RECIPIENT,)
-    assert first.refused[NOBODY].code == 550
+    assert first.accepted_recipients == second.accepted_recipients == (RECIPIENT,)
+    assert first.refused_recipients[NOBODY].code == 550
     assert mailbox.messages == [Stored(SENDER, [RECIPIENT], MESSAGE), Stored("", [RECIPIENT], EIGHT_BIT)]
     assert mailbox.users == ([] if security == "none" else [USER])
 

@@ -174,7 +174,7 @@ def test_a_relay_takes_messages_and_passes_them_on(
                 security="starttls",
                 ssl_context=certificates.client(),
             )
-            assert result.accepted == (RECIPIENT,)
+            assert result.accepted_recipients == (RECIPIENT,)
             stored = mailbox.arrived.get(timeout=peers.SECONDS)
             assert (stored.sender, stored.recipients) == (SENDER, [RECIPIENT])
             trace, _, content = stored.content.partition(b"From: Anna")

@@ -54,8 +54,8 @@ def send_both(adapter: str, port: int, **options: Any) -> tuple[SendResult, Send
         ("send", SENDER, [RECIPIENT], EIGHT_BIT),
         **options,
     )
-    assert first.accepted == second.accepted == (RECIPIENT,)
-    assert first.refused[NOBODY].code == 550
+    assert first.accepted_recipients == second.accepted_recipients == (RECIPIENT,)
+    assert first.refused_recipients[NOBODY].code == 550
     return first, second
 
 
@@ -78,7 +78,7 @@ def test_smtp_sink_gets_messages_octet_by_octet(adapter: str, pipelining: bool, 
         results = converse(
             adapter, port, ("send", SENDER, recipients, MESSAGE), ("send", "", [RECIPIENT], EIGHT_BIT)
         )
-    assert [list(result.accepted) for result in results] == [recipients, [RECIPIENT]]
+    assert [list(result.accepted_recipients) for result in results] == [recipients, [RECIPIENT]]
     dumps = {path.read_bytes() for path in tmp_path.iterdir()}
     assert len(dumps) == 2
     first = next(one for one in dumps if one.count(b"X-Rcpt-Args:") == len(recipients))
@@ -95,14 +95,14 @@ def test_smtp_sink_refuses(adapter: str, command: str) -> None:
     with smtp_sink("-f", command) as port, pytest.raises(ReplyError) as refused:
         converse(adapter, port, ("send", SENDER, [RECIPIENT], MESSAGE))
     assert refused.value.reply.code == 500
-    assert cast(SendResult, refused.value.result).accepted == ()
+    assert cast(SendResult, refused.value.result).accepted_recipients == ()
 
 
 def test_smtp_sink_refuses_all_recipients(adapter: str) -> None:
     with smtp_sink("-r", "RCPT") as port, pytest.raises(RecipientsRefused) as refused:
         converse(adapter, port, ("send", SENDER, [RECIPIENT, NOBODY], MESSAGE))
     assert refused.value.reply.code == 450
-    assert cast(SendResult, refused.value.result).retryable == (RECIPIENT, NOBODY)
+    assert cast(SendResult, refused.value.result).retryable_recipients == (RECIPIENT, NOBODY)
 
 
 @pytest.mark.parametrize("command, perhaps", [("MAIL", False), ("RCPT", False), ("DATA", False), (".", True)])
@@ -116,7 +116,7 @@ def test_smtp_sink_hangs_up(adapter: str, command: str, perhaps: bool) -> None:
 def test_smtp_sink_without_extensions(adapter: str, tmp_path: Path) -> None:
     with smtp_sink("-e", "-d", f"{tmp_path}/message.") as port:
         (result,) = converse(adapter, port, ("send_message", letter()))
-    assert result.accepted == (RECIPIENT,)
+    assert result.accepted_recipients == (RECIPIENT,)
     (dump,) = (path.read_bytes() for path in tmp_path.iterdir())
     assert dump.isascii()
     own_header, _, content = dump.partition(b"\nFrom: ")

@@ -100,7 +100,7 @@ def result_of(error: SMTPError) -> SendResult:
 def table(result: SendResult) -> list[tuple[str, int | None, bool, bool]]:
     return [
         (one.recipient[: one.recipient.index("@")], one.reply and one.reply.code, one.accepted, one.retryable)
-        for one in result.recipients
+        for one in result.results
     ]
 
 
@@ -113,9 +113,9 @@ def test_a_message_is_sent_command_by_command_to_a_server_without_pipelining() -
     result = talk([*UNPIPELINED, (DOT, "250 2.0.0 queued"), QUIT], sending())
     assert result.sender == SENDER
     assert table(result) == [("one", 250, True, False)]
-    assert result.accepted == (ONE,)
-    assert result.refused == {}
-    assert result.retryable == ()
+    assert result.accepted_recipients == (ONE,)
+    assert result.refused_recipients == {}
+    assert result.retryable_recipients == ()
     assert result.reply == Reply(250, "2.0.0", "queued")
     assert not result.maybe_delivered
 
@@ -129,7 +129,7 @@ def test_all_recipients_travel_in_one_transaction() -> None:
         QUIT,
     ]
     result = talk(steps, sending(ONE, TWO, THREE), keywords=["PIPELINING"])
-    assert result.accepted == (ONE, TWO, THREE)
+    assert result.accepted_recipients == (ONE, TWO, THREE)
 
 
 @pytest.mark.req("RCP-24")
@@ -155,9 +155,12 @@ def test_what_some_recipients_are_refused_does_not_stop_the_others(pipelined: bo
         ("two", 250, True, False),
         ("three", 451, False, True),
     ]
-    assert result.accepted == (TWO,)
-    assert {name: reply and reply.code for name, reply in result.refused.items()} == {ONE: 550, THREE: 451}
-    assert result.retryable == (THREE,)
+    assert result.accepted_recipients == (TWO,)
+    assert {name: reply and reply.code for name, reply in result.refused_recipients.items()} == {
+        ONE: 550,
+        THREE: 451,
+    }
+    assert result.retryable_recipients == (THREE,)
 
 
 @pytest.mark.req("RCP-23")
@@ -183,8 +186,8 @@ def test_without_an_accepted_recipient_nothing_is_sent() -> None:
     assert table(result_of(error)) == [("one", 550, False, False), ("two", 450, False, True)]
     assert error.reply.code == 450, "of the replies, one that leaves hope"
     assert error.retryable
-    assert error.facts is not None
-    assert (error.facts.phase, error.facts.reply) == ("rcpt", Reply(450, None, "busy"))
+    assert error.context is not None
+    assert (error.context.phase, error.context.reply) == ("rcpt", Reply(450, None, "busy"))
 
 
 @pytest.mark.req("PIP-09")
@@ -209,7 +212,7 @@ def test_when_data_is_granted_without_a_recipient_a_lone_dot_follows() -> None:
     ]
     error = failure(steps, sending(ONE, TWO), RecipientsRefused, keywords=["PIPELINING"])
     result = result_of(error)
-    assert result.accepted == ()
+    assert result.accepted_recipients == ()
     assert not result.maybe_delivered
 
 
@@ -228,7 +231,7 @@ def test_mail_refused_is_everybodys_refusal(replies: str, code: int, retryable: 
     assert error.reply.code == code
     assert error.retryable is retryable
     assert table(result_of(error)) == [("one", code, False, retryable)]
-    assert error.facts.phase == "mail"
+    assert error.context.phase == "mail"
 
 
 def test_mail_refused_without_pipelining_sends_nothing_more() -> None:
@@ -252,7 +255,7 @@ def test_data_refused(code: int, retryable: bool, keywords: list[str]) -> None:
         envelope = [(group(MAIL, RCPT, RCPT2, "DATA"), f"250 ok\n250 ok\n550 no\n{code} no")]
     error = failure([*envelope, ("RSET", "250 ok"), QUIT], sending(ONE, TWO), ReplyError, keywords=keywords)
     assert error.reply.code == code
-    assert error.facts.phase == "data"
+    assert error.context.phase == "data"
     assert table(result_of(error)) == [("one", code, False, retryable), ("two", 550, False, False)]
 
 
@@ -270,7 +273,7 @@ def test_content_refused(code: int, retryable: bool) -> None:
     error = failure(steps, sending(ONE, TWO), ReplyError, keywords=["SIZE"])
     assert error.reply.code == code
     assert error.retryable is retryable
-    assert error.facts.phase == "end-of-data"
+    assert error.context.phase == "end-of-data"
     result = result_of(error)
     assert table(result) == [("one", code, False, retryable), ("two", 550, False, False)]
     assert not result.maybe_delivered, "the server has said that it was not"
@@ -279,7 +282,7 @@ def test_content_refused(code: int, retryable: bool) -> None:
 def test_552_to_content_is_final_though_no_size_was_declared() -> None:
     """Only of RCPT does it say, sometimes, that there are too many recipients."""
     error = failure([*UNPIPELINED, (DOT, "552 too big"), QUIT], sending(), ReplyError)
-    assert result_of(error).retryable == ()
+    assert result_of(error).retryable_recipients == ()
 
 
 @pytest.mark.req("LIM-19")
@@ -295,14 +298,14 @@ def test_552_to_content_is_final_though_no_size_was_declared() -> None:
 def test_552_to_a_later_recipient_means_too_many_of_them(reply: str, retryable: bool) -> None:
     steps = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, reply), ("DATA", "354 go"), (DOT, "250 ok"), QUIT]
     result = talk(steps, sending(ONE, TWO))
-    assert result.retryable == ((TWO,) if retryable else ())
+    assert result.retryable_recipients == ((TWO,) if retryable else ())
 
 
 def test_552_to_the_first_recipient_cannot_mean_too_many() -> None:
     error = failure(
         [(MAIL, "250 ok"), (RCPT, "552 no"), ("RSET", "250 ok"), QUIT], sending(), RecipientsRefused
     )
-    assert result_of(error).retryable == ()
+    assert result_of(error).retryable_recipients == ()
 
 
 @pytest.mark.req("SIZ-13")
@@ -334,11 +337,11 @@ def test_a_long_list_can_be_continued_where_the_server_has_stopped() -> None:
 
     async def both(client: Client) -> tuple[SendResult, SendResult]:
         first = await client.send(SENDER, names, CONTENT)
-        return first, await client.send(SENDER, first.retryable, CONTENT)
+        return first, await client.send(SENDER, first.retryable_recipients, CONTENT)
 
     first, second = talk([*envelope(names, 100), *envelope(names[100:], 100), QUIT], both)
-    assert first.accepted == tuple(names[:100])
-    assert first.retryable == second.accepted == tuple(names[100:])
+    assert first.accepted_recipients == tuple(names[:100])
+    assert first.retryable_recipients == second.accepted_recipients == tuple(names[100:])
 
 
 @pytest.mark.req("SES-40")
@@ -418,7 +421,7 @@ def test_a_lost_connection_is_a_temporary_failure(steps: Any, phase: str, expect
     (last, _) = steps[-1]
     error = failure([*steps[:-1], (last, how)], sending(ONE, TWO), ConnectionLost)
     assert table(result_of(error)) == expected
-    assert error.facts.phase == phase
+    assert error.context.phase == phase
     assert error.outstanding[0].verb == last.split()[0]
     assert not error.maybe_delivered
     assert not result_of(error).maybe_delivered
@@ -439,9 +442,9 @@ def test_after_the_final_dot_a_lost_reply_is_an_outcome_of_its_own(how: Any, kin
     error = failure(steps, sending(ONE, TWO), kind)
     result = result_of(error)
     assert result.maybe_delivered
-    assert result.accepted == ()
+    assert result.accepted_recipients == ()
     assert result.reply is None
-    assert result.retryable == (ONE,)
+    assert result.retryable_recipients == (ONE,)
     if kind is ConnectionLost:
         assert error.maybe_delivered
         assert error.hint == "the message may have arrived: sending it again may make two of it"
@@ -472,13 +475,13 @@ def test_a_timeout_fails_the_command_that_waited_for_now(at: int, clock: Clock) 
 
     error = talk(steps[: at + 1], conversation, clock=clock)
     phase = ["mail", "rcpt", "data", "end-of-data"][at]
-    assert error.facts is not None
-    assert error.facts.phase == phase
+    assert error.context is not None
+    assert error.context.phase == phase
     assert phase in str(error)
     assert isinstance(error, TimeoutError)
-    assert result_of(error).retryable == (ONE,)
+    assert result_of(error).retryable_recipients == (ONE,)
     assert error.maybe_delivered is (phase == "end-of-data")
-    assert error.facts.idle == [300, 300, 120, 600][at]
+    assert error.context.idle == [300, 300, 120, 600][at]
 
 
 def test_what_the_farewell_to_a_transaction_meets_does_not_hide_the_refusal() -> None:
@@ -486,7 +489,7 @@ def test_what_the_farewell_to_a_transaction_meets_does_not_hide_the_refusal() ->
     steps = [(MAIL, "250 ok"), (RCPT, "550 no"), ("RSET", EOF)]
     error = failure(steps, sending(), RecipientsRefused)
     assert not error.retryable
-    assert error.facts.phase == "rcpt"
+    assert error.context.phase == "rcpt"
 
 
 def test_a_refused_rset_is_tried_again_before_the_next_message() -> None:
@@ -518,7 +521,7 @@ def test_the_session_can_be_used_after_each_kind_of_refusal() -> None:
         (DOT, "250 ok"),
         QUIT,
     ]
-    assert talk(steps, three_times).accepted == (ONE,)
+    assert talk(steps, three_times).accepted_recipients == (ONE,)
 
 
 # --- send(): replies that come before what they answer was sent --------------------------------------------
@@ -564,8 +567,8 @@ def test_a_message_refused_in_the_middle_is_not_sent_to_its_end(reply: str, retr
     assert type(error) is ReplyError
     assert str(error).startswith(f"the message was refused: {reply}")
     assert error.retryable is retryable
-    assert error.facts is not None
-    assert error.facts.phase == "content"
+    assert error.context is not None
+    assert error.context.phase == "content"
     result = result_of(error)
     assert table(result) == [("one", int(reply[:3]), False, retryable)]
     assert not result.maybe_delivered
@@ -583,7 +586,7 @@ def test_a_success_before_the_final_dot_is_no_answer_to_it(pieces: list[bytes]) 
     error, written = interrupted(b"250 ok\r\n", *pieces)
     assert isinstance(error, RemoteProtocolError)
     assert written == b"a\r\n" * (len(pieces) - 2)
-    assert result_of(error).accepted == ()
+    assert result_of(error).accepted_recipients == ()
     assert not result_of(error).maybe_delivered
 
 
@@ -609,7 +612,7 @@ def test_a_server_that_closes_in_the_middle_has_not_got_the_message() -> None:
     assert type(error) is ConnectionLost
     assert not error.maybe_delivered
     assert written == b"a\r\n"
-    assert result_of(error).retryable == (ONE,)
+    assert result_of(error).retryable_recipients == (ONE,)
 
 
 @pytest.mark.parametrize(
@@ -649,7 +652,7 @@ def test_a_stream_that_cannot_look_will_do() -> None:
 
     stream = Simple([GREETING, ehlo(), *UNPIPELINED, (DOT, "250 ok"), QUIT])
     client = connect(stream)
-    assert run(client.send(SENDER, [ONE], CONTENT)).accepted == (ONE,)
+    assert run(client.send(SENDER, [ONE], CONTENT)).accepted_recipients == (ONE,)
     run(client.quit())
     stream.finish()
 
@@ -713,7 +716,7 @@ def test_a_success_does_not_count_if_the_final_dot_could_not_be_written(
     caught, _ = broken_send(b"Subject", last_words, error)
     assert isinstance(caught, ConnectionLost)
     assert caught.maybe_delivered, "an octet of the dot may have gone out"
-    assert result_of(caught).accepted == ()
+    assert result_of(caught).accepted_recipients == ()
     assert result_of(caught).maybe_delivered
     assert isinstance(caught, TimedOut) is isinstance(error, TimeoutError)
 
@@ -811,7 +814,7 @@ def test_a_message_that_is_too_big_is_not_begun(keywords: list[str]) -> None:
     assert "20 octets" in str(error)
     assert table(result_of(error)) == [("one", 552, False, False), ("two", 552, False, False)]
     assert error.hint == "make the message smaller: compress or split attachments"
-    assert error.facts.reply is None, "the server was not asked"
+    assert error.context.reply is None, "the server was not asked"
 
 
 @pytest.mark.req("SIZ-14")
@@ -832,7 +835,7 @@ def test_mail_refused_for_its_size_leaves_no_transaction(code: int, retryable: b
         QUIT,
     ]
     error = talk(steps, twice, keywords=["SIZE"])
-    assert bool(result_of(error).retryable) is retryable
+    assert bool(result_of(error).retryable_recipients) is retryable
 
 
 @pytest.mark.req("DAT-19", "EIG-04")
@@ -862,7 +865,7 @@ def test_eight_bit_content_is_refused_before_anything_is_sent(content: Any) -> N
 def test_content_may_come_from_a_file_or_in_pieces(content: Any, keywords: list[str]) -> None:
     body = " BODY=8BITMIME" if keywords else ""
     steps = [(MAIL + body, "250 ok"), *UNPIPELINED[1:], (DOT, "250 ok"), QUIT]
-    assert talk(steps, sending(content=content()), keywords=keywords).accepted == (ONE,)
+    assert talk(steps, sending(content=content()), keywords=keywords).accepted_recipients == (ONE,)
 
 
 def test_big_content_is_written_in_small_pieces() -> None:
@@ -905,10 +908,10 @@ def test_what_turns_out_unfit_on_the_way_is_given_up_without_the_final_dot(bad: 
 
     steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
     error = talk(steps, conversation, keywords=["8BITMIME"], last=b"a\r\n")
-    assert error.facts is not None
-    assert error.facts.phase == "content"
+    assert error.context is not None
+    assert error.context.phase == "content"
     assert not result_of(error).maybe_delivered
-    assert result_of(error).retryable == (ONE,)
+    assert result_of(error).retryable_recipients == (ONE,)
 
 
 @pytest.mark.parametrize(
@@ -955,7 +958,7 @@ def test_an_iterator_without_octets_is_given_up_without_the_final_dot() -> None:
 
     steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
     error = talk(steps, conversation, keywords=["8BITMIME"])
-    assert result_of(error).accepted == ()
+    assert result_of(error).accepted_recipients == ()
     assert not result_of(error).maybe_delivered
 
 
@@ -968,7 +971,7 @@ def test_an_iterator_is_not_touched_before_the_server_asks_for_content() -> None
         return await client.send(SENDER, [ONE], content)
 
     steps = [(f"{MAIL} BODY=8BITMIME", "451 no"), (f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]]
-    assert talk([*steps, (DOT, "250 ok"), QUIT], twice, keywords=["8BITMIME"]).accepted == (ONE,)
+    assert talk([*steps, (DOT, "250 ok"), QUIT], twice, keywords=["8BITMIME"]).accepted_recipients == (ONE,)
 
 
 @pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
@@ -980,13 +983,13 @@ def test_a_file_can_be_sent_again_when_the_first_try_has_failed(keywords: list[s
     async def twice(client: Client) -> SendResult:
         with pytest.raises(ReplyError) as caught:
             await client.send(SENDER, [ONE], file)
-        assert result_of(caught.value).retryable == (ONE,)
+        assert result_of(caught.value).retryable_recipients == (ONE,)
         return await client.send(SENDER, [ONE], file)
 
     body = " BODY=8BITMIME" if keywords else ""
     try_once = [(MAIL + body, "250 ok"), *UNPIPELINED[1:]]
     steps = [*try_once, (DOT, "451 4.3.0 try again"), *try_once, (DOT, "250 ok"), QUIT]
-    assert talk(steps, twice, keywords=keywords).accepted == (ONE,)
+    assert talk(steps, twice, keywords=keywords).accepted_recipients == (ONE,)
     assert file.read() == b"", "after success it is at its end"
 
 
@@ -1148,7 +1151,7 @@ def test_a_message_needs_a_recipient() -> None:
 
 def test_one_recipient_may_be_a_string() -> None:
     result = talk([*UNPIPELINED, (DOT, "250 ok"), QUIT], lambda client: client.send(SENDER, ONE, CONTENT))
-    assert result.accepted == (ONE,)
+    assert result.accepted_recipients == (ONE,)
 
 
 WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
@@ -1180,7 +1183,7 @@ def test_an_argument_of_the_wrong_type_is_named_and_costs_nothing(
         return caught.value
 
     error = talk([("NOOP", "250 ok"), QUIT], conversation, keywords=keywords)
-    assert error.facts is not None
+    assert error.context is not None
 
 
 def test_a_message_that_is_none_is_named() -> None:
@@ -1258,7 +1261,7 @@ def test_a_domain_alone_is_sent_with_a_labels_and_needs_no_smtputf8(domain: str,
     ]
     name = f"one@{domain}"
     result = talk(steps, lambda client: client.send(f"a@{domain}", [name], CONTENT), keywords=keywords)
-    assert result.accepted == (name,), "as it was given"
+    assert result.accepted_recipients == (name,), "as it was given"
 
 
 @pytest.mark.req("UTF-05")
@@ -1306,7 +1309,7 @@ def test_an_email_message_has_its_envelope_in_it() -> None:
     message = email(Cc=TWO, Bcc=THREE)
     steps = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, "250 ok"), (RCPT3, "250 ok")]
     result, content = send_message(message, steps)
-    assert result.accepted == (ONE, TWO, THREE)
+    assert result.accepted_recipients == (ONE, TWO, THREE)
     assert b"To: one@mx.example\r\n" in content
     assert b"three" not in content, "Bcc is for the envelope only"
     assert message["Bcc"] == THREE, "the message is as it was"
@@ -1316,7 +1319,7 @@ def test_an_email_message_has_its_envelope_in_it() -> None:
 def test_an_envelope_can_be_given_beside_an_email_message(recipients: Any) -> None:
     steps = [("MAIL FROM:<>", "250 ok"), (RCPT3, "250 ok")]
     result, content = send_message(email(), steps, sender="", recipients=recipients)
-    assert result.accepted == (THREE,)
+    assert result.accepted_recipients == (THREE,)
     assert b"To: one@mx.example\r\n" in content
 
 
@@ -1339,7 +1342,7 @@ def test_a_header_with_utf8_is_declared_though_the_envelope_is_ascii() -> None:
 
 def test_an_email_message_that_cannot_be_sent_changes_nothing() -> None:
     error = failure([QUIT], lambda client: client.send_message(EmailMessage()), LocalProtocolError)
-    assert error.facts is not None
+    assert error.context is not None
 
 
 # --- The other commands -----------------------------------------------------------------------------------
@@ -1380,7 +1383,7 @@ def refused(steps: Any, kind: type[SMTPError], **options: Any) -> Any:
     with pytest.raises(kind) as caught:
         introduced(steps, **options)
     assert type(caught.value) is kind
-    assert caught.value.facts is not None
+    assert caught.value.context is not None
     return caught.value
 
 
@@ -1406,7 +1409,7 @@ def test_security_follows_from_the_port_unless_it_is_given(options: Any, tls: st
     }[tls]
     client = introduced(steps, **options)
     assert client.tls == (None if tls == "never" else INFO)
-    assert client.facts.tls is (tls != "never")
+    assert client.context.tls is (tls != "never")
 
 
 @pytest.mark.parametrize("port", [25, 2525])
@@ -1462,7 +1465,7 @@ def test_an_option_that_is_none_is_not_ignored() -> None:
 @pytest.mark.parametrize("auth", [None, ("joe", "secret")])
 def test_where_tls_is_required_and_not_offered_there_is_quit_and_nothing_else(auth: Any) -> None:
     error = refused([GREETING, ehlo("AUTH PLAIN"), QUIT], TlsUnavailable, security="starttls", auth=auth)
-    assert error.facts.phase == "starttls"
+    assert error.context.phase == "starttls"
     assert error.hint is not None
     assert "AUTH PLAIN" in error.hint
 
@@ -1477,7 +1480,7 @@ def test_where_tls_is_required_a_server_that_knows_no_extension_is_left() -> Non
 def test_starttls_refused_ends_the_session_where_tls_is_required() -> None:
     steps = [GREETING, ehlo("STARTTLS"), ("STARTTLS", "454 4.7.0 out of order"), QUIT]
     error = refused(steps, TlsUnavailable, security="starttls")
-    assert error.facts.reply == Reply(454, "4.7.0", "out of order")
+    assert error.context.reply == Reply(454, "4.7.0", "out of order")
 
 
 @pytest.mark.req("TLS-17", "TLS-24")
@@ -1514,7 +1517,7 @@ def test_starttls_answered_with_another_success_is_the_end() -> None:
 def test_a_handshake_that_fails_ends_the_session(security: str, failure: Any, words: str) -> None:
     """Without a word in plaintext behind it."""
     error = refused([*BEFORE_TLS, (TLS, failure)], TlsError, security=security)
-    assert error.facts.phase == "tls"
+    assert error.context.phase == "tls"
     assert words in str(error)
     assert error.__cause__ is failure
 
@@ -1528,8 +1531,8 @@ def test_what_a_failing_handshake_has_received_is_among_the_facts() -> None:
     stream = Plain([(TLS, ssl.SSLError(1, "wrong version number"))])
     with pytest.raises(TlsError) as caught:
         connect(stream, security="tls", port=2525)
-    assert caught.value.facts is not None
-    assert caught.value.facts.first_octets == b"220 mx.example ESMTP\r\n"
+    assert caught.value.context is not None
+    assert caught.value.context.first_octets == b"220 mx.example ESMTP\r\n"
     assert caught.value.hint is not None
     assert "port 2525 speaks plain SMTP first" in caught.value.hint
     assert stream.closed
@@ -1540,14 +1543,14 @@ def test_plaintext_behind_the_reply_to_starttls_is_the_end() -> None:
     """None of it is taken for a reply, and no handshake begins."""
     steps = [GREETING, ehlo("STARTTLS"), ("STARTTLS", "220 go\n250 mx.example")]
     error = refused(steps, RemoteProtocolError, security="starttls")
-    assert error.facts.tls is False
+    assert error.context.tls is False
 
 
 @pytest.mark.req("TLS-08", "TLS-09")
 def test_what_was_offered_in_plaintext_is_forgotten() -> None:
     steps = [GREETING, ehlo("STARTTLS", "SIZE 5", "X-OLD"), ("STARTTLS", "220 go"), (TLS, INFO), ehlo("SIZE 7")]
     client = introduced([*steps, QUIT], security="starttls")
-    assert client.facts.offered == ("SIZE 7",)
+    assert client.context.capabilities == ("SIZE 7",)
     assert client.capabilities.size == 7
 
 
@@ -1560,7 +1563,7 @@ def test_a_refused_connection_is_left_with_quit(code: int, retryable: bool) -> N
     error = refused([(b"", f"{code} no"), QUIT], ReplyError)
     assert error.reply.code == code
     assert error.retryable is retryable
-    assert error.facts.phase == "greeting"
+    assert error.context.phase == "greeting"
 
 
 def test_421_for_a_greeting_is_the_end() -> None:
@@ -1573,8 +1576,8 @@ def test_421_for_a_greeting_is_the_end() -> None:
 def test_a_greeting_that_is_none_is_the_end(greeting: Any) -> None:
     """The farewell is not left out, for whoever knows what it means."""
     error = refused([(b"", greeting)], RemoteProtocolError, last=ANY)
-    assert error.facts.phase == "greeting"
-    assert error.facts.octets_received == len(lines(greeting) if isinstance(greeting, str) else greeting)
+    assert error.context.phase == "greeting"
+    assert error.context.octets_received == len(lines(greeting) if isinstance(greeting, str) else greeting)
 
 
 def test_the_farewell_follows_an_offence() -> None:
@@ -1606,8 +1609,8 @@ def test_helo_does_not_follow_where_ehlo_is_refused(code: int) -> None:
     error = refused([GREETING, ("EHLO client.example", f"{code} no"), QUIT], ReplyError)
     assert error.reply.code == code
     assert "EHLO client.example was answered" in str(error), "who is disliked has to know by which name"
-    assert error.facts.last_command == "EHLO"
-    assert error.facts.phase == "ehlo"
+    assert error.context.last_command == "EHLO"
+    assert error.context.phase == "ehlo"
 
 
 @pytest.mark.req("EHL-05")
@@ -1687,7 +1690,7 @@ def test_a_password_is_not_shown_without_tls(security: str) -> None:
     steps = [GREETING, ehlo("AUTH LOGIN PLAIN"), QUIT]
     error = refused(steps, AuthenticationUnavailable, security=security, auth=("joe", "secret"))
     assert "the server offers LOGIN, PLAIN" in str(error)
-    assert error.facts.phase == "auth"
+    assert error.context.phase == "auth"
 
 
 @pytest.mark.req("AUT-50")
@@ -1816,9 +1819,9 @@ def test_every_wait_has_an_end_and_the_error_says_which_it_was(
     steps: Any, phase: str, seconds: float, clock: Clock
 ) -> None:
     error = refused(steps, TimedOut, security="starttls", auth=("joe", "secret"), clock=clock)
-    assert error.facts.phase == phase
+    assert error.context.phase == phase
     assert f"(phase: {phase})" in str(error)
-    assert error.facts.idle == seconds
+    assert error.context.idle == seconds
 
 
 @pytest.mark.req("TMO-01", "TMO-02", "TMO-03", "TMO-04", "TMO-05", "TMO-06", "TMO-07", "TMO-12")
@@ -1862,7 +1865,7 @@ def test_octets_that_drip_in_do_not_prolong_a_wait(clock: Clock) -> None:
         drops += [bytes([octet]), Pause(101)]
     error = refused([(b"", drops)], TimedOut, clock=clock)
     assert clock.now == 1000 + 300
-    assert error.facts.first_octets == b"220"
+    assert error.context.first_octets == b"220"
 
 
 def test_a_deadline_is_for_the_session_as_a_whole(clock: Clock) -> None:
@@ -1884,8 +1887,8 @@ def test_a_deadline_is_for_the_session_as_a_whole(clock: Clock) -> None:
     assert stream.timeouts == [10, 10, 10, 10]
     assert stream.write_timeouts == [10, 10, 10]
     assert clock.now == 1020
-    assert caught.value.facts is not None
-    assert caught.value.facts.phase == "ehlo"
+    assert caught.value.context is not None
+    assert caught.value.context.phase == "ehlo"
 
 
 def test_a_write_that_takes_too_long_is_a_timeout() -> None:
@@ -1951,7 +1954,7 @@ def test_a_message_may_use_all_the_waits_that_rfc_5321_gives_it(clock: Clock) ->
         (DOT, [Pause(599), "250 ok"]),
         QUIT,
     ]
-    assert talk(steps, sending(), clock=clock).accepted == (ONE,)
+    assert talk(steps, sending(), clock=clock).accepted_recipients == (ONE,)
 
 
 def test_the_time_that_the_application_takes_is_not_the_servers(clock: Clock) -> None:
@@ -2010,9 +2013,13 @@ def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, wo
     with pytest.raises(ConnectionFailed, match=rf"cannot connect to mx.example port 587: {words}") as caught:
         run(_flows.open_client(fails, "mx.example", 587, {"transcript": transcript}))
     failed = caught.value
-    assert failed.facts is not None
-    assert (failed.facts.host, failed.facts.port, failed.facts.security) == ("mx.example", 587, "starttls")
-    assert failed.facts.phase == "connect"
+    assert failed.context is not None
+    assert (failed.context.host, failed.context.port, failed.context.security) == (
+        "mx.example",
+        587,
+        "starttls",
+    )
+    assert failed.context.phase == "connect"
     assert failed.hint is not None and hint in failed.hint
     assert failed.transcript is transcript
     assert failed.__cause__ is error
@@ -2028,11 +2035,11 @@ def test_an_error_has_facts_hint_transcript_and_result() -> None:
     transcript = Transcript()
     steps = [(MAIL, "250 ok"), (RCPT, "550 5.1.1 see https://mx.example/why"), ("RSET", "250 ok"), QUIT]
     error = failure(steps, sending(), RecipientsRefused, keywords=["X-FOO bar"], transcript=transcript)
-    facts = error.facts
+    facts = error.context
     assert (facts.host, facts.port, facts.security, facts.tls) == ("mx.example", 25, "none", False)
     assert (facts.phase, facts.last_command) == ("rcpt", "RCPT")
     assert facts.reply == error.reply
-    assert facts.offered == ("X-FOO bar",)
+    assert facts.capabilities == ("X-FOO bar",)
     assert facts.first_octets.startswith(b"220 mx.example ESMTP\r\n250-mx.example")
     assert len(facts.first_octets) == 64
     assert facts.octets_received > 64
@@ -2138,7 +2145,7 @@ def test_quit_is_said_wherever_a_command_can_be(steps: Any) -> None:
 def test_whatever_is_said_to_quit_is_the_end(answer: Any, clock: Clock) -> None:
     """What was sent before has its result, and nobody waits for long."""
     result = talk([*UNPIPELINED, (DOT, "250 ok"), ("QUIT", answer)], sending(), clock=clock)
-    assert result.accepted == (ONE,)
+    assert result.accepted_recipients == (ONE,)
     assert clock.now <= 1005
 
 
@@ -2371,7 +2378,7 @@ def test_whatever_a_server_does_the_outcome_is_told(
     for part in unsaid.split():
         assert part.encode() not in written
     if word == "delivered":
-        assert result.accepted == (ONE,)
+        assert result.accepted_recipients == (ONE,)
 
 
 @pytest.mark.parametrize(
@@ -2386,7 +2393,7 @@ def test_two_recipients_are_told_apart(first: str, second: str, codes: tuple[int
     steps = [GREETING, HELLO, TAKEN[0], (RCPT, first), (RCPT2, second), *TAKEN[2:], QUIT]
     word, result, _ = outcome_of(steps, ONE, TWO)
     assert word == "delivered"
-    assert [one.reply.code for one in result.recipients] == list(codes)
+    assert [one.reply.code for one in result.results] == list(codes)
 
 
 @pytest.mark.req("DAT-12")

@@ -338,7 +338,7 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         {
             "security": "starttls",
             "phase": "starttls",
-            "offered": ("SIZE 10", "HELP"),
+            "capabilities": ("SIZE 10", "HELP"),
             "reply": Reply(250, None, ""),
         },
         "offers no STARTTLS, but SIZE 10, HELP",
@@ -364,37 +364,37 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
     (
         "AUTH under TLS only",
         AuthenticationUnavailable,
-        {"security": "none", "phase": "auth", "offered": ("STARTTLS",)},
+        {"security": "none", "phase": "auth", "capabilities": ("STARTTLS",)},
         "the server may offer AUTH under TLS only",
     ),
     (
         "a password in cleartext",
         AuthenticationUnavailable,
-        {"security": "none", "phase": "auth", "offered": ("HELP", "AUTH PLAIN")},
+        {"security": "none", "phase": "auth", "capabilities": ("HELP", "AUTH PLAIN")},
         "would show the password",
     ),
     (
         "no mechanism of ours in plaintext",
         AuthenticationUnavailable,
-        {"security": "none", "phase": "auth", "offered": ("AUTH GSSAPI NTLM",)},
+        {"security": "none", "phase": "auth", "capabilities": ("AUTH GSSAPI NTLM",)},
         "offers GSSAPI, NTLM, which takes more than",
     ),
     (
         "no mechanism of ours",
         AuthenticationUnavailable,
-        {"security": "tls", "phase": "auth", "tls": True, "offered": ("STARTTLS", "AUTH XOAUTH2")},
+        {"security": "tls", "phase": "auth", "tls": True, "capabilities": ("STARTTLS", "AUTH XOAUTH2")},
         "offers XOAUTH2, which takes more than",
     ),
     (
         "a mechanism of the caller's that is not offered",
         AuthenticationUnavailable,
-        {"security": "tls", "phase": "auth", "tls": True, "offered": ("AUTH LOGIN PLAIN",)},
+        {"security": "tls", "phase": "auth", "tls": True, "capabilities": ("AUTH LOGIN PLAIN",)},
         "offers LOGIN, PLAIN: give auth=",
     ),
     (
         "AUTH without a mechanism",
         AuthenticationUnavailable,
-        {"security": "none", "phase": "auth", "offered": ("AUTH",)},
+        {"security": "none", "phase": "auth", "capabilities": ("AUTH",)},
         "offers AUTH without any mechanism",
     ),
     ("no AUTH at all", AuthenticationUnavailable, {"phase": "auth", "port": 587}, "perhaps it lets you send"),
@@ -428,12 +428,12 @@ REPLIES: list[tuple[str, Any, type[ReplyError], dict[str, Any], str | None]] = [
         "530",
         MAIL,
         ReplyError,
-        {"offered": ("STARTTLS",)},
+        {"capabilities": ("STARTTLS",)},
         "the server wants TLS first: use security='starttls'",
     ),
-    ("530", MAIL, ReplyError, {"offered": ("STARTTLS",), "tls": True}, "wants you to log in"),
+    ("530", MAIL, ReplyError, {"capabilities": ("STARTTLS",), "tls": True}, "wants you to log in"),
     ("530", MAIL, ReplyError, {}, "wants you to log in"),
-    ("530", None, AuthenticationFailed, {"phase": "auth", "offered": ("STARTTLS",)}, "wants TLS first"),
+    ("530", None, AuthenticationFailed, {"phase": "auth", "capabilities": ("STARTTLS",)}, "wants TLS first"),
     ("530", None, AuthenticationFailed, {"phase": "auth", "tls": True}, None),
     ("535", None, AuthenticationFailed, {"phase": "auth"}, "many providers want an application password"),
     ("535 5.7.8", None, AuthenticationFailed, {"phase": "auth"}, "many providers want an application password"),
@@ -470,7 +470,13 @@ REPLIES: list[tuple[str, Any, type[ReplyError], dict[str, Any], str | None]] = [
     ("551 5.1.6", RCPT, RecipientsRefused, {"phase": "rcpt"}, "has moved"),
     ("556 5.1.10", RCPT, RecipientsRefused, {"phase": "rcpt"}, "the domain takes no mail"),
     ("554 5.7.1", RCPT, RecipientsRefused, {"phase": "rcpt"}, "refuses by policy"),
-    ("554 5.7.1", RCPT, RecipientsRefused, {"phase": "rcpt", "offered": ("AUTH PLAIN",)}, "for its users only"),
+    (
+        "554 5.7.1",
+        RCPT,
+        RecipientsRefused,
+        {"phase": "rcpt", "capabilities": ("AUTH PLAIN",)},
+        "for its users only",
+    ),
     ("450", RCPT, ReplyError, {"phase": "rcpt"}, "what is 4yz is worth another try"),
     ("450", RCPT, RecipientsRefused, {"phase": "rcpt"}, "what is 4yz is worth another try"),
     ("451 4.7.1", RCPT, RecipientsRefused, {"phase": "rcpt"}, "what is 4yz is worth another try"),
@@ -539,7 +545,9 @@ def test_no_hint_contradicts_a_reply(phase: str, kind: type[ReplyError]) -> None
         for detail in details:
             for tls in (True, False):
                 reply = reply_of(f"{code} {str(code)[0]}.{detail}" if detail else str(code), "")
-                facts = replace(FACTS, phase=phase, reply=reply, tls=tls, offered=("STARTTLS", "AUTH PLAIN"))
+                facts = replace(
+                    FACTS, phase=phase, reply=reply, tls=tls, capabilities=("STARTTLS", "AUTH PLAIN")
+                )
                 hint = hint_for(kind(Response(MAIL, reply)), facts) or ""
                 # A full mailbox is permanent by its code, and yet it may be emptied.
                 if detail != "2.2":

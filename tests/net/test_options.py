@@ -56,8 +56,8 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
         run(_flows.open_client(open_stream, "mx.example", port, {}))
     assert opened == [("mx.example", number)]
     assert type(opened[0][1]) is int
-    assert caught.value.facts is not None
-    assert (caught.value.facts.port, caught.value.facts.security) == (number, security)
+    assert caught.value.context is not None
+    assert (caught.value.context.port, caught.value.context.security) == (number, security)
 
 
 @pytest.mark.parametrize(
