@@ -29,13 +29,13 @@ PACKAGE = ROOT / "smtpcore"
 # ``sasl``, whose steps they run. On one floor modules may import each other, but not in a circle; those of one
 # group of SIDEWAYS do not know each other. Nothing imports the package itself.
 FLOORS = (
-    "_version _core.errors _core.grammar _core.limits _core.secrets",
-    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
+    "_version _core.errors _core.grammar _core.headerfields _core.limits _core.secrets",
+    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content _core.headerfields",
     "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.rules _core.state",
     "sasl",
     "extensions",
     "_core.server _core.client _core.results",
-    "message",
+    "message trace",
     "_net transcript handlers",
     "sync asyncio trio",
     "maildir testing",
@@ -229,9 +229,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
-    # -S keeps site-packages, and whatever its .pth files import, out of the picture.
-    probe = "import sys; before = set(sys.modules); import smtpcore; print(*set(sys.modules) - before)"
+def modules_loaded_by(statement: str) -> set[str]:
+    # -S keeps site-packages, and the modules that its .pth files import, out of the result.
+    probe = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     done = subprocess.run(
         [sys.executable, "-S", "-E", "-c", probe],
         cwd=ROOT,
@@ -240,7 +240,17 @@ def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
         timeout=60,
         check=True,
     )
-    loaded = set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_trace_fields_are_written_without_the_email_package() -> None:
+    loaded = modules_loaded_by("import smtpcore.trace")
+    assert "smtpcore.trace" in loaded
+    assert {name for name in loaded if name.partition(".")[0] == "email"} == set()
+
+
+def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
+    loaded = modules_loaded_by("import smtpcore")
     assert "smtpcore" in loaded
     heavy = {"asyncio", "email", "logging", "socket", "ssl", "threading", "trio"}
     assert {name for name in loaded if name.partition(".")[0] in heavy} == set()

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpcore._core.errors import LocalProtocolError
-from smtpcore.message import Message, count_received, prepare, received_field
+from smtpcore.message import Message, prepare
+from smtpcore.trace import count_received, received_field
 
 FILES = st.one_of(
     st.binary(max_size=300),
