@@ -1,12 +1,13 @@
 """From ``EmailMessage`` to envelope and octets.
 
 **Two addressings.** The header says what people shall read, the envelope where the mail goes (RFC 5321
-2.3.1). :func:`prepare` derives the second from the first and then takes out of the first what is nobody's
-business: Bcc. Whoever knows the envelope better gives it and the header is not asked. A field that cannot be
-read beyond doubt is refused, never guessed at: a guess is mail to a stranger. So ``=?utf-8?q?a=40b?=@c`` is a
-strange local-part and nothing else: encoded words mean something in names, and nothing in addresses (RFC 2047
-5). The parser of the standard library would decode them; it is handed the text with ``=?`` in disguise. Where
-it has been at work already, because a field was set and not parsed, its result is refused.
+2.3.1). :func:`prepare_message` derives the second from the first and then takes out of the first what is
+nobody's business: Bcc. Whoever knows the envelope better gives it and the header is not asked. A field that
+cannot be read beyond doubt is refused, never guessed at: a guess is mail to a stranger. So
+``=?utf-8?q?a=40b?=@c`` is a strange local-part and nothing else: encoded words mean something in names, and
+nothing in addresses (RFC 2047 5). The parser of the standard library would decode them; it is handed the text
+with ``=?`` in disguise. Where it has been at work already, because a field was set and not parsed, its result
+is refused.
 
 **What may change, and what may not.** A message is rendered depth first: each part from what it holds, its
 fields last, because only then it is known what they have to say. Changed is as little as possible:
@@ -51,11 +52,11 @@ from ._octets import Form, NeedsSmtpUtf8, check_rendered
 from ._parse import NESTING_LIMIT, check_depth, parse, with_crlf
 from ._render import has_signed_utf8, render_message
 
-__all__ = ["NESTING_LIMIT", "Message", "prepare"]
+__all__ = ["NESTING_LIMIT", "PreparedMessage", "prepare_message"]
 
 
 @dataclass(slots=True)
-class Message:
+class PreparedMessage:
     """A message as SMTP carries it.
 
     Attributes:
@@ -73,14 +74,14 @@ class Message:
     smtputf8: bool
 
 
-def prepare(
+def prepare_message(
     message: EmailBase | bytes,
     *,
     sender: str | None = None,
     recipients: Sequence[str] | None = None,
     eight_bit_mime: bool = True,
     smtputf8: bool = True,
-) -> Message:
+) -> PreparedMessage:
     """Make envelope and octets of a message, which is not changed by that.
 
     Without ``sender`` it is the first mailbox of Sender or From; without ``recipients`` they are those of To,
@@ -132,7 +133,7 @@ def prepare(
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     check_rendered(content, form)
-    return Message(
+    return PreparedMessage(
         sender=write_address(reverse_path, form, "envelope"),
         recipients=tuple(write_address(path, form, "envelope") for path in forward_paths),
         content=content,
