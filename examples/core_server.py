@@ -28,7 +28,7 @@ from smtpcore import (
     TlsInfo,
 )
 from smtpcore.maildir import MaildirHandler, MaildirSink
-from smtpcore.message import received_field, received_protocol, return_path_field
+from smtpcore.trace import received_field, received_protocol, return_path_field
 
 
 class Session:

@@ -42,8 +42,8 @@ from smtpcore import (
     SMTPError,
     Timeouts,
 )
-from smtpcore.message import LOOP_THRESHOLD, count_received, received_field, received_protocol
 from smtpcore.sync import ServerSession
+from smtpcore.trace import LOOP_THRESHOLD, count_received, received_field, received_protocol
 
 # While we wait for the next hop, our client waits for us. RFC 5321 4.5.3.2 gives it ten minutes behind the
 # final dot and five otherwise, so our own patience has to end earlier.

@@ -65,13 +65,12 @@ from ._core.replies import EnhancedStatusCode, Reply, describe
 from ._core.results import RecipientResult, SendResult
 from ._core.server import ServerConnection
 from ._core.state import LEGAL, TRANSITIONS, State
+from ._version import __version__ as __version__
 from .extensions.auth import Auth
 from .extensions.expn import Expn
 from .extensions.help import Help
 from .extensions.starttls import StartTls
 from .sasl import Credentials, SecretRequest
-
-__version__ = "0.1.0"
 
 __all__ = [
     "LEGAL",

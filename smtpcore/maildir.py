@@ -37,9 +37,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._core.errors import LocalProtocolError
-from ._core.events import Ehlo, Envelope
-from .message import received_field, received_protocol, return_path_field
+from ._core.events import Envelope
+from .trace import trace_fields
 
 if TYPE_CHECKING:
     from ._net.session import ServerSession
@@ -168,44 +167,6 @@ class MaildirSink:
         with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
             self._file.close()
         self.path.unlink(missing_ok=True)
-
-
-def trace_fields(session: ServerSession, envelope: Envelope) -> bytes:
-    """The fields that stand in front of a message at its final delivery (RFC 5321 4.4).
-
-    Args:
-        session: With whom it came.
-        envelope: For whom it came.
-
-    Returns:
-        Return-Path and Received, each with its CRLF.
-    """
-    connection = session.connection
-    hello, tls = connection.hello, connection.tls
-    assert hello is not None  # there is no envelope without
-    utf8 = envelope.mail.smtputf8
-
-    def received(cipher: str | None) -> bytes:
-        return received_field(
-            from_domain=hello.domain,
-            from_address=session.peername[0] if isinstance(session.peername, tuple) else None,
-            by=connection.hostname,
-            with_protocol=received_protocol(
-                esmtp=isinstance(hello, Ehlo),
-                tls=tls is not None,
-                auth=connection.authenticated is not None,
-                smtputf8=utf8,
-            ),
-            for_path=envelope.forward_paths,
-            tls=cipher,
-            smtputf8=utf8,
-        )
-
-    try:
-        line = received(None if tls is None else tls.cipher)
-    except LocalProtocolError:  # a cipher that has no registered name is left out: it must not cost the message
-        line = received(None)
-    return return_path_field(envelope.reverse_path, smtputf8=utf8) + line
 
 
 def _create_in(folder: Path) -> tuple[Path, int]:

@@ -14,10 +14,13 @@ import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import smtpcore
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smtpcore"
@@ -26,18 +29,18 @@ PACKAGE = ROOT / "smtpcore"
 # ``sasl``, whose steps they run. On one floor modules may import each other, but not in a circle; those of one
 # group of SIDEWAYS do not know each other. Nothing imports the package itself.
 FLOORS = (
-    "_core.errors _core.grammar _core.limits _core.secrets",
-    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
+    "_version _core.errors _core.grammar _core.headerfields _core.limits _core.secrets",
+    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content _core.headerfields",
     "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.rules _core.state",
     "sasl",
     "extensions",
     "_core.server _core.client _core.results",
-    "message",
+    "message trace",
     "_net transcript handlers",
     "sync asyncio trio",
     "maildir testing",
-    "__init__",
     "_cli __main__",
+    "__init__",
 )
 SIDEWAYS = ({"_core.server", "_core.client"}, {"sync", "asyncio", "trio"})
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
@@ -176,6 +179,7 @@ def import_offences(module: str, source: str) -> list[str]:
             "_core.state imports _core.server, which is above it",
         ),
         ("_net.client", "from .. import sync", "_net.client imports sync, which is above it"),
+        ("_cli.main", "from .. import __version__", "_cli.main imports __init__, which is above it"),
         ("sync", "from .asyncio import connect", "sync imports asyncio beside it"),
         ("_core.server", "from .client import x", "_core.server imports _core.client beside it"),
         ("_core.content", "import time", "_core.content imports time: I/O or a clock"),
@@ -225,9 +229,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
-    # -S keeps site-packages, and whatever its .pth files import, out of the picture.
-    probe = "import sys; before = set(sys.modules); import smtpcore; print(*set(sys.modules) - before)"
+def modules_loaded_by(statement: str) -> set[str]:
+    # -S keeps site-packages, and the modules that its .pth files import, out of the result.
+    probe = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     done = subprocess.run(
         [sys.executable, "-S", "-E", "-c", probe],
         cwd=ROOT,
@@ -236,12 +240,22 @@ def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
         timeout=60,
         check=True,
     )
-    loaded = set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_trace_fields_are_written_without_the_email_package() -> None:
+    loaded = modules_loaded_by("import smtpcore.trace")
+    assert "smtpcore.trace" in loaded
+    assert {name for name in loaded if name.partition(".")[0] == "email"} == set()
+
+
+def test_importing_the_core_is_cheap_and_pulls_in_no_io() -> None:
+    loaded = modules_loaded_by("import smtpcore")
     assert "smtpcore" in loaded
     heavy = {"asyncio", "email", "logging", "socket", "ssl", "threading", "trio"}
     assert {name for name in loaded if name.partition(".")[0] in heavy} == set()
     inner = {name.partition(".")[2].partition(".")[0] for name in loaded if name.startswith("smtpcore.")}
-    assert inner <= set(CORE) - {"message"}
+    assert inner <= {"_version", *CORE} - {"message"}
     assert {name.partition(".")[0] for name in loaded} <= sys.stdlib_module_names | {"smtpcore"}
 
 
@@ -353,6 +367,11 @@ def test_tools_are_hardly_ever_told_to_look_away() -> None:
         if SUPPRESSION.search(line)
     ]
     assert len(places) <= SUPPRESSIONS, places
+
+
+def test_the_metadata_and_the_package_give_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == smtpcore.__version__
 
 
 def test_the_package_says_that_it_is_typed() -> None:

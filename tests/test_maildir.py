@@ -25,7 +25,8 @@ import smtpcore.sync
 import smtpcore.trio
 from smtpcore import ConnectionClosed, Reply, ReplyError, SendResult, ServerConfig, ServerConnection, TlsInfo
 from smtpcore._net.session import ServerSession
-from smtpcore.maildir import MaildirHandler, trace_fields
+from smtpcore.maildir import MaildirHandler
+from smtpcore.trace import trace_fields
 
 CONTENT = b"Received: from b\r\nReceived: from a\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
 SENDER, RECIPIENTS = "a@client.example", ["x@server.example", "y@server.example"]

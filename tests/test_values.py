@@ -204,9 +204,9 @@ SAMPLES: dict[type, list[Any]] = {
         ]
         for refusal in (ReplyError, AuthenticationFailed, MessageTooBig, RecipientsRefused)
     },
-    message.Message: [
-        message.Message("a@b.example", ("c@d.example",), b"x\r\n", False, False),
-        message.Message("", (), b"\r\n", False, False),
+    message.PreparedMessage: [
+        message.PreparedMessage("a@b.example", ("c@d.example",), b"x\r\n", False, False),
+        message.PreparedMessage("", (), b"\r\n", False, False),
     ],
     sasl.Challenge: [sasl.Challenge(b"x"), sasl.Challenge(b"")],
     sasl.Failed: [sasl.Failed("no"), sasl.Failed("no", malformed=True)],

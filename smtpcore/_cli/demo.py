@@ -27,7 +27,7 @@ from .. import sync
 from .._core.addresses import ForwardPath
 from .._core.config import ServerConfig
 from ..maildir import MaildirHandler
-from ..message import Message, prepare
+from ..message import PreparedMessage, prepare_message
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
 from .annotator import Annotator
@@ -70,7 +70,7 @@ def run(out: TextIO) -> int:
     """
     say = Printer(out).say
     message = _message()
-    prepared = prepare(message, recipients=[KNOWN, UNKNOWN])
+    prepared = prepare_message(message, recipients=[KNOWN, UNKNOWN])
     annotator = Annotator()
 
     def show(entry: Entry) -> None:
@@ -134,7 +134,7 @@ def _contexts(pem: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, ssl.create_default_context(cafile=str(pem))
 
 
-def _compare(stored: bytes, sent: Message, name: Path, say: Say) -> bool:
+def _compare(stored: bytes, sent: PreparedMessage, name: Path, say: Say) -> bool:
     """Show a stored file, and say whether it is the message."""
     say(f"\nStored as {name.parent}/{name.name}:", "bold")
     lines = stored.decode("utf-8", "replace").splitlines()

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .. import __version__
 from .._core.errors import SMTPError
 from .._core.limits import Limits
 from .._core.replies import printable
+from .._version import __version__
 from .common import EX_IOERR, EX_OK, EX_USAGE, Failure, complain, standard_streams, write
 
 _EXIT_CODES = """\

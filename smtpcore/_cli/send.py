@@ -32,7 +32,7 @@ from .._core.errors import (
 from .._core.replies import printable
 from .._core.results import SendResult
 from .._net.client import ConnectOptions, default_context
-from ..message import prepare
+from ..message import prepare_message
 from ..transcript import Entry, Transcript, format_entry
 from .common import (
     EX_CONFIG,
@@ -71,7 +71,9 @@ def run(options: argparse.Namespace) -> int:
     """
     message = _message(options)
     sender, recipients = (options.sender, options.to) if options.file else (None, None)
-    size = len(prepare(message, sender=sender, recipients=recipients).content)  # an error is told at once
+    size = len(
+        prepare_message(message, sender=sender, recipients=recipients).content
+    )  # report an error at once
     port = options.port or PORTS.get(options.security, 25)
     connect_options = ConnectOptions(
         security=options.security,
@@ -88,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         connect_options["transcript"] = meter = Meter(size, sys.stderr)
     try:
         with sync.connect(options.host, port, **connect_options) as client:
-            prepared = prepare(
+            prepared = prepare_message(
                 message,
                 sender=sender,
                 recipients=recipients,

@@ -250,7 +250,7 @@ class Client:
         """Send an ``EmailMessage``.
 
         Args:
-            message: It is not changed; see :func:`smtpcore.message.prepare` for what is made of it.
+            message: It is not changed; see :func:`smtpcore.message.prepare_message` for what is made of it.
             sender: The reverse-path, ``""`` for the null one; by default Sender or From.
             recipients: The forward-paths; by default those of To, Cc and Bcc.
 
@@ -262,14 +262,14 @@ class Client:
         """
         from email.message import Message as EmailBase
 
-        from ..message import prepare
+        from ..message import prepare_message
 
         with self._conversation("mail"):
             if not isinstance(message, EmailBase):
                 raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
             if sender is not None and not isinstance(sender, str):
                 raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
-            prepared = prepare(
+            prepared = prepare_message(
                 message,
                 sender=sender,
                 recipients=None if recipients is None else _names(recipients),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcore.message import prepare
+from smtpcore.message import prepare_message
 
 from . import measured, ours, peers
 from .ours import (
@@ -80,7 +80,7 @@ def large() -> bytes:
     message.set_content("See below.\n")
     octets = bytes(range(256)) * (25 * MIB // 256)
     message.add_attachment(octets, maintype="application", subtype="octet-stream", filename="octets")
-    return prepare(message).content
+    return prepare_message(message).content
 
 
 @measurable

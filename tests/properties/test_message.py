@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpcore._core.errors import LocalProtocolError
-from smtpcore.message import Message, count_received, prepare, received_field
+from smtpcore.message import PreparedMessage, prepare_message
+from smtpcore.trace import count_received, received_field
 
 FILES = st.one_of(
     st.binary(max_size=300),
@@ -37,13 +38,13 @@ def new_message() -> EmailMessage:
     return message
 
 
-def parse(prepared: Message) -> EmailMessage:
+def parse(prepared: PreparedMessage) -> EmailMessage:
     parsed = email.message_from_bytes(prepared.content, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
     return parsed
 
 
-def assert_fit_for_smtp(prepared: Message, *, eight_bit: bool) -> None:
+def assert_fit_for_smtp(prepared: PreparedMessage, *, eight_bit: bool) -> None:
     content = prepared.content
     assert content.endswith(b"\r\n")
     assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
@@ -66,7 +67,7 @@ def test_an_attachment_arrives_octet_for_octet(
     else:
         message.set_content("text")
         message.add_attachment(octets, maintype, subtype, filename="f", cte=encoding)
-    prepared = prepare(message, eight_bit_mime=eight_bit)
+    prepared = prepare_message(message, eight_bit_mime=eight_bit)
     assert_fit_for_smtp(prepared, eight_bit=eight_bit)
     part = parse(prepared) if alone else next(parse(prepared).iter_attachments())
     assert part.get_content_type() == kind
@@ -95,7 +96,7 @@ def test_text_arrives_character_for_character(
         message.set_content(text, charset=charset, cte=encoding)
     except ValueError:  # of the library: this text does not go by this encoding
         message.set_content(text, charset=charset)
-    prepared = prepare(message, eight_bit_mime=eight_bit)
+    prepared = prepare_message(message, eight_bit_mime=eight_bit)
     assert_fit_for_smtp(prepared, eight_bit=eight_bit)
     assert parse(prepared).get_content().splitlines() == message.get_content().splitlines()
 
@@ -107,7 +108,7 @@ def test_subject_and_names_arrive_as_they_were_set(subject: str, name: str) -> N
     with contextlib.suppress(ValueError):  # of the library, which refuses line ends
         message["Subject"] = subject
         message["Cc"] = Address(name, "cc", "example.org")
-        prepared = prepare(message)
+        prepared = prepare_message(message)
         assert_fit_for_smtp(prepared, eight_bit=False)
         parsed = parse(prepared)
         assert str(parsed["Subject"]) == str(message["Subject"])
@@ -123,7 +124,9 @@ def test_any_octets_make_a_message_fit_for_smtp_or_a_local_protocol_error(
     policy = email.policy.default if modern else email.policy.compat32
     message = email.message_from_bytes(octets, policy=policy)
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=eight_bit)
+        prepared = prepare_message(
+            message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=eight_bit
+        )
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
 
 
@@ -169,7 +172,7 @@ def test_any_pieces_make_a_message_fit_for_smtp_or_a_local_protocol_error(
     policy = email.policy.default if modern else email.policy.compat32
     message = email.message_from_bytes(octets, policy=policy)
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit)
+        prepared = prepare_message(message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit)
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
         header = (b"\r\n" + prepared.content).partition(b"\r\n\r\n")[0]
         assert b"\r\nBcc:" not in header
@@ -178,7 +181,8 @@ def test_any_pieces_make_a_message_fit_for_smtp_or_a_local_protocol_error(
         # What has been prepared needs no preparation.
         again = email.message_from_bytes(prepared.content, policy=policy)
         assert (
-            prepare(again, sender="", recipients=["u@x"], eight_bit_mime=eight_bit).content == prepared.content
+            prepare_message(again, sender="", recipients=["u@x"], eight_bit_mime=eight_bit).content
+            == prepared.content
         )
 
 
@@ -209,7 +213,7 @@ def test_no_field_that_is_set_adds_another(kind: type[OldMessage], name: str, va
     with contextlib.suppress(LocalProtocolError, ValueError, IndexError):
         message[name] = value
         message.set_payload("body")
-        prepared = prepare(message, sender="", recipients=["u@x"])
+        prepared = prepare_message(message, sender="", recipients=["u@x"])
         header, _, body = (b"\r\n" + prepared.content).partition(b"\r\n\r\n")
         assert body == b"body\r\n"
         assert all(line.startswith((b" ", b"\t")) for line in header.split(b"\r\n")[2:])
@@ -284,7 +288,7 @@ def test_any_message_that_is_built_is_fit_for_smtp_or_a_local_protocol_error(
     message: OldMessage, envelope: dict[str, Any], eight_bit: bool, smtputf8: bool
 ) -> None:
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        prepared = prepare_message(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
 
 
@@ -312,22 +316,24 @@ def test_any_octets_are_fit_for_smtp_or_a_local_protocol_error(
     octets: bytes, policy: Any, envelope: dict[str, Any], eight_bit: bool, smtputf8: bool
 ) -> None:
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(octets, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        prepared = prepare_message(octets, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
     try:
         message = email.message_from_bytes(octets, policy=policy)
     except Exception:  # of the library, which may raise anything
         return
     with contextlib.suppress(LocalProtocolError):
-        prepared = prepare(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
+        prepared = prepare_message(message, **envelope, eight_bit_mime=eight_bit, smtputf8=smtputf8)
         assert_fit_for_smtp(prepared, eight_bit=eight_bit)
 
 
 @given(ANY_OCTETS, st.booleans())
 def test_what_was_prepared_as_bytes_needs_no_change(octets: bytes, eight_bit: bool) -> None:
     with contextlib.suppress(LocalProtocolError):
-        first = prepare(octets, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
-        second = prepare(first.content, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
+        first = prepare_message(octets, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
+        second = prepare_message(
+            first.content, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False
+        )
         assert second.content == first.content
 
 
@@ -337,4 +343,4 @@ def test_bytes_in_which_nothing_has_to_change_do_not_change(octets: bytes) -> No
     octets = b"From: a@b\r\nTo:c@d\r\n\r\n" + octets
     fit = b"\0" not in octets and max(map(len, octets.split(b"\r\n"))) <= 998
     if fit and b"binary" not in octets.lower():
-        assert prepare(octets).content == octets
+        assert prepare_message(octets).content == octets

@@ -1,0 +1,63 @@
+"""The octets of a message, and whether the server takes them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .._core.content import LINE_LENGTH, normalize_line_endings
+from .._core.errors import LocalProtocolError
+
+_EIGHT_BIT = re.compile(rb"[\x80-\xff]")
+
+
+class NeedsSmtpUtf8(LocalProtocolError):
+    """It cannot be said in ASCII."""
+
+
+class Form(NamedTuple):
+    """What the server takes."""
+
+    eight_bit: bool
+    utf8: bool
+
+
+def crlf(octets: bytes) -> bytes:
+    return normalize_line_endings(octets)
+
+
+def longest_line(octets: bytes) -> int:
+    return max(map(len, octets.split(b"\r\n")))
+
+
+def is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def find_problem(octets: bytes, form: Form) -> tuple[int, str] | None:
+    """What the rules for the whole content forbid in these octets: the line, and what is wrong with it."""
+    if longest_line(octets) > LINE_LENGTH:
+        lengths = map(len, octets.split(b"\r\n"))
+        line = next(number for number, length in enumerate(lengths, 1) if length > LINE_LENGTH)
+        return line, f"is longer than {LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
+    if b"\0" in octets:
+        return octets.count(b"\r\n", 0, octets.index(b"\0")) + 1, "has a NUL in it"
+    if not form.eight_bit and (eight_bit := _EIGHT_BIT.search(octets)):
+        line = octets.count(b"\r\n", 0, eight_bit.start()) + 1
+        return line, "has octets above 127 and the server does not offer 8BITMIME"
+    return None
+
+
+def check_rendered(content: bytes, form: Form) -> None:
+    """The rules for the whole content."""
+    found = find_problem(content, form)
+    if found is not None:
+        line, problem = found
+        raise LocalProtocolError(
+            f"line {line} of the content {problem}; it stands where nothing can be encoded: in something"
+            " signed, in a header, or in a part that claims to have parts"
+        )
