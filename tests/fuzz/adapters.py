@@ -42,6 +42,9 @@ from .server import check_replies, draw_cuts
 SECONDS = 30.0
 """For anything that ends at once, unless it hangs."""
 
+PATIENCE = 0.3
+"""Seconds until a random server that has nothing to say hangs up: the client would wait for its own timeout."""
+
 ADAPTERS = ("sync", "asyncio", "trio", *(["uvloop"] if importlib.util.find_spec("uvloop") else []))
 
 
@@ -175,8 +178,6 @@ def check_server(adapter: str, random: Random) -> None:
             results.append(_beside(_talk, port, pieces, end))
         for result in results:
             check_replies(result.result(SECONDS * 2))
-        # The last in the queue: then every connection has been accepted before the server stops.
-        assert _talk(port, [b"NOOP\r\n"], "eof")
 
 
 def _beside(function: Callable[..., bytes], *arguments: Any) -> Future[bytes]:
@@ -197,7 +198,7 @@ def _answer(listener: socket.socket, server: clients.Server) -> bytes:
     with listener, contextlib.suppress(OSError):
         sock = listener.accept()[0]
         with sock:
-            sock.settimeout(SECONDS)
+            sock.settimeout(PATIENCE)
             while True:
                 with contextlib.suppress(TimeoutError):  # of the random server: it has nothing to say
                     while data := drive(server.read(None)):
