@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from smtpcore import LEGAL, TRANSITIONS, Limits, State
 
-from . import draw_states, list_limits
+from . import draw_states, list_limits, write_reference
 from .test_layout import FLOORS, PACKAGE
 
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
@@ -24,6 +25,78 @@ def test_the_states_are_drawn_from_the_tables_as_they_are() -> None:
 def test_the_limits_are_listed_as_they_are() -> None:
     written = list_limits.PAGE.read_text(encoding="utf-8")
     assert written == list_limits.page(), "run python -m tests.list_limits"
+
+
+def test_the_reference_is_written_from_the_docstrings_as_they_are() -> None:
+    written = {path: path.read_text(encoding="utf-8") for path in write_reference.FOLDER.glob("*.md")}
+    expected = write_reference.pages()
+    stale = {path.name for path in written.keys() | expected.keys() if written.get(path) != expected.get(path)}
+    assert stale == set(), "run python -m tests.write_reference"
+
+
+def test_the_reference_has_a_page_for_each_public_module_and_an_entry_for_each_name() -> None:
+    modules = write_reference.public_modules()
+    assert {"smtpcore", "smtpcore.sync", "smtpcore.asyncio", "smtpcore.trio", "smtpcore.sasl"} <= set(modules)
+    assert not [module for module in modules if "._" in module]
+    for module in modules:
+        page = write_reference.page(module)
+        for name in write_reference.public_names(importlib.import_module(module)):
+            assert f"\n### `{name}`\n" in page
+
+
+class Documented:
+    """Do a thing with ``x < y``.
+
+    Args:
+        first: What it is,
+            in two lines.
+        second: How long, in seconds.
+
+    Raises:
+        ValueError: It is not a thing.
+    """
+
+    def __init__(self, first: int, *, second: float = 1.0) -> None:
+        """Set it up."""
+
+    async def wait(self, first: int | None = None, /, *rest: str) -> bool:
+        """Wait for :class:`Documented`, not for <it>."""
+        raise NotImplementedError
+
+    def look(self, *, for_a_rather_long_time: Documented, and_in_a_rather_remote_place: str = "there") -> None:
+        """Look at it."""
+
+
+def test_a_docstring_becomes_lists_and_code() -> None:
+    text = write_reference.in_markdown(write_reference.docstring(Documented))
+    assert text.splitlines() == [
+        "Do a thing with `x < y`.",
+        "",
+        "**Args**",
+        "",
+        "- `first`: What it is, in two lines.",
+        "- `second`: How long, in seconds.",
+        "",
+        "**Raises**",
+        "",
+        "- `ValueError`: It is not a thing.",
+    ]
+    assert write_reference.in_markdown(write_reference.docstring(Documented.wait)) == (
+        "Wait for `Documented`, not for \\<it>."
+    )
+
+
+def test_a_signature_is_shown_as_it_is_written() -> None:
+    assert write_reference.signature(Documented) == ("(first: int, *, second: float = 1.0) -> None")
+    assert write_reference.signature(Documented.wait) == "(first: int | None = None, /, *rest: str) -> bool"
+    assert write_reference.signature(Documented.look).splitlines() == [
+        "(",
+        "    *,",
+        "    for_a_rather_long_time: Documented,",
+        "    and_in_a_rather_remote_place: str = 'there',",
+        ") -> None",
+    ]
+    assert write_reference.annotation("_net.streams.Stream | None") == "Stream | None"
 
 
 def test_every_state_and_every_transition_is_on_the_page() -> None:
