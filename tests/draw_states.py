@@ -1,4 +1,4 @@
-"""Draw docs/states.md from the tables of ``smtpcore._core.state``: ``python -m tests.draw_states`` writes it.
+"""Draw docs/states.md from the tables of the rules: ``python -m tests.draw_states`` writes it.
 
 Nothing is told here that the tables do not tell: a test compares the file with what they say now.
 """
@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smtpcore import LEGAL, TRANSITIONS, Connect, EndOfMessage, Event, State
-from smtpcore._core.state import BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, PIPELINED, SUCCESS, after
+from smtpcore import Connect, EndOfMessage, Event, State
+from smtpcore._core.state import HANDSHAKEN, after
+
+from .helpers.standard import RULES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 
 INTRODUCTION = """\
 # The states of a session
 
-Both roles run on two tables, `smtpcore.LEGAL` and `smtpcore.TRANSITIONS`. This page is drawn from them by
-`python -m tests.draw_states`, and a test holds it current; why they are as they are is told in
-`smtpcore/_core/state.py`.
+Both roles run on two tables, LEGAL and TRANSITIONS. `smtpcore/_core/state.py` has the rows of RFC 5321 and says
+why they are as they are; each extension has the rows of its commands. This page shows both merged, for the
+extensions of `smtpcore.extensions.STANDARD`. `python -m tests.draw_states` writes it, and a test holds it
+current.
 """
 
 UNDER_DIAGRAM = """\
@@ -49,7 +52,7 @@ def verbs(kinds: frozenset[type[Event]]) -> str:
 def arrows() -> list[str]:
     """The arrows of the diagram: one for each pair of states, with all that leads from one to the other."""
     labels: dict[tuple[State, State], list[str]] = {}
-    for (kind, digit), leads in TRANSITIONS.items():
+    for (kind, digit), leads in RULES.after.items():
         for origin, target in leads.items():
             if target is not State.CLOSED:
                 labels.setdefault((origin, target), []).append(f"{verb(kind)} {digit}yz")
@@ -67,7 +70,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def page() -> str:
     """The page as it has to be."""
-    closed = [state for state in State if after(Connect, 421, state) is State.CLOSED]
+    closed = [state for state in State if after(RULES.after, Connect, 421, state) is State.CLOSED]
     assert closed == list(State)  # as UNDER_DIAGRAM says
     diagram = [
         "```mermaid",
@@ -78,24 +81,25 @@ def page() -> str:
         f"    {State.CLOSED.value} --> [*]",
         "```",
     ]
-    legal = [[f"`{state.value}`", verbs(kinds)] for state, kinds in LEGAL.items()]
+    legal = [[f"`{state.value}`", verbs(kinds)] for state, kinds in RULES.legal.items()]
     leads = [
         [
             f"`{verb(kind)}`",
             f"{digit}yz",
             ", ".join(f"`{origin.value}` to `{target.value}`" for origin, target in where.items()),
         ]
-        for (kind, digit), where in TRANSITIONS.items()
+        for (kind, digit), where in RULES.after.items()
     ]
     success = [
-        [f"`{verb(kind)}`", ", ".join(str(code) for code in sorted(codes))] for kind, codes in SUCCESS.items()
+        [f"`{verb(kind)}`", ", ".join(str(code) for code in sorted(codes))]
+        for kind, codes in RULES.success.items()
     ]
     origins = ", ".join(f"`{state.value}`" for state in HANDSHAKEN)
     targets = ", ".join(f"`{state.value}`" for state in HANDSHAKEN.values())
     every_time = {Connect, EndOfMessage}
     policies = [
-        ["a server that requires TLS has none (RFC 3207 4)", verbs(BEFORE_TLS - every_time)],
-        ["a server that requires authentication has none (RFC 4954 6)", verbs(BEFORE_AUTH - every_time)],
+        ["a server that requires TLS has none (RFC 3207 4)", verbs(RULES.before_tls - every_time)],
+        ["a server that requires authentication has none (RFC 4954 6)", verbs(RULES.before_auth - every_time)],
     ]
     parts = [
         INTRODUCTION,
@@ -114,7 +118,7 @@ def page() -> str:
         "Failure may have any code of 4yz and 5yz.\n",
         table(["command", "codes"], success),
         "## Pipelining\n",
-        f"{verbs(PIPELINED)} may stand anywhere in a pipelined group; others end it (RFC 2920 3.1).\n",
+        f"{verbs(RULES.pipelined)} may stand anywhere in a pipelined group; others end it (RFC 2920 3.1).\n",
     ]
     return "\n".join(parts)
 

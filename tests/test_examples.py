@@ -201,7 +201,7 @@ def test_core_client_sends_nothing_without_the_tls_it_was_told_to_use() -> None:
     handler = Recorder()
     with smtpcore.sync.serve(handler) as server:
         code, said = core_client(server.addresses[0][1], "bob@example.org", options=("--starttls",))
-    assert (code, said) == (1, "failed: the server does not offer STARTTLS (RFC 3207 4)\n")
+    assert (code, said) == (1, "failed: the server does not offer STARTTLS (RFC 5321 2.2.1)\n")
     assert handler.seen == ["gone"]
 
 

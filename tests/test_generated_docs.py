@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from smtpcore import LEGAL, TRANSITIONS, Limits, State
+from smtpcore import Limits, State
 
 from . import draw_states, list_limits, write_reference
+from .helpers.standard import RULES
 from .test_layout import FLOORS, PACKAGE
 
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
@@ -101,9 +102,9 @@ def test_a_signature_is_shown_as_it_is_written() -> None:
 
 def test_every_state_and_every_transition_is_on_the_page() -> None:
     page = draw_states.page()
-    for state in LEGAL:
+    for state in RULES.legal:
         assert f"\n| `{state.value}` |" in page
-    for kind, digit in TRANSITIONS:
+    for kind, digit in RULES.after:
         assert f"\n| `{draw_states.verb(kind)}` | {digit}yz |" in page
     drawn = draw_states.arrows()
     assert f"    {State.RCPT.value} --> {State.CONTENT.value}: DATA 3yz" in drawn

@@ -76,6 +76,8 @@ from smtpcore import (
 )
 from smtpcore._core.commands import CommandParser
 
+from .helpers.standard import RULES
+
 REPLY = Reply(550, "5.1.1", ["no such", "user"])
 RECEIVED = Reply._received(571, None, ("\x1b\xe4",))
 RCPT = Rcpt("b@example.com")
@@ -97,23 +99,15 @@ def with_facts(error: SMTPError) -> SMTPError:
 
 def parsed(line: bytes) -> Event:
     """A command as a server gets it, which goes past the constructor."""
-    command = CommandParser(ServerConfig(address_syntax="lenient")).parse(line.decode())
+    command = CommandParser(ServerConfig(address_syntax="lenient"), RULES).parse(line.decode())
     assert command is not None
     return command
-
-
-def used(capabilities: Capabilities) -> Capabilities:
-    """Capabilities from which everything has been worked out."""
-    assert (
-        capabilities.mail_parameters and capabilities.rcpt_parameters is not None and capabilities.mail_octets
-    )
-    return capabilities
 
 
 # Two different values of each class, or only one if all are equal.
 SAMPLES: dict[type, list[Any]] = {
     Auth: [Auth("PLAIN", "AA=="), Auth("LOGIN")],
-    Capabilities: [used(Capabilities([("SIZE", ("1",)), ("X-FOO", ())])), Capabilities()],
+    Capabilities: [Capabilities([("SIZE", ("1",)), ("X-FOO", ())], RULES.readers), Capabilities()],
     Chunk: [Chunk(b"a"), Chunk(b"b")],
     CommandRejected: [CommandRejected(b"FOO", REPLY), CommandRejected(b"BAR", REPLY)],
     Connect: [Connect()],

@@ -345,9 +345,8 @@ class ClientConnection:
         self._check_by_extensions(command, offered)
         keyword = self._rules.owner[command.__class__].keyword
         if keyword not in offered and not self._rules.commands[command.__class__].unasked:
-            raise LocalProtocolError(
-                f"the server does not offer {keyword}, which {command.verb} needs (RFC 5321 2.2.1)"
-            )
+            needed_by = "" if keyword == command.verb else f", which {command.verb} needs"
+            raise LocalProtocolError(f"the server does not offer {keyword}{needed_by} (RFC 5321 2.2.1)")
 
     def _check_by_extensions(self, command: Command, offered: Capabilities) -> None:
         facts = Facts(self.tls, "" if self.authenticated else None, mail=self._mail)

@@ -129,7 +129,7 @@ class ServerConfig:
         ehlo_syntax: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321
             4.1.1.1). ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets:
             many clients send the name of the computer, be it with an underscore or an umlaut, or an address
-            without its tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\xdc``.
+            without its tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
         line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
             the true end. ``"accept"`` passes them through; then a next hop that takes a bare LF for a
             line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).

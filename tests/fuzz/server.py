@@ -26,7 +26,6 @@ from itertools import pairwise
 from random import Random
 
 from smtpcore import (
-    LEGAL,
     Chunk,
     Command,
     CommandRejected,
@@ -48,6 +47,7 @@ from smtpcore import (
     TlsInfo,
 )
 
+from ..helpers.standard import RULES
 from . import from_seed
 
 # RFC 5321 4.2 and 4.5.3.1.5. What we say ourselves is ASCII.
@@ -241,7 +241,7 @@ class Session:
         server = self._server
         assert server.unanswered is event, f"{event!r} wants no answer"
         if isinstance(event, (Command, Connect, EndOfMessage)):
-            assert type(event) in LEGAL[server.state], f"{event!r} in state {server.state}"
+            assert type(event) in RULES.legal[server.state], f"{event!r} in state {server.state}"
         try:
             server.next_event()
         except LocalProtocolError:

@@ -22,7 +22,6 @@ from random import Random
 from typing import Final, NamedTuple
 
 from smtpcore import (
-    LEGAL,
     Auth,
     Chunk,
     Command,
@@ -48,6 +47,8 @@ from smtpcore import (
     TlsInfo,
     Vrfy,
 )
+
+from .standard import RULES
 
 TLS: Final = TlsInfo(version="TLSv1.3")
 CHALLENGE: Final = re.compile(rb"334 [A-Za-z0-9+/=]*\r\n")
@@ -311,7 +312,7 @@ def _likely(connection: ServerConnection, config: ServerConfig) -> list[type[Com
         Expn: config.expn,
         Help: config.help,
     }
-    likely = [kind for kind in GOOD if kind in LEGAL[connection.state] and offered.get(kind, True)]
+    likely = [kind for kind in GOOD if kind in RULES.legal[connection.state] and offered.get(kind, True)]
     if config.require_tls and connection.tls is None:
         likely = [kind for kind in likely if kind in (Ehlo, StartTls, Noop, Quit)]
     elif config.require_auth and connection.authenticated is None:

@@ -40,8 +40,9 @@ from smtpcore import (
     TlsInfo,
     Vrfy,
 )
-from smtpcore._core.state import PIPELINED, SUCCESS
 from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
+
+from ..helpers.standard import RULES
 
 LIMITS = Limits(reply_line=512, reply_lines=6, outstanding_commands=5, challenges=3)
 TLS = TlsInfo(version="TLSv1.3")
@@ -149,7 +150,7 @@ class Answer(NamedTuple):
                 octets += "".join(f"250-{line}\r\n" for line in lines[:-1]).encode("latin-1")
                 octets += f"250 {lines[-1]}\r\n".encode("latin-1")
             else:
-                octets += f"{min(SUCCESS[type(command)])} 2.0.0 fine\r\n".encode()
+                octets += f"{min(RULES.success[type(command)])} 2.0.0 fine\r\n".encode()
         return octets
 
 
@@ -284,14 +285,14 @@ class Play:
         assert client._parser.pending <= LIMITS.reply_line * (LIMITS.reply_lines + 1)
         under_way = client.outstanding
         assert len(under_way) <= LIMITS.outstanding_commands
-        assert all(one.__class__ in PIPELINED for one in under_way[:-1])
+        assert all(one.__class__ in RULES.pipelined for one in under_way[:-1])
         assert len(under_way) <= 1 or "PIPELINING" in client.capabilities
         assert client.timeout > 0
         # What the server offers is whatever it says, and can be asked for all the same.
         offered = client.capabilities
         assert offered.size is None or offered.size >= 0
         assert all(isinstance(name, str) for name in offered.mechanisms)
-        assert offered.mail_octets >= 0 and offered.rcpt_octets >= 0
+        assert RULES.extra_octets("MAIL", offered) >= RULES.extra_octets("RCPT", offered) >= 0
         assert (repr(offered) + "".join(offered.mechanisms)).isascii()
         if client.state is State.TLS:
             client.tls_started(TLS)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from typing import Final, Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpcore._core.addresses import ForwardPath, Mailbox, ReversePath
-from smtpcore._core.capabilities import EXTENSIONS, Capabilities
+from smtpcore._core.capabilities import Capabilities
 from smtpcore._core.commands import KNOWN_VERBS, SHORT, CommandParser, format_command, verb_of
 from smtpcore._core.config import ServerConfig
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
 from smtpcore._core.limits import Limits
 from smtpcore._core.parameters import (
-    MAIL_PARAMETERS,
     NO_PARAMETERS,
     ParameterValue,
     decode_xtext,
@@ -34,7 +34,9 @@ from smtpcore.extensions.starttls import StartTls
 
 from ..helpers.standard import RULES
 
-EVERYTHING = Capabilities([(keyword, ()) for keyword in EXTENSIONS])
+UnknownParameters = Literal["reject", "ignore", "show"]
+UNKNOWN: Final[tuple[UnknownParameters, ...]] = ("reject", "ignore", "show")
+EVERYTHING = Capabilities([(keyword, ()) for keyword in RULES.by_keyword])
 # Long addresses may make lines that are too long, which is not what this is about.
 CONFIGS = [
     ServerConfig(
@@ -45,7 +47,7 @@ CONFIGS = [
     )
     for addresses in ("strict", "lenient")
     for hello in ("strict", "lenient")
-    for unknown in ("reject", "ignore")
+    for unknown in UNKNOWN
 ]
 configs = st.sampled_from(CONFIGS)
 
@@ -167,7 +169,7 @@ def test_reading_what_was_written_gives_the_same_command(command: Command, confi
     assert format_command(again, RULES) == octets
 
 
-offers = st.lists(st.sampled_from(sorted(EXTENSIONS)), unique=True).map(Capabilities.parse)
+offers = st.lists(st.sampled_from(sorted(RULES.by_keyword)), unique=True).map(Capabilities.parse)
 
 
 @given(lines, configs, offers, st.booleans())
@@ -218,16 +220,19 @@ def test_any_line_is_a_command_or_refused(
 
 @given(parameters)
 def test_reading_the_parameters_that_were_written_gives_the_same(given: Mapping[str, ParameterValue]) -> None:
-    text = format_parameters(given, MAIL_PARAMETERS)
+    text = format_parameters(given, RULES.parameters["MAIL"])
     assert parse_parameters(text, RULES.parameters["MAIL"]) == given
-    assert parse_parameters(text.lower(), MAIL_PARAMETERS).keys() == given.keys()
+    assert parse_parameters(text.lower(), RULES.parameters["MAIL"]).keys() == given.keys()
 
 
-@given(rubbish, st.booleans())
-def test_any_text_is_parameters_or_refused(text: str, ignore_unknown: bool) -> None:
+@given(rubbish, st.sampled_from(UNKNOWN))
+def test_any_text_is_parameters_or_refused(text: str, unknown: UnknownParameters) -> None:
     with contextlib.suppress(Refused):
-        found = parse_parameters(text, RULES.parameters["MAIL"], ignore_unknown=ignore_unknown)
-        assert parse_parameters(format_parameters(found, MAIL_PARAMETERS), MAIL_PARAMETERS) == found
+        found = parse_parameters(text, RULES.parameters["MAIL"], unknown)
+        assert (
+            parse_parameters(format_parameters(found, RULES.parameters["MAIL"]), RULES.parameters["MAIL"])
+            == found
+        )
         assert found is NO_PARAMETERS or found
 
 
@@ -274,4 +279,4 @@ def test_any_lines_are_capabilities(lines: list[str]) -> None:
     assert Capabilities.parse(capabilities.lines(), RULES.readers) == capabilities
     assert capabilities.size is None or 0 <= capabilities.size < 10**20
     assert "" not in capabilities.mechanisms
-    assert capabilities.mail_octets >= capabilities.rcpt_octets >= 0
+    assert RULES.extra_octets("MAIL", capabilities) >= RULES.extra_octets("RCPT", capabilities) >= 0

@@ -42,7 +42,6 @@ from smtpcore import (
     Vrfy,
 )
 from smtpcore._core.commands import format_command
-from smtpcore._core.state import SUCCESS
 from smtpcore.sasl import Login, PasswordMechanism, Plain
 
 from ..helpers.joined import TLS, Joined
@@ -274,7 +273,7 @@ def check(session: Session) -> None:
         elif answer is None and isinstance(sent, Rcpt):
             accepted.append(sent)
         if answer is None:
-            assert outcome.reply.code in SUCCESS[type(sent)]
+            assert outcome.reply.code in RULES.success[type(sent)]
         else:
             assert outcome.reply == answer
     assert contents == session.contents
