@@ -603,7 +603,7 @@ class Client:
             if isinstance(auth, sasl.ClientMechanism):
                 mechanism: sasl.ClientMechanism | None = auth if auth.name in left else None
             else:
-                mechanism = sasl.choose(
+                mechanism = sasl.choose_mechanism(
                     left,
                     username=auth[0],
                     password=auth[1],

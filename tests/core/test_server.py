@@ -45,10 +45,10 @@ from smtpcore.extensions.expn import Expn
 from smtpcore.extensions.starttls import StartTls
 from smtpcore.sasl import (
     SERVER_MECHANISMS,
+    AuthQuestion,
     Challenge,
     Credentials,
     Failed,
-    Question,
     SecretRequest,
     ServerMechanism,
     Step,
@@ -92,7 +92,7 @@ class Peer:
         connection = self.connection
         while (event := connection.next_event()) is not None:
             self.events.append(event)
-            if isinstance(event, (Command, Connect, EndOfMessage, Question)):
+            if isinstance(event, (Command, Connect, EndOfMessage, AuthQuestion)):
                 answer(connection, event)
         return connection.data_to_send().decode().split("\r\n")[:-1]
 
@@ -363,7 +363,7 @@ def test_a_rejected_line_shows_no_secret(lines: str, shown: str) -> None:
 @pytest.mark.parametrize("refusal", ["!", "*", "YWxpY2U=\r\nYmFk"])
 def test_what_follows_a_failed_exchange_may_be_a_secret(refusal: str) -> None:
     def answer(connection: ServerConnection, event: Event) -> None:
-        if isinstance(event, Question):
+        if isinstance(event, AuthQuestion):
             connection.reject(535, "5.7.8", "no")
         else:
             connection.accept()

@@ -41,7 +41,7 @@ from smtpcore import (
     Vrfy,
 )
 from smtpcore._core.state import PIPELINED, SUCCESS
-from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
+from smtpcore.sasl import ClientMechanism, LoginClient, MechanismError, PlainClient
 
 LIMITS = Limits(reply_line=512, reply_lines=6, outstanding_commands=5, challenges=3)
 TLS = TlsInfo(version="TLSv1.3")
@@ -89,9 +89,9 @@ COMMANDS = [
 BASICS = [Mail("a@example.org"), Rcpt("b@example.com"), Rcpt("c@example.com"), Data(), Rset(), Noop()]
 CONTENT = [Chunk(b"x\r\n"), Chunk(b".x\r"), Chunk(b"\n."), Chunk(b"caf\xe9\r\n"), Chunk(b"\n"), EndOfMessage()]
 AUTHENTICATING = [
-    ("authenticate PLAIN", lambda client: client.authenticate(Plain("u", "p"), allow_cleartext=True)),
-    ("authenticate with a long password", lambda client: client.authenticate(Plain("u", "p" * 500))),
-    ("authenticate LOGIN", lambda client: client.authenticate(Login("u", "p"), allow_cleartext=True)),
+    ("authenticate PLAIN", lambda client: client.authenticate(PlainClient("u", "p"), allow_cleartext=True)),
+    ("authenticate with a long password", lambda client: client.authenticate(PlainClient("u", "p" * 500))),
+    ("authenticate LOGIN", lambda client: client.authenticate(LoginClient("u", "p"), allow_cleartext=True)),
     ("authenticate with binary responses", lambda client: client.authenticate(Echo())),
 ]
 
