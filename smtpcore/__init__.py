@@ -14,7 +14,7 @@ if _sys.hexversion < 0x030B0000:
         _sys.exit(_text)
     raise ImportError(_text)
 
-from ._core.addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
+from ._core.addresses import ForwardPath, Mailbox, ReversePath
 from ._core.capabilities import Capabilities
 from ._core.client import ClientConnection
 from ._core.config import ServerConfig
@@ -64,7 +64,7 @@ from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import EnhancedStatusCode, Reply, describe
 from ._core.results import RecipientResult, SendResult
 from ._core.server import ServerConnection
-from ._core.state import LEGAL, TRANSITIONS, State
+from ._core.state import State
 from .extensions.auth import Auth
 from .extensions.expn import Expn
 from .extensions.help import Help
@@ -74,8 +74,6 @@ from .sasl import Credentials, SecretRequest
 __version__ = "0.1.0"
 
 __all__ = [
-    "LEGAL",
-    "TRANSITIONS",
     "ArgumentTypeError",
     "Auth",
     "AuthenticationFailed",
@@ -135,6 +133,5 @@ __all__ = [
     "TlsUnavailable",
     "Vrfy",
     "describe",
-    "is_hello_argument",
     "normalize_line_endings",
 ]

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smtpcore import LEGAL, TRANSITIONS, Connect, EndOfMessage, Event, State
+from smtpcore import Connect, EndOfMessage, Event, State
 from smtpcore._core.state import BEFORE_AUTH, BEFORE_TLS, HANDSHAKEN, PIPELINED, SUCCESS, after
+from smtpcore.state import LEGAL, TRANSITIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 
 INTRODUCTION = """\
 # The states of a session
 
-Both roles run on two tables, `smtpcore.LEGAL` and `smtpcore.TRANSITIONS`. This page is drawn from them by
+Both roles run on two tables, `LEGAL` and `TRANSITIONS` of `smtpcore.state`. This page is drawn from them by
 `python -m tests.draw_states`, and a test holds it current; why they are as they are is told in
 `smtpcore/_core/state.py`.
 """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpcore import LEGAL, TRANSITIONS, Limits, State
+from smtpcore import Limits, State
+from smtpcore.state import LEGAL, TRANSITIONS
 
 from . import draw_states, list_limits
 from .test_layout import FLOORS, PACKAGE

@@ -30,7 +30,7 @@ FLOORS = (
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.rules _core.state",
     "sasl",
-    "extensions",
+    "extensions state",
     "_core.server _core.client _core.results",
     "message",
     "_net transcript handlers",
@@ -44,7 +44,7 @@ FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in 
 NEUTRAL = {"_core"}  # packages whose own __init__ is empty
 
 ADAPTERS = ("sync", "asyncio", "trio")
-CORE = ("_core", "extensions", "sasl", "message", "proxy", "trace")
+CORE = ("_core", "extensions", "sasl", "state", "message", "proxy", "trace")
 
 # The core has neither I/O nor a clock; importing it must not cost what these cost, either.
 NOT_IN_THE_CORE = frozenset(

@@ -26,7 +26,6 @@ from itertools import pairwise
 from random import Random
 
 from smtpcore import (
-    LEGAL,
     Chunk,
     Command,
     CommandRejected,
@@ -47,6 +46,7 @@ from smtpcore import (
     State,
     TlsInfo,
 )
+from smtpcore.state import LEGAL
 
 from . import from_seed
 

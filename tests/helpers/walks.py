@@ -22,7 +22,6 @@ from random import Random
 from typing import Final, NamedTuple
 
 from smtpcore import (
-    LEGAL,
     Auth,
     Chunk,
     Command,
@@ -48,6 +47,7 @@ from smtpcore import (
     TlsInfo,
     Vrfy,
 )
+from smtpcore.state import LEGAL
 
 TLS: Final = TlsInfo(version="TLSv1.3")
 CHALLENGE: Final = re.compile(rb"334 [A-Za-z0-9+/=]*\r\n")
