@@ -29,7 +29,7 @@ from .._core.errors import (
     SMTPError,
     TlsError,
 )
-from .._core.replies import printable
+from .._core.printable import printable
 from .._core.results import SendResult
 from .._net.client import ConnectOptions, default_context
 from ..message import prepare

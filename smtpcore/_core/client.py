@@ -66,7 +66,8 @@ from .events import (
     TextCommand,
 )
 from .limits import Limits, Timeouts, TlsInfo
-from .replies import Reply, ReplyParser
+from .replies import Reply
+from .replyparser import ReplyParser
 from .rules import Rules, rules_for
 from .secrets import Secrets
 from .state import HANDSHAKEN, PIPELINED, State, after

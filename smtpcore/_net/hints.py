@@ -31,7 +31,8 @@ from .._core.errors import (
     TlsError,
     TlsUnavailable,
 )
-from .._core.replies import Reply, printable
+from .._core.printable import printable
+from .._core.replies import Reply
 
 # How the other side may begin.
 _SMTP = re.compile(rb"[2-5][0-9][0-9][ \r\n-]")

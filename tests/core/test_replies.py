@@ -19,19 +19,12 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
 from smtpcore._core.errors import LocalProtocolError, RemoteProtocolError
 from smtpcore._core.limits import Limits
-from smtpcore._core.replies import (
-    CODES,
-    SEVERITIES,
-    STATUSES,
-    SUBJECTS,
-    EnhancedStatusCode,
-    Reply,
-    ReplyParser,
-    describe,
-    printable,
-)
+from smtpcore._core.printable import printable
+from smtpcore._core.replies import EnhancedStatusCode, Reply, describe
+from smtpcore._core.replyparser import ReplyParser
 
 # Reply-line of RFC 5321 4.2, with the SP in front of the text always there; group 1 is the last code.
 REPLY_LINE = re.compile(rb"(?:[2-5][0-5][0-9]-[\t -~]*\r\n)*([2-5][0-5][0-9]) [\t -~]*\r\n")

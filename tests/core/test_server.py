@@ -16,6 +16,7 @@ import pytest
 
 from smtpcore._core import commands as _commands
 from smtpcore._core import server as _server
+from smtpcore._core.codes import STATUSES
 from smtpcore._core.config import ServerConfig
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.events import (
@@ -37,7 +38,8 @@ from smtpcore._core.events import (
     Vrfy,
 )
 from smtpcore._core.limits import Limits, Timeouts, TlsInfo
-from smtpcore._core.replies import STATUSES, Reply, ReplyParser
+from smtpcore._core.replies import Reply
+from smtpcore._core.replyparser import ReplyParser
 from smtpcore._core.server import ServerConnection
 from smtpcore._core.state import State
 from smtpcore.extensions import Extension
