@@ -1,14 +1,14 @@
-"""Replies: the value, its octets in both directions, and what the codes mean.
+"""Replies: the value, and its octets as they are sent.
 
-A reply is a code, perhaps an enhanced status code, and lines of text for people (RFC 5321 4.2, RFC 2034).
-There is one class for both roles, and the difference between them lies in how it is made:
+A reply is a code, an enhanced status code if it has one, and lines of text for people (RFC 5321 4.2, RFC 2034).
+Both roles use one class. Replies to send and replies received differ in how they are made:
 
-* ``Reply(...)`` is what somebody means to *send*. It holds what the grammar allows and nothing else: no
-  CR, LF or NUL can be inside, so nobody's text can become a second reply. ``Reply.sanitized(...)`` is the
-  same for text of unknown origin, which it bends until it fits.
-* :class:`ReplyParser` makes what was *received*. Servers send all sorts of text, and none of it is worth
-  losing a session for: any octet but CR and LF may be inside, and codes such as 571 as well. ``encode()``
-  bends those too, so that what was received from one side can be sent to the other as it is.
+* ``Reply(...)`` and ``Reply.parse(...)`` make a reply to *send*. It holds only what the grammar allows: CR, LF
+  and NUL cannot be inside, so no text can become a second reply. ``Reply.sanitized(...)`` accepts text of
+  unknown origin and replaces what cannot be sent.
+* ``replyparser`` makes the replies *received*. Servers send any text, and no session is given up for it: any
+  octet but CR and LF may be inside, and codes such as 571 are accepted. ``encode()`` replaces what cannot be
+  sent, so a reply received from one side can be sent to the other.
 """
 
 from __future__ import annotations
@@ -189,6 +189,34 @@ class Reply:
             LocalProtocolError: The code or the status cannot be sent; never for the text.
         """
         return cls(code, status, [_sendable(line) for line in _LINE_END.split(text.rstrip("\r\n"))])
+
+    @classmethod
+    def parse(cls, text: str) -> Reply:
+        """Read a reply as it stands on the wire or in a log: ``"550 5.1.1 no such user"``.
+
+        Args:
+            text: One or more lines, separated by LF or CRLF; each begins with the same reply code, then ``-``,
+                or a space in the last line (RFC 5321 4.2.1). The first line has the enhanced status code; a
+                different one in a further line is text. The end of the last line may be missing.
+
+        Raises:
+            LocalProtocolError: The text is not one whole reply, or a reply that cannot be sent.
+        """
+        lines = text.removesuffix("\n").removesuffix("\r").replace("\r\n", "\n").split("\n")
+        code = lines[0][:3]
+        status: str | None = None
+        texts = []
+        for number, line in enumerate(lines, 1):
+            match = REPLY_LINE.fullmatch(f"{line}\r\n")
+            if match is None or match[1] != code or (match[3] == "-") == (number == len(lines)):
+                raise LocalProtocolError(
+                    f"{text!r} is not one whole reply, such as '550 5.1.1 no such user': each line begins with"
+                    " the same reply code, and each line but the last has '-' after it (RFC 5321 4.2.1)"
+                )
+            if number == 1:
+                status = match[4]
+            texts.append(match[5] or "" if match[4] == status else line[4:])
+        return cls(int(code), status, texts)
 
     @classmethod
     def _received(cls, code: int, status: EnhancedStatusCode | None, lines: tuple[str, ...]) -> Reply:
