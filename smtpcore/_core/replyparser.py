@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .errors import RemoteProtocolError
+from .failures import RemoteProtocolError
 from .printable import printable
 from .replies import REPLY_LINE, REPLY_LINE_LENGTH, Reply, parse_status
 

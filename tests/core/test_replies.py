@@ -20,7 +20,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
-from smtpcore._core.errors import LocalProtocolError, RemoteProtocolError
+from smtpcore._core.errors import LocalProtocolError
+from smtpcore._core.failures import RemoteProtocolError
 from smtpcore._core.limits import Limits
 from smtpcore._core.printable import printable
 from smtpcore._core.replies import EnhancedStatusCode, Reply, describe
