@@ -14,29 +14,12 @@ if _sys.hexversion < 0x030B0000:
         _sys.exit(_text)
     raise ImportError(_text)
 
-from ._core.addresses import ForwardPath, Mailbox, ReversePath, is_hello_argument
+from ._core.addresses import ForwardPath, Mailbox, ReversePath
 from ._core.capabilities import Capabilities
 from ._core.client import ClientConnection
 from ._core.config import ServerConfig
 from ._core.content import normalize_line_endings
-from ._core.errors import (
-    ArgumentTypeError,
-    AuthenticationFailed,
-    AuthenticationUnavailable,
-    ConnectionFailed,
-    ConnectionLost,
-    ErrorContext,
-    LocalProtocolError,
-    MessageTooBig,
-    ProtocolError,
-    RecipientsRefused,
-    RemoteProtocolError,
-    ReplyError,
-    SMTPError,
-    TimedOut,
-    TlsError,
-    TlsUnavailable,
-)
+from ._core.errors import ArgumentTypeError, LocalProtocolError, ProtocolError, SMTPError
 from ._core.events import (
     Chunk,
     Command,
@@ -60,11 +43,24 @@ from ._core.events import (
     Rset,
     Vrfy,
 )
+from ._core.failures import ConnectionLost, RemoteProtocolError
 from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import EnhancedStatusCode, Reply, describe
-from ._core.results import RecipientResult, SendResult
 from ._core.server import ServerConnection
-from ._core.state import LEGAL, TRANSITIONS, State
+from ._core.state import State
+from ._net.errors import (
+    AuthenticationFailed,
+    AuthenticationUnavailable,
+    ConnectionFailed,
+    ErrorContext,
+    MessageTooBig,
+    RecipientsRefused,
+    ReplyError,
+    TimedOut,
+    TlsError,
+    TlsUnavailable,
+)
+from ._net.results import RecipientResult, SendResult
 from ._version import __version__ as __version__
 from .extensions.auth import Auth
 from .extensions.expn import Expn
@@ -73,8 +69,6 @@ from .extensions.starttls import StartTls
 from .sasl import Credentials, SecretRequest
 
 __all__ = [
-    "LEGAL",
-    "TRANSITIONS",
     "ArgumentTypeError",
     "Auth",
     "AuthenticationFailed",
@@ -134,6 +128,5 @@ __all__ = [
     "TlsUnavailable",
     "Vrfy",
     "describe",
-    "is_hello_argument",
     "normalize_line_endings",
 ]

@@ -63,7 +63,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from ._core.replies import printable
+from ._core.printable import printable
 
 if TYPE_CHECKING:
     from logging import Logger

@@ -23,7 +23,7 @@ import trustme
 
 import smtpcore.sync
 from smtpcore import Envelope, Limits, Reply, ReplyError, ServerConfig
-from smtpcore._core.replies import ReplyParser
+from smtpcore._core.replyparser import ReplyParser
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import smtpcore
-from smtpcore._core.replies import CODES, STATUSES
+from smtpcore._core.codes import CODES, STATUSES
 
 from .helpers.dialogs import Dialog, play, read_all
 

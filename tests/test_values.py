@@ -204,7 +204,7 @@ SAMPLES: dict[type, list[Any]] = {
     ],
     sasl.Challenge: [sasl.Challenge(b"x"), sasl.Challenge(b"")],
     sasl.Failed: [sasl.Failed("no"), sasl.Failed("no", malformed=True)],
-    sasl.Question: [sasl.Question("X", "joe", None), sasl.Question("X", "bob", None)],
+    sasl.AuthQuestion: [sasl.AuthQuestion("X", "joe", None), sasl.AuthQuestion("X", "bob", None)],
     sasl.Succeeded: [sasl.Succeeded("joe"), sasl.Succeeded("bob")],
     transcript.Entry: [
         transcript.Entry(1.0, 0.0, "C", False, "command", 6, "QUIT"),
@@ -220,8 +220,8 @@ NO_VALUES: dict[type, str] = {
     sasl.ClientMechanism: "a base class",
     sasl.ServerMechanism: "a base class",
     sasl.PasswordMechanism: "a base class",
-    sasl.Plain: "holds a password, and an exchange under way",
-    sasl.Login: "holds a password, and an exchange under way",
+    sasl.PlainClient: "holds a password, and an exchange under way",
+    sasl.LoginClient: "holds a password, and an exchange under way",
     sasl.PlainServer: "an exchange under way",
     sasl.LoginServer: "an exchange under way",
 }

@@ -14,7 +14,8 @@ from .._core.capabilities import NO_CAPABILITIES, Capabilities
 from .._core.commands import CommandParser
 from .._core.config import ServerConfig
 from .._core.events import CommandRejected, Connect, Ehlo, EndOfMessage, Event
-from .._core.replies import Refused, ReplyParser, describe
+from .._core.replies import Refused, describe
+from .._core.replyparser import ReplyParser
 from .._core.rules import rules_for
 from .._core.state import HANDSHAKEN, State, after
 from ..extensions import STANDARD

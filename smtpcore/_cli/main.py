@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from .._core.errors import SMTPError
 from .._core.limits import Limits
-from .._core.replies import printable
+from .._core.printable import printable
 from .._version import __version__
 from .common import EX_IOERR, EX_OK, EX_USAGE, Failure, complain, standard_streams, write
 

@@ -19,19 +19,18 @@ from pathlib import Path
 from typing import TextIO
 
 from .. import sync
-from .._core.errors import (
+from .._core.errors import LocalProtocolError, SMTPError
+from .._core.failures import RemoteProtocolError
+from .._core.printable import printable
+from .._net.client import ConnectOptions, default_context
+from .._net.errors import (
     AuthenticationFailed,
     AuthenticationUnavailable,
     ConnectionFailed,
-    LocalProtocolError,
-    RemoteProtocolError,
     ReplyError,
-    SMTPError,
     TlsError,
 )
-from .._core.replies import printable
-from .._core.results import SendResult
-from .._net.client import ConnectOptions, default_context
+from .._net.results import SendResult
 from ..message import prepare_message
 from ..transcript import Entry, Transcript, format_entry
 from .common import (

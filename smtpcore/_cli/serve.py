@@ -30,7 +30,7 @@ from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import CommandRejected, Envelope
 from .._core.limits import Limits
-from .._core.replies import printable
+from .._core.printable import printable
 from .._core.state import State
 from .._net.client import IN_MEMORY
 from .._net.listener import GRACE, BaseServer

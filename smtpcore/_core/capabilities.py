@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from .grammar import EHLO_KEYWORD
-from .replies import visible_ascii
+from .printable import visible_ascii
 
 Reader = Callable[[tuple[str, ...]], object]
 _NO_READERS: Final[Mapping[str, Reader]] = MappingProxyType({})

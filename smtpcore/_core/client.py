@@ -47,7 +47,7 @@ from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import format_command
 from .config import Extension, Facts
 from .content import LINE_LENGTH, ContentEncoder
-from .errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from .errors import LocalProtocolError
 from .events import (
     Chunk,
     Command,
@@ -65,8 +65,10 @@ from .events import (
     Response,
     TextCommand,
 )
+from .failures import ConnectionLost, RemoteProtocolError
 from .limits import Limits, Timeouts, TlsInfo
-from .replies import Reply, ReplyParser
+from .replies import Reply
+from .replyparser import ReplyParser
 from .rules import Rules, rules_for
 from .secrets import Secrets
 from .state import HANDSHAKEN, PIPELINED, State, after

@@ -39,9 +39,9 @@ from ..extensions.auth import Auth
 from ..extensions.help import Help
 from ..sasl import (
     SERVER_MECHANISMS,
+    AuthQuestion,
     Challenge,
     MechanismError,
-    Question,
     ServerMechanism,
     Step,
     StoredSecret,
@@ -390,7 +390,7 @@ class ServerConnection:
         if self._chunk:
             return self._discard_chunk()
         event = self._queue.popleft()
-        if isinstance(event, (Connect, Question)):
+        if isinstance(event, (Connect, AuthQuestion)):
             self._unanswered = event
         return event
 
@@ -635,7 +635,7 @@ class ServerConnection:
                 if kind is EndOfMessage:
                     self._idle_commands = 0
                 self._enter(new, event)
-        elif isinstance(event, Question):
+        elif isinstance(event, AuthQuestion):
             step = self._running().accepted(identity)
             self._unanswered = None
             self._take(step, text)
@@ -663,7 +663,7 @@ class ServerConnection:
         Raises:
             LocalProtocolError: No secret was asked for, or one of another kind.
         """
-        if not isinstance(self._unanswered, Question):
+        if not isinstance(self._unanswered, AuthQuestion):
             raise LocalProtocolError("no secret was asked for")
         step = self._running().supply(secret)
         self._unanswered = None
@@ -682,7 +682,7 @@ class ServerConnection:
         event = self._unanswered
         if event is None:
             raise LocalProtocolError("there is nothing to answer")
-        kind: type[Event] = Auth if isinstance(event, Question) else event.__class__
+        kind: type[Event] = Auth if isinstance(event, AuthQuestion) else event.__class__
         if reply.severity < 4:
             if reply.code not in self._rules.success[kind]:
                 allowed = " or ".join(str(code) for code in sorted(self._rules.success[kind]))
@@ -696,7 +696,7 @@ class ServerConnection:
             # RFC 7504 3: 521 is not about a particular client; RFC 5321 3.1: the text is to say why.
             if reply.code not in (421, 554) or not reply.text.strip():
                 raise LocalProtocolError("a connection is refused with 421 or 554, and a reason")
-        if isinstance(event, Question) and reply.code != 421:
+        if isinstance(event, AuthQuestion) and reply.code != 421:
             if reply.is_success:
                 self.accept(reply.text)
             else:
@@ -722,7 +722,7 @@ class ServerConnection:
         if self._state is State.CLOSED:
             return
         # Nothing can be asked any more; what was only to be told still is.
-        self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, Question)))
+        self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, AuthQuestion)))
         if self._state is _CONTENT:
             self._queue.append(MessageAborted(reply))
         if self._state is not _TLS:  # in the middle of a handshake nothing can be said
@@ -912,7 +912,7 @@ class ServerConnection:
 
     def _take(self, step: Step, text: str | None = None) -> None:
         """Do what a mechanism says."""
-        if isinstance(step, Question):
+        if isinstance(step, AuthQuestion):
             self._queue.append(step)
         elif isinstance(step, Challenge):
             self._output.append(f"334 {encode_base64(step.data)}\r\n".encode("ascii"))

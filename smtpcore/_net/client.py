@@ -42,22 +42,7 @@ from .._core.addresses import ReversePath, composed, in_ascii, is_hello_argument
 from .._core.capabilities import Capabilities
 from .._core.client import ClientConnection
 from .._core.content import check_content
-from .._core.errors import (
-    AuthenticationFailed,
-    AuthenticationUnavailable,
-    ConnectionFailed,
-    ConnectionLost,
-    ErrorContext,
-    LocalProtocolError,
-    MessageTooBig,
-    RecipientsRefused,
-    RemoteProtocolError,
-    ReplyError,
-    SMTPError,
-    TimedOut,
-    TlsError,
-    TlsUnavailable,
-)
+from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import (
     Chunk,
     Command,
@@ -77,12 +62,24 @@ from .._core.events import (
     Rset,
     Vrfy,
 )
+from .._core.failures import ConnectionLost, RemoteProtocolError
 from .._core.limits import Limits, Timeouts, TlsInfo
 from .._core.replies import Reply
-from .._core.results import RecipientResult, SendResult
 from .._core.state import State
 from ..extensions.auth import Auth
 from ..extensions.starttls import StartTls
+from .errors import (
+    AuthenticationFailed,
+    AuthenticationUnavailable,
+    ConnectionFailed,
+    ErrorContext,
+    MessageTooBig,
+    RecipientsRefused,
+    ReplyError,
+    TimedOut,
+    TlsError,
+    TlsUnavailable,
+)
 from .hints import hint_for
 from .options import ConnectOptions as ConnectOptions
 from .options import (
@@ -98,6 +95,7 @@ from .options import (
     wrong_type,
 )
 from .recorder import Recorder
+from .results import RecipientResult, SendResult
 from .sources import IN_MEMORY as IN_MEMORY
 from .sources import NOT_SEVEN_BIT, Content, Source, opened
 from .sources import PIECE as PIECE
@@ -571,7 +569,7 @@ class Client:
             if isinstance(auth, sasl.ClientMechanism):
                 mechanism: sasl.ClientMechanism | None = auth if auth.name in left else None
             else:
-                mechanism = sasl.choose(
+                mechanism = sasl.choose_mechanism(
                     left,
                     username=auth[0],
                     password=auth[1],

@@ -18,20 +18,20 @@ import ssl
 from typing import Final
 
 from .. import sasl
-from .._core.errors import (
+from .._core.errors import SMTPError
+from .._core.failures import ConnectionLost, RemoteProtocolError
+from .._core.printable import printable
+from .._core.replies import Reply
+from .errors import (
     AuthenticationUnavailable,
     ConnectionFailed,
-    ConnectionLost,
     ErrorContext,
     RecipientsRefused,
-    RemoteProtocolError,
     ReplyError,
-    SMTPError,
     TimedOut,
     TlsError,
     TlsUnavailable,
 )
-from .._core.replies import Reply, printable
 
 # How the other side may begin.
 _SMTP = re.compile(rb"[2-5][0-9][0-9][ \r\n-]")

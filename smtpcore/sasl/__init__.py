@@ -19,7 +19,7 @@ first, empty, challenge (RFC 4954 4). The mechanism need not know.
                          v                                        |
     start(initial) --> Challenge(data)   "334 " base64(data), and a line comes back
                   \\
-                   --> Question          for the application, which alone knows the accounts
+                   --> AuthQuestion          for the application, which alone knows the accounts
                   |      |  accepted() / rejected(), or supply(secret) for a SecretRequest
                   |      +--> the next Step, whatever it is
                   |
@@ -49,23 +49,23 @@ from .._core.grammar import MECHANISM
 __all__ = [
     "CLIENT_MECHANISMS",
     "SERVER_MECHANISMS",
+    "AuthQuestion",
     "Challenge",
     "ClientMechanism",
     "Credentials",
     "Failed",
-    "Login",
+    "LoginClient",
     "LoginServer",
     "MechanismError",
     "PasswordMechanism",
-    "Plain",
+    "PlainClient",
     "PlainServer",
-    "Question",
     "SecretRequest",
     "ServerMechanism",
     "Step",
     "StoredSecret",
     "Succeeded",
-    "choose",
+    "choose_mechanism",
     "decode_base64",
     "decode_initial_response",
     "encode_base64",
@@ -250,7 +250,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Event):
+class AuthQuestion(Event):
     """Something only the application can answer. Mechanisms may bring subclasses of their own.
 
     Attributes:
@@ -267,7 +267,7 @@ class Question(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials(Question):
+class Credentials(AuthQuestion):
     """May ``username`` come in with this password? Answer with accept or reject.
 
     Attributes:
@@ -314,7 +314,7 @@ def _comparable(password: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretRequest(Question):
+class SecretRequest(AuthQuestion):
     """What is stored for ``username``? Answer with supply, or with reject.
 
     Asked by mechanisms in which the password itself never travels.
@@ -327,7 +327,7 @@ class StoredSecret:
     __slots__ = ()
 
 
-Step: TypeAlias = Challenge | Question | Succeeded | Failed
+Step: TypeAlias = Challenge | AuthQuestion | Succeeded | Failed
 
 
 # --- Server mechanisms ------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ class ServerMechanism(abc.ABC):
 
     def __init__(self, *, prepare: bool = True) -> None:
         self.prepare = prepare
-        self._question: Question | None = None
+        self._question: AuthQuestion | None = None
 
     def start(self, initial_response: bytes | None) -> Step:
         """Begin the exchange.
@@ -417,12 +417,12 @@ class ServerMechanism(abc.ABC):
         self.answer()
         return Failed("refused by the application")
 
-    def ask(self, question: Question) -> Question:
+    def ask(self, question: AuthQuestion) -> AuthQuestion:
         """For subclasses: remember the question and return it as the step."""
         self._question = question
         return question
 
-    def answer(self) -> Question:
+    def answer(self) -> AuthQuestion:
         """For subclasses: the question that is now being answered; it can be answered once."""
         question, self._question = self._question, None
         if question is None:
@@ -540,7 +540,7 @@ class ClientMechanism(abc.ABC):
 
 
 class PasswordMechanism(ClientMechanism):
-    """A mechanism that a user name and a password are enough for, so that :func:`choose` may choose it.
+    """A mechanism that needs a user name and a password only: :func:`choose_mechanism` may choose it.
 
     Attributes:
         username: The authentication identity.
@@ -578,7 +578,7 @@ def _encoded(what: str, text: str) -> bytes:
     raise LocalProtocolError(f"the {what} cannot be encoded as UTF-8")
 
 
-class Plain(PasswordMechanism):
+class PlainClient(PasswordMechanism):
     """PLAIN, the client's side (RFC 4616).
 
     Attributes:
@@ -612,7 +612,7 @@ class Plain(PasswordMechanism):
         raise MechanismError("PLAIN has one message only, and the server asks for more")
 
 
-class Login(PasswordMechanism):
+class LoginClient(PasswordMechanism):
     """LOGIN, the client's side: the user name, then the password, whatever the server calls them."""
 
     __slots__ = ("_answers",)
@@ -634,13 +634,13 @@ class Login(PasswordMechanism):
 
 
 CLIENT_MECHANISMS: dict[str, type[PasswordMechanism]] = {
-    Plain.name: Plain,
-    Login.name: Login,
+    PlainClient.name: PlainClient,
+    LoginClient.name: LoginClient,
 }
 """What a client with a user name and a password can do, by name, strongest first."""
 
 
-def choose(
+def choose_mechanism(
     offered: Iterable[str],
     *,
     username: str,

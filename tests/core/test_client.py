@@ -51,7 +51,7 @@ from smtpcore import (
     normalize_line_endings,
 )
 from smtpcore.extensions import STANDARD, Extension, Parameter
-from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
+from smtpcore.sasl import ClientMechanism, LoginClient, MechanismError, PlainClient
 
 from ..helpers.standard import RULES
 
@@ -169,7 +169,7 @@ def in_tls() -> ClientConnection:
 def authenticating(mechanism: ClientMechanism | None = None, **options: Any) -> ClientConnection:
     """One with an AUTH command under way; the command is still to be sent."""
     client = ready("AUTH PLAIN LOGIN X-FIRST", tls=TLS, **options)
-    client.authenticate(mechanism or Login("user", PASSWORD))
+    client.authenticate(mechanism or LoginClient("user", PASSWORD))
     return client
 
 
@@ -422,7 +422,7 @@ def test_mail_needs_a_hello() -> None:
     client = greeted()
     for command in (MAIL, RCPT, DATA, STARTTLS):
         refuses(client.send, command, match="'greeted'")
-    refuses(client.authenticate, Plain("user", PASSWORD), match="'greeted'")
+    refuses(client.authenticate, PlainClient("user", PASSWORD), match="'greeted'")
     assert send(client, Helo("client.example")) == b"HELO client.example\r\n"
     read(client, "250 mx.example")
     assert send(client, MAIL) == b"MAIL FROM:<a@example.org>\r\n"
@@ -444,7 +444,7 @@ def test_keywords_are_known_in_any_case_and_their_parameters_are_kept() -> None:
     assert client.capabilities["AUTH"] == ("Plain", "LOGIN")
     assert send(client, RSET, MAIL) == b"RSET\r\nMAIL FROM:<a@example.org>\r\n"
     client = ready("auth plain", tls=TLS)
-    client.authenticate(Plain("u", "p"))
+    client.authenticate(PlainClient("u", "p"))
     assert client.data_to_send() == b"AUTH PLAIN AHUAcA==\r\n"
 
 
@@ -491,7 +491,7 @@ def test_nothing_is_offered_while_a_new_hello_is_under_way(hello: Command) -> No
     refuses(client.send, Mail("", {"SIZE": 1}), match="SIZE")
     refuses(client.send, STARTTLS, match="STARTTLS")
     refuses(client.send, Vrfy("J\xf6rg"), match="SMTPUTF8")
-    refuses(client.authenticate, Plain("u", "p"), allow_cleartext=True, match="none")
+    refuses(client.authenticate, PlainClient("u", "p"), allow_cleartext=True, match="none")
     client.send(MAIL)
     read(client, "250 ok", "250 mx.example")
     assert client.data_to_send() == b"MAIL FROM:<a@example.org>\r\n"
@@ -512,7 +512,7 @@ def test_after_helo_there_are_no_extensions() -> None:
     for parameters in ({"SIZE": 1}, {"BODY": "8BITMIME"}, {"SMTPUTF8": True}, {"AUTH": ReversePath("")}):
         refuses(client.send, Mail("", parameters))
     refuses(client.send, STARTTLS)
-    refuses(client.authenticate, Plain("u", "p"), allow_cleartext=True)
+    refuses(client.authenticate, PlainClient("u", "p"), allow_cleartext=True)
     assert send(client, MAIL, RCPT) == b"MAIL FROM:<a@example.org>\r\n"
 
 
@@ -616,7 +616,7 @@ def test_QUIT_ends_a_group_and_everything() -> None:
 def test_AUTH_ends_a_group() -> None:
     client = ready("PIPELINING", "AUTH PLAIN", tls=TLS)
     client.send(RSET)
-    client.authenticate(Plain("u", "p"))
+    client.authenticate(PlainClient("u", "p"))
     assert send(client, MAIL) == b"RSET\r\nAUTH PLAIN AHUAcA==\r\n"
     assert replies(read(client, "250 ok", "235 ok")) == [250, 235]
     assert client.data_to_send() == b"MAIL FROM:<a@example.org>\r\n"
@@ -1008,7 +1008,7 @@ TOO_EARLY: dict[str, tuple[Callable[[], ClientConnection], list[str], list[str]]
         ["250 ok"],
     ),
     "QUIT": (lambda: with_sent(ready(), NOOP, QUIT), ["250 ok"], ["221 bye"]),
-    "AUTH": (lambda: authenticating(Plain("user", PASSWORD)), [], ["235 ok"]),
+    "AUTH": (lambda: authenticating(PlainClient("user", PASSWORD)), [], ["235 ok"]),
     "challenge": (lambda: with_sent(authenticating()), ["334 VXNlcm5hbWU6"], ["334 UGFzc3dvcmQ6"]),
     "235 behind a challenge": (lambda: with_sent(authenticating()), ["334 VXNlcm5hbWU6"], ["235 ok"]),
     "535 behind a challenge": (lambda: challenged(), ["334 UGFzc3dvcmQ6"], ["535 no"]),
@@ -1239,7 +1239,7 @@ def test_there_is_one_transaction_at_a_time() -> None:
     read(client, "250 ok")
     refuses(client.send, MAIL, match="'rcpt'")
     refuses(client.send, STARTTLS, match="'rcpt'")
-    refuses(client.authenticate, Plain("u", "p"), match="'rcpt'")
+    refuses(client.authenticate, PlainClient("u", "p"), match="'rcpt'")
 
 
 @pytest.mark.req("SES-06")
@@ -1309,7 +1309,7 @@ def test_the_limits_are_those_of_the_application() -> None:
         read(client, "250-a", "250-b", "250 c")
     client = ready("PIPELINING", limits=Limits(outstanding_commands=1))
     assert send(client, RSET, RSET) == b"RSET\r\n"
-    client = authenticating(Plain("u", "p" * 600), limits=Limits(command_line=1024))
+    client = authenticating(PlainClient("u", "p" * 600), limits=Limits(command_line=1024))
     assert len(client.data_to_send()) > 600
     client = authenticating(EndlessMechanism(), limits=Limits(challenges=2))
     client.data_to_send()
@@ -1525,7 +1525,7 @@ def refuses_after_close(client: ClientConnection) -> None:
         refuses(client.send, command)
     for event in (Chunk(b"x\r\n"), END, Auth("PLAIN")):
         refuses(client.send, event)
-    refuses(client.authenticate, Plain("u", "p"))
+    refuses(client.authenticate, PlainClient("u", "p"))
     refuses(client.tls_started, TLS)
     refuses(client.receive_data, b"250 ok\r\n")
     assert take(client) in ([CLOSED], [])  # it may have been said before
@@ -1822,7 +1822,7 @@ def test_between_220_and_the_handshake_nothing_is_sent() -> None:
     assert client.next_event() is None
     for command, _ in COMMANDS.values():
         refuses(client.send, command, match="'tls'")
-    refuses(client.authenticate, Plain("u", "p"), match="'tls'")
+    refuses(client.authenticate, PlainClient("u", "p"), match="'tls'")
     refuses(client.receive_data, b"\x16\x03\x03", match="handshake")
     client.tls_started(TLS)
     assert client.tls is TLS
@@ -1862,7 +1862,7 @@ def test_what_was_offered_in_plaintext_is_forgotten() -> None:
     send(client, EHLO)
     read(client, "250 mx.example")
     refuses(client.send, Mail("", {"SIZE": 1}))
-    refuses(client.authenticate, Plain("u", "p"))
+    refuses(client.authenticate, PlainClient("u", "p"))
     assert send(client, MAIL, RCPT) == b"MAIL FROM:<a@example.org>\r\n"
 
 
@@ -1906,7 +1906,7 @@ def test_only_220_begins_TLS(code: int) -> None:
 @pytest.mark.req("TLS-29")
 def test_authentication_does_not_survive_STARTTLS() -> None:
     client = ready("STARTTLS", "AUTH PLAIN")
-    client.authenticate(Plain("u", "p"), allow_cleartext=True)
+    client.authenticate(PlainClient("u", "p"), allow_cleartext=True)
     client.data_to_send()
     read(client, "235 ok")
     assert client.authenticated
@@ -1916,7 +1916,7 @@ def test_authentication_does_not_survive_STARTTLS() -> None:
     assert not client.authenticated
     send(client, EHLO)
     read(client, "250-mx.example", "250 AUTH PLAIN")
-    client.authenticate(Plain("u", "p"))
+    client.authenticate(PlainClient("u", "p"))
     assert client.data_to_send() == b"AUTH PLAIN AHUAcA==\r\n"
 
 
@@ -1959,14 +1959,14 @@ class EndlessMechanism(ClientMechanism):
 
 @pytest.mark.req("AUT-29")
 def test_PLAIN() -> None:
-    client = authenticating(Plain("user", PASSWORD))
+    client = authenticating(PlainClient("user", PASSWORD))
     assert client.data_to_send() == f"AUTH PLAIN {PLAIN_MESSAGE}\r\n".encode()
     (auth,) = client.outstanding
     assert isinstance(auth, Auth)
     assert read(client, "235 2.7.0 ok") == [Response(auth, Reply(235, "2.7.0", "ok"))]
     assert client.authenticated
     assert client.state is State.READY
-    refuses(client.authenticate, Plain("u", "p"), match="authenticated already")
+    refuses(client.authenticate, PlainClient("u", "p"), match="authenticated already")
 
 
 @pytest.mark.req("SAS-32")
@@ -2016,10 +2016,10 @@ def test_a_long_initial_response_is_held_back() -> None:
 
 @pytest.mark.req("AUT-17")
 def test_a_response_held_back_is_not_sent_in_another_exchange() -> None:
-    client = authenticating(Plain("user", "p" * 500))
+    client = authenticating(PlainClient("user", "p" * 500))
     assert client.data_to_send() == b"AUTH PLAIN\r\n"
     read(client, "454 later")
-    client.authenticate(Login("user", PASSWORD))
+    client.authenticate(LoginClient("user", PASSWORD))
     client.data_to_send()
     read(client, "334 ")
     assert client.data_to_send() == b"dXNlcg==\r\n"
@@ -2055,12 +2055,12 @@ def test_a_challenge_that_cannot_be_decoded_cancels_the_exchange(challenge: str)
 
 @pytest.mark.req("AUT-13")
 def test_a_mechanism_that_gives_up_cancels_the_exchange() -> None:
-    client = authenticating(Plain("u", "p"))
+    client = authenticating(PlainClient("u", "p"))
     client.data_to_send()
     read(client, "334 ")
     assert client.data_to_send() == b"*\r\n"
     assert replies(read(client, "501 cancelled")) == [501]
-    client.authenticate(Login("user", PASSWORD))
+    client.authenticate(LoginClient("user", PASSWORD))
     assert client.data_to_send() == b"AUTH LOGIN\r\n"
     assert read(client, "334 ") == []
     assert client.data_to_send() == b"dXNlcg==\r\n"
@@ -2147,7 +2147,7 @@ def test_after_a_failure_one_may_try_again_or_go_on(code: int) -> None:
     assert response.reply.is_transient is (code < 500)
     assert not client.authenticated
     assert client.state is State.READY
-    client.authenticate(Plain("u", "p"))
+    client.authenticate(PlainClient("u", "p"))
     assert client.data_to_send() == b"AUTH PLAIN AHUAcA==\r\n"
     read(client, "535 no")
     assert send(client, MAIL) == b"MAIL FROM:<a@example.org>\r\n"
@@ -2156,23 +2156,23 @@ def test_after_a_failure_one_may_try_again_or_go_on(code: int) -> None:
 def test_one_exchange_at_a_time() -> None:
     client = authenticating()
     client.data_to_send()
-    refuses(client.authenticate, Plain("u", "p"), match="under way")
+    refuses(client.authenticate, PlainClient("u", "p"), match="under way")
     read(client, "334 ")
     assert client.data_to_send() == b"dXNlcg==\r\n"
-    refuses(client.authenticate, Plain("u", "p"), match="under way")
+    refuses(client.authenticate, PlainClient("u", "p"), match="under way")
 
 
 @pytest.mark.req("AUT-27")
 def test_a_mechanism_has_to_be_offered() -> None:
     client = ready("AUTH LOGIN", tls=TLS)
-    refuses(client.authenticate, Plain("u", "p"), match="the mechanism PLAIN; it offers LOGIN")
+    refuses(client.authenticate, PlainClient("u", "p"), match="the mechanism PLAIN; it offers LOGIN")
     client = ready("PIPELINING", tls=TLS)
-    refuses(client.authenticate, Plain("u", "p"), match="offers none")
+    refuses(client.authenticate, PlainClient("u", "p"), match="offers none")
     # The list is that of the last EHLO.
     client = ready("AUTH PLAIN", tls=TLS)
     send(client, EHLO)
     read(client, "250-mx.example", "250 AUTH LOGIN")
-    refuses(client.authenticate, Plain("u", "p"), match="PLAIN")
+    refuses(client.authenticate, PlainClient("u", "p"), match="PLAIN")
 
 
 def test_AUTH_is_begun_with_authenticate() -> None:
@@ -2182,12 +2182,12 @@ def test_AUTH_is_begun_with_authenticate() -> None:
 
 def test_passwords_are_not_shown_without_TLS() -> None:
     client = ready("AUTH PLAIN LOGIN X-FIRST")
-    for mechanism in (Plain("u", "p"), Login("u", "p")):
+    for mechanism in (PlainClient("u", "p"), LoginClient("u", "p")):
         refuses(client.authenticate, mechanism, match="without TLS")
     client.authenticate(FirstMechanism(b"x"))
     assert client.data_to_send() == b"AUTH X-FIRST eA==\r\n"
     client = ready("AUTH PLAIN")
-    client.authenticate(Plain("u", "p"), allow_cleartext=True)
+    client.authenticate(PlainClient("u", "p"), allow_cleartext=True)
     assert client.data_to_send() == b"AUTH PLAIN AHUAcA==\r\n"
 
 
@@ -2206,16 +2206,16 @@ def test_421_ends_an_exchange_and_the_session() -> None:
 
 @pytest.mark.req("AUT-52")
 def test_secrets_are_not_shown() -> None:
-    client = authenticating(Plain("user", PASSWORD))
+    client = authenticating(PlainClient("user", PASSWORD))
     shown = [repr(client), repr(client.outstanding), repr(vars(client)["_exchange"])]
     assert PLAIN_MESSAGE in client.data_to_send().decode()
     shown += map(repr, read(client, "535 no"))
-    client.authenticate(Plain("user", PASSWORD))
+    client.authenticate(PlainClient("user", PASSWORD))
     client.data_to_send()
     with pytest.raises(RemoteProtocolError) as caught:
         read(client, "354 what?")
     shown += [str(caught.value), repr(caught.value)]
-    client = authenticating(Plain("user", PASSWORD))
+    client = authenticating(PlainClient("user", PASSWORD))
     client.receive_data(b"")
     with pytest.raises(ConnectionLost) as lost:
         client.next_event()
@@ -2226,12 +2226,12 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.req("AUT-52")
-@pytest.mark.parametrize("mechanism", [Plain("user", PASSWORD), Login("user", PASSWORD)])
+@pytest.mark.parametrize("mechanism", [PlainClient("user", PASSWORD), LoginClient("user", PASSWORD)])
 def test_a_reply_that_quotes_the_secret_does_not_show_it(mechanism: Any) -> None:
     encoded = base64.b64encode(PASSWORD.encode()).decode()
     client = authenticating(mechanism)
     client.data_to_send()
-    if isinstance(mechanism, Login):
+    if isinstance(mechanism, LoginClient):
         for _ in range(2):
             read(client, "334 ")
             client.data_to_send()
@@ -2240,7 +2240,7 @@ def test_a_reply_that_quotes_the_secret_does_not_show_it(mechanism: Any) -> None
     )
     assert isinstance(response, Response)
     assert PASSWORD not in response.reply.text
-    assert (encoded if isinstance(mechanism, Login) else PLAIN_MESSAGE) not in response.reply.text
+    assert (encoded if isinstance(mechanism, LoginClient) else PLAIN_MESSAGE) not in response.reply.text
     assert response.reply.lines[1] == "*** of user is wrong"
     assert response.reply.status == EnhancedStatusCode(5, 7, 8)
 
@@ -2281,7 +2281,7 @@ ECHOES = [
 )
 def test_nothing_that_the_server_says_shows_a_secret(octets: str, echo: str) -> None:
     for size in (1, 10**6):
-        client = authenticating(Plain("user", PASSWORD))
+        client = authenticating(PlainClient("user", PASSWORD))
         client.data_to_send()
         shown = shown_by(client, octets.replace("{}", echo).encode(), size)
         for secret in (PLAIN_MESSAGE, PLAIN_MESSAGE[:-6], b64(PASSWORD.encode()), PASSWORD):
@@ -2307,10 +2307,10 @@ def shown_by(client: ClientConnection, octets: bytes, size: int) -> str:
 @pytest.mark.req("AUT-52")
 @pytest.mark.parametrize("echo", ECHOES)
 def test_the_reply_to_a_later_command_shows_no_secret(echo: str) -> None:
-    client = authenticating(Plain("user", PASSWORD))
+    client = authenticating(PlainClient("user", PASSWORD))
     client.data_to_send()
     read(client, "535 no")
-    client.authenticate(Login("user", "another"))
+    client.authenticate(LoginClient("user", "another"))
     client.data_to_send()
     for answer in ("334 ", "334 ", "235 ok"):
         read(client, answer)
@@ -2355,7 +2355,7 @@ def test_a_fraud_that_quotes_a_secret_is_masked() -> None:
 
 
 def test_a_reply_that_quotes_no_secret_stays_as_it_is() -> None:
-    client = authenticating(Plain("abc", "abc"))  # so short that it would be found everywhere
+    client = authenticating(PlainClient("abc", "abc"))  # so short that it would be found everywhere
     client.data_to_send()
     assert read(client, "535 no abc") == [Response(Auth("PLAIN", "AGFiYwBhYmM="), Reply(535, None, "no abc"))]
 

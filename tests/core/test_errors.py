@@ -35,13 +35,23 @@ from smtpcore import (
     TlsUnavailable,
 )
 from smtpcore._core import errors as _errors
+from smtpcore._core import failures as _failures
+from smtpcore._net import errors as _net_errors
 from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 from tests.helpers.scripted import ANY, EOF, GREETING, Stream, connect, ehlo
 
 REFUSED = Response(Mail("a@example.org"), Reply(550, "5.7.1", "go away"))
 LATER = Response(Rcpt("a@example.org"), Reply(451, "4.3.0", "not now"))
-ERRORS = [one for one in vars(_errors).values() if isinstance(one, type) and issubclass(one, Exception)]
+MODULES = (_errors, _failures, _net_errors)
+ERRORS = [
+    *{
+        one: None
+        for module in MODULES
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, Exception)
+    }
+]
 
 
 def make(cls: type[SMTPError]) -> SMTPError:

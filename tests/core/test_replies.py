@@ -19,19 +19,13 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from smtpcore._core.errors import LocalProtocolError, RemoteProtocolError
+from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
+from smtpcore._core.errors import LocalProtocolError
+from smtpcore._core.failures import RemoteProtocolError
 from smtpcore._core.limits import Limits
-from smtpcore._core.replies import (
-    CODES,
-    SEVERITIES,
-    STATUSES,
-    SUBJECTS,
-    EnhancedStatusCode,
-    Reply,
-    ReplyParser,
-    describe,
-    printable,
-)
+from smtpcore._core.printable import printable
+from smtpcore._core.replies import EnhancedStatusCode, Reply, describe
+from smtpcore._core.replyparser import ReplyParser
 
 # Reply-line of RFC 5321 4.2, with the SP in front of the text always there; group 1 is the last code.
 REPLY_LINE = re.compile(rb"(?:[2-5][0-5][0-9]-[\t -~]*\r\n)*([2-5][0-5][0-9]) [\t -~]*\r\n")
@@ -225,6 +219,50 @@ def test_all_characters_that_can_be_sent() -> None:
     for character in map(chr, {*range(0x100)} - {*map(ord, text)}):
         with pytest.raises(LocalProtocolError):
             Reply(250, None, character)
+
+
+@pytest.mark.parametrize(
+    "text, reply",
+    [
+        ("550 5.1.1 no such user", Reply(550, "5.1.1", "no such user")),
+        ("550 no such user\r\n", Reply(550, None, "no such user")),
+        ("250", Reply(250)),
+        ("250 ", Reply(250)),
+        ("354 3.5.0 go on", Reply(354, None, "3.5.0 go on")),
+        ("550 4.1.1 another class", Reply(550, None, "4.1.1 another class")),
+        ("250-2.0.0 one\r\n250-2.0.0 two\r\n250 2.0.0 three\n", Reply(250, "2.0.0", ["one", "two", "three"])),
+        ("250-2.0.0 one\n250 2.1.0 two", Reply(250, "2.0.0", ["one", "2.1.0 two"])),
+        ("250-one\n250-\n250", Reply(250, None, ["one", "", ""])),
+    ],
+)
+def test_a_reply_is_read_from_its_text(text: str, reply: Reply) -> None:
+    assert Reply.parse(text) == reply
+    lines = text.replace("\r\n", "\n").removesuffix("\n").replace("\n", "\r\n")
+    assert read([f"{lines}\r\n".encode()]).replies == [reply]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "\n", "no", "55 no", "550no", "650 no", "99 no", "550-no", "550-no\r\n", "550 no\n550 no"),
+        *("550-no\n551 no", "550-no\nno", "550 no\r\r\n", "550 a\rb", "550 no\n\n", "\n550 no", " 550 no"),
+    ],
+)
+def test_what_is_not_one_reply_is_not_read(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="is not one whole reply"):
+        Reply.parse(text)
+
+
+@pytest.mark.parametrize("text", ["571 no", "550 caf\xe9", "550 \0", "299 yes"])
+def test_a_reply_that_cannot_be_sent_is_not_read(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=r"RFC 5321 4\.2"):
+        Reply.parse(text)
+
+
+@given(st.integers(200, 559).filter(lambda code: code // 10 % 10 <= 5), st.lists(st.text("a1 .\t-")))
+def test_what_is_encoded_is_read_again(code: int, lines: list[str]) -> None:
+    reply = Reply(code, None if code // 100 == 3 else f"{code // 100}.1.1", lines)
+    assert Reply.parse(reply.encode().decode()) == reply
 
 
 def test_a_reply_is_a_value() -> None:

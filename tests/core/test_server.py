@@ -16,6 +16,7 @@ import pytest
 
 from smtpcore._core import commands as _commands
 from smtpcore._core import server as _server
+from smtpcore._core.codes import STATUSES
 from smtpcore._core.config import ServerConfig
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.events import (
@@ -37,7 +38,8 @@ from smtpcore._core.events import (
     Vrfy,
 )
 from smtpcore._core.limits import Limits, Timeouts, TlsInfo
-from smtpcore._core.replies import STATUSES, Reply, ReplyParser
+from smtpcore._core.replies import Reply
+from smtpcore._core.replyparser import ReplyParser
 from smtpcore._core.server import ServerConnection
 from smtpcore._core.state import State
 from smtpcore.extensions import Extension
@@ -45,10 +47,10 @@ from smtpcore.extensions.expn import Expn
 from smtpcore.extensions.starttls import StartTls
 from smtpcore.sasl import (
     SERVER_MECHANISMS,
+    AuthQuestion,
     Challenge,
     Credentials,
     Failed,
-    Question,
     SecretRequest,
     ServerMechanism,
     Step,
@@ -92,7 +94,7 @@ class Peer:
         connection = self.connection
         while (event := connection.next_event()) is not None:
             self.events.append(event)
-            if isinstance(event, (Command, Connect, EndOfMessage, Question)):
+            if isinstance(event, (Command, Connect, EndOfMessage, AuthQuestion)):
                 answer(connection, event)
         return connection.data_to_send().decode().split("\r\n")[:-1]
 
@@ -363,7 +365,7 @@ def test_a_rejected_line_shows_no_secret(lines: str, shown: str) -> None:
 @pytest.mark.parametrize("refusal", ["!", "*", "YWxpY2U=\r\nYmFk"])
 def test_what_follows_a_failed_exchange_may_be_a_secret(refusal: str) -> None:
     def answer(connection: ServerConnection, event: Event) -> None:
-        if isinstance(event, Question):
+        if isinstance(event, AuthQuestion):
             connection.reject(535, "5.7.8", "no")
         else:
             connection.accept()

@@ -74,7 +74,7 @@ from smtpcore import (
     State,
     TlsInfo,
 )
-from smtpcore.sasl import Question
+from smtpcore.sasl import AuthQuestion
 
 DIRECTORY = Path(__file__).parents[1] / "dialogs"
 HOSTNAME = "mx.example.com"
@@ -282,7 +282,7 @@ def describe(event: Event, envelope: Envelope | None = None) -> bytes:
         words = [f"<{path}>" for path in (envelope.reverse_path, *envelope.forward_paths)]
     elif isinstance(event, MessageAborted):
         words = [] if event.reply is None else [event.reply.code]
-    elif isinstance(event, Question):
+    elif isinstance(event, AuthQuestion):
         words = [event.mechanism, event.username, event.authorization_identity or ""]
     else:
         words = [getattr(event, name) for name in event.__match_args__]

@@ -1761,7 +1761,7 @@ def test_a_password_that_is_refused_is_not_tried_with_another_mechanism(reply: s
 
 def test_a_mechanism_that_was_given_and_is_refused_is_not_replaced_by_another() -> None:
     steps = [*UNDER_TLS, ehlo("AUTH PLAIN LOGIN"), (PLAIN, "504 no"), QUIT]
-    refused(steps, AuthenticationFailed, security="tls", auth=sasl.Plain("joe", "secret"))
+    refused(steps, AuthenticationFailed, security="tls", auth=sasl.PlainClient("joe", "secret"))
 
 
 def test_421_to_a_login_is_the_end() -> None:
@@ -1772,17 +1772,17 @@ def test_421_to_a_login_is_the_end() -> None:
 def test_a_mechanism_can_be_given() -> None:
     steps = [*UNDER_TLS, ehlo("AUTH PLAIN LOGIN")]
     login = [("AUTH LOGIN", "334 VXNlcm5hbWU6"), ("am9l", "334 UGFzc3dvcmQ6"), ("c2VjcmV0", "235 ok"), QUIT]
-    introduced([*steps, *login], security="tls", auth=sasl.Login("joe", "secret"))
+    introduced([*steps, *login], security="tls", auth=sasl.LoginClient("joe", "secret"))
 
 
 def test_a_mechanism_that_is_given_is_not_replaced_by_another() -> None:
     steps = [*UNDER_TLS, ehlo("AUTH PLAIN"), QUIT]
-    refused(steps, AuthenticationUnavailable, security="tls", auth=sasl.Login("joe", "secret"))
+    refused(steps, AuthenticationUnavailable, security="tls", auth=sasl.LoginClient("joe", "secret"))
 
 
 def test_a_given_cleartext_mechanism_needs_tls_as_well() -> None:
     steps = [GREETING, ehlo("AUTH PLAIN"), QUIT]
-    refused(steps, LocalProtocolError, security="none", auth=sasl.Plain("joe", "secret"))
+    refused(steps, LocalProtocolError, security="none", auth=sasl.PlainClient("joe", "secret"))
 
 
 def test_challenges_without_an_end_are_broken_off() -> None:

@@ -85,7 +85,7 @@ def test_a_port_that_is_none_is_refused(port: Any) -> None:
         ("auth", ("joe", "secret", "more")),
         ("auth", {"joe": "secret"}),
         ("auth", ()),
-        ("auth", sasl.Plain),
+        ("auth", sasl.PlainClient),
         ("allow_cleartext_auth", "no"),
         ("allow_cleartext_auth", 1),
         ("allow_cleartext_auth", None),
@@ -154,7 +154,7 @@ def test_options_that_are_right_are_taken() -> None:
         "security ssl_context auth local_hostname local_address timeout deadline transcript limits".split()
     )
     _options.check_options(nothing)
-    _options.check_options({"auth": sasl.Plain("joe", "secret"), "timeout": Timeouts()})
+    _options.check_options({"auth": sasl.PlainClient("joe", "secret"), "timeout": Timeouts()})
     pair: Any = ["joe", "secret"]
     _options.check_options({"auth": pair})
 

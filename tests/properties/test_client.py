@@ -40,7 +40,7 @@ from smtpcore import (
     TlsInfo,
     Vrfy,
 )
-from smtpcore.sasl import ClientMechanism, Login, MechanismError, Plain
+from smtpcore.sasl import ClientMechanism, LoginClient, MechanismError, PlainClient
 
 from ..helpers.standard import RULES
 
@@ -90,9 +90,9 @@ COMMANDS = [
 BASICS = [Mail("a@example.org"), Rcpt("b@example.com"), Rcpt("c@example.com"), Data(), Rset(), Noop()]
 CONTENT = [Chunk(b"x\r\n"), Chunk(b".x\r"), Chunk(b"\n."), Chunk(b"caf\xe9\r\n"), Chunk(b"\n"), EndOfMessage()]
 AUTHENTICATING = [
-    ("authenticate PLAIN", lambda client: client.authenticate(Plain("u", "p"), allow_cleartext=True)),
-    ("authenticate with a long password", lambda client: client.authenticate(Plain("u", "p" * 500))),
-    ("authenticate LOGIN", lambda client: client.authenticate(Login("u", "p"), allow_cleartext=True)),
+    ("authenticate PLAIN", lambda client: client.authenticate(PlainClient("u", "p"), allow_cleartext=True)),
+    ("authenticate with a long password", lambda client: client.authenticate(PlainClient("u", "p" * 500))),
+    ("authenticate LOGIN", lambda client: client.authenticate(LoginClient("u", "p"), allow_cleartext=True)),
     ("authenticate with binary responses", lambda client: client.authenticate(Echo())),
 ]
 

@@ -42,7 +42,7 @@ from smtpcore import (
     Vrfy,
 )
 from smtpcore._core.commands import format_command
-from smtpcore.sasl import Login, PasswordMechanism, Plain
+from smtpcore.sasl import LoginClient, PasswordMechanism, PlainClient
 
 from ..helpers.joined import TLS, Joined
 from ..helpers.standard import RULES
@@ -106,7 +106,9 @@ def messages(draw: st.DrawFn) -> Message:
 
 words = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 mechanisms = st.one_of(
-    st.builds(Plain, words, words), st.builds(Login, words, words), st.builds(Plain, words, st.just("x" * 600))
+    st.builds(PlainClient, words, words),
+    st.builds(LoginClient, words, words),
+    st.builds(PlainClient, words, st.just("x" * 600)),
 )
 commands = st.sampled_from(
     [Noop(), Noop("hello"), Vrfy("Smith"), Vrfy("J\xf6rg"), Help(), Rset(), Ehlo("again.example"), StartTls()]
@@ -306,7 +308,7 @@ def test_a_session_with_everything() -> None:
     message = Message(
         Mail("a@example.org", {"SIZE": 9}), [Rcpt("b@example.com"), Rcpt("c@example.com")], b".x\r\n\r\n..", [3]
     )
-    early, late = Login("u", "early"), Plain("user", "p4ss")
+    early, late = LoginClient("u", "early"), PlainClient("user", "p4ss")
     plan = [message, early, StartTls(), message, late, message]
     for sizes in ((), (1,), (2, 5)):
         session = Session(plan, [None], sizes=sizes)

@@ -38,7 +38,7 @@ from smtpcore import (
     StartTls,
     State,
 )
-from smtpcore.sasl import Question
+from smtpcore.sasl import AuthQuestion
 
 from . import MANY
 
@@ -197,7 +197,7 @@ def test_each_event_that_wants_a_reply_gets_one_and_no_other_does(
         # Challenges are the only replies that come without an event of their own.
         rest = re.sub(rb"334 [A-Za-z0-9+/=]*\r\n", b"", reply)
         challenges += reply != rest
-        if isinstance(event, (Command, Connect, EndOfMessage, Question, CommandRejected, MessageAborted)):
+        if isinstance(event, (Command, Connect, EndOfMessage, AuthQuestion, CommandRejected, MessageAborted)):
             assert REPLY.fullmatch(rest)
         else:
             assert rest == b""

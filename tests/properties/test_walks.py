@@ -35,7 +35,7 @@ from smtpcore import (
     State,
     Vrfy,
 )
-from smtpcore.sasl import Question
+from smtpcore.sasl import AuthQuestion
 
 from ..helpers.walks import CHALLENGE, CONFIGS, GONE, LATER, OWN_REPLY, REFUSED, Facts, Moment, Walk, play, walk
 from . import MANY
@@ -105,7 +105,7 @@ def test_a_walk_is_the_same_however_it_is_cut(walk: Walk, places: list[int], eof
 def test_each_event_of_a_walk_gets_the_reply_that_it_wants(walk: Walk) -> None:
     for moment in play(walk).moments:
         rest = CHALLENGE.sub(b"", moment.said)
-        wanted = (Command, Connect, EndOfMessage, Question, CommandRejected, MessageAborted)
+        wanted = (Command, Connect, EndOfMessage, AuthQuestion, CommandRejected, MessageAborted)
         if isinstance(moment.event, wanted):
             assert REPLY.fullmatch(rest)
         else:
@@ -217,14 +217,14 @@ def test_replies_have_the_codes_that_their_commands_foresee(walk: Walk) -> None:
             assert event.reply is not None and event.reply.code == code(moment) in {421, 550, 552, 554}
         elif number is None:
             assert isinstance(event, Chunk | ConnectionClosed)
-        elif isinstance(event, Question) and code(moment) == 421:
+        elif isinstance(event, AuthQuestion) and code(moment) == 421:
             assert number in (REFUSED, LATER, GONE) and moment.after.state is State.CLOSED
         else:
             assert not may_be_503(verb(event), before), f"{event!r} is out of order"
             if number in (REFUSED, LATER, GONE) and not (isinstance(event, Quit) and number != GONE):
                 refused_with = {REFUSED: 550, LATER: 451, GONE: 421}[number]
                 assert code(moment) == (554 if isinstance(event, Connect) and number != GONE else refused_with)
-            elif isinstance(event, Question):
+            elif isinstance(event, AuthQuestion):
                 assert code(moment) == 235
             elif number == OWN_REPLY and isinstance(event, Vrfy | Expn):
                 assert code(moment) == 250
@@ -272,7 +272,7 @@ def test_a_refused_command_changes_nothing(walk: Walk) -> None:
         if after.state is State.CLOSED:
             continue
         refused = isinstance(event, CommandRejected) or (
-            moment.answer in (REFUSED, LATER) and isinstance(event, Command | Question)
+            moment.answer in (REFUSED, LATER) and isinstance(event, Command | AuthQuestion)
         )
         if refused and not isinstance(event, Quit):
             if before.state is State.AUTHENTICATING:
@@ -347,7 +347,7 @@ def test_the_envelope_is_what_was_accepted(walk: Walk) -> None:
     "kind",
     [
         *(Ehlo, Helo, Mail, Rcpt, Data, Chunk, EndOfMessage, Rset, Noop, Vrfy, Expn, Help, Quit, StartTls),
-        *(Question, MessageAborted, ConnectionClosed),
+        *(AuthQuestion, MessageAborted, ConnectionClosed),
     ],
 )
 def test_walks_get_everywhere(kind: type[Event]) -> None:

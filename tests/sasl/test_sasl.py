@@ -25,23 +25,23 @@ from smtpcore._core.errors import LocalProtocolError
 from smtpcore.sasl import (
     CLIENT_MECHANISMS,
     SERVER_MECHANISMS,
+    AuthQuestion,
     Challenge,
     ClientMechanism,
     Credentials,
     Failed,
-    Login,
+    LoginClient,
     LoginServer,
     MechanismError,
     PasswordMechanism,
-    Plain,
+    PlainClient,
     PlainServer,
-    Question,
     SecretRequest,
     ServerMechanism,
     Step,
     StoredSecret,
     Succeeded,
-    choose,
+    choose_mechanism,
     decode_base64,
     decode_initial_response,
     encode_base64,
@@ -51,22 +51,22 @@ from smtpcore.sasl import (
 
 # --- Client joined to server ------------------------------------------------------------------------------
 
-Decision = Callable[[ServerMechanism, Question], Step]
+Decision = Callable[[ServerMechanism, AuthQuestion], Step]
 
 
 @dataclass
 class Conversation:
     wire: list[str]
-    questions: list[Question]
+    questions: list[AuthQuestion]
     outcome: Succeeded | Failed | None  # None: the client gave up
     error: MechanismError | None = None
 
 
-def accept(mechanism: ServerMechanism, question: Question) -> Step:
+def accept(mechanism: ServerMechanism, question: AuthQuestion) -> Step:
     return mechanism.accepted()
 
 
-def reject(mechanism: ServerMechanism, question: Question) -> Step:
+def reject(mechanism: ServerMechanism, question: AuthQuestion) -> Step:
     return mechanism.rejected()
 
 
@@ -88,7 +88,7 @@ def converse(
     _, _, argument = line.removeprefix("AUTH ").partition(" ")
     step = server.start(decode_initial_response(argument) if argument else None)
     while True:
-        if isinstance(step, Question):
+        if isinstance(step, AuthQuestion):
             talk.questions.append(step)
             step = decide(server, step)
         elif isinstance(step, Challenge):
@@ -124,22 +124,22 @@ plain_text = st.text(plain_character, min_size=1, max_size=300)
 @pytest.mark.req("SAS-03", "AUT-29")
 @given(plain_text, plain_text, st.integers(0, 1000))
 def test_plain_gives_exactly_the_credentials_back(username: str, password: str, line_limit: int) -> None:
-    talk = converse(Plain(username, password), PlainServer(prepare=False), line_limit=line_limit)
+    talk = converse(PlainClient(username, password), PlainServer(prepare=False), line_limit=line_limit)
     assert talk.questions == [Credentials("PLAIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
 
 
 @given(plain_text, plain_text)
 def test_login_gives_exactly_the_credentials_back(username: str, password: str) -> None:
-    talk = converse(Login(username, password), LoginServer(prepare=False))
+    talk = converse(LoginClient(username, password), LoginServer(prepare=False))
     assert talk.questions == [Credentials("LOGIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
 
 
-@given(plain_text, plain_text, st.sampled_from([Plain, Login]))
-@example("I\u00adX", "\u2168", Plain)
-@example("\u00ad", "secret", Login)
-@example("alice", "\u0627\u0031", Plain)
+@given(plain_text, plain_text, st.sampled_from([PlainClient, LoginClient]))
+@example("I\u00adX", "\u2168", PlainClient)
+@example("\u00ad", "secret", LoginClient)
+@example("alice", "\u0627\u0031", PlainClient)
 def test_a_preparing_server_sees_prepared_credentials_or_fails(
     username: str, password: str, mechanism: type[PasswordMechanism]
 ) -> None:
@@ -335,11 +335,11 @@ def test_an_authorization_identity_that_cannot_be_prepared_fails(identity: str) 
     step = PlainServer().start(identity.encode() + b"\0alice\0secret")
     assert isinstance(step, Failed)
     with pytest.raises(LocalProtocolError):
-        Plain("alice", "secret", identity)
+        PlainClient("alice", "secret", identity)
 
 
 def test_the_session_acts_for_another_only_when_the_application_says_so() -> None:
-    asked = Plain("alice", "secret", "admin")
+    asked = PlainClient("alice", "secret", "admin")
     talk = converse(asked, PlainServer())
     assert talk.questions == [Credentials("PLAIN", "alice", "admin", "secret")]
     assert talk.outcome == Succeeded("alice")
@@ -352,11 +352,11 @@ def test_the_session_acts_for_another_only_when_the_application_says_so() -> Non
 
 @pytest.mark.req("AUT-29")
 def test_plain_client_writes_the_message_of_the_rfc() -> None:
-    assert Plain("tim", "tanstaaftanstaaf").initial_response() == b"\0tim\0tanstaaftanstaaf"
-    assert Plain("Kurt", "xipj3plmq", "Ursel").initial_response() == b"Ursel\0Kurt\0xipj3plmq"
-    talk = converse(Plain("test", "1234", "test"), PlainServer())
+    assert PlainClient("tim", "tanstaaftanstaaf").initial_response() == b"\0tim\0tanstaaftanstaaf"
+    assert PlainClient("Kurt", "xipj3plmq", "Ursel").initial_response() == b"Ursel\0Kurt\0xipj3plmq"
+    talk = converse(PlainClient("test", "1234", "test"), PlainServer())
     assert talk.wire == ["AUTH PLAIN dGVzdAB0ZXN0ADEyMzQ="]
-    talk = converse(Plain("test", "1234", "test"), PlainServer(), line_limit=10)
+    talk = converse(PlainClient("test", "1234", "test"), PlainServer(), line_limit=10)
     assert talk.wire == ["AUTH PLAIN", "334 ", "dGVzdAB0ZXN0ADEyMzQ="]
 
 
@@ -367,10 +367,10 @@ def test_plain_client_refuses_nul(index: int, bad: str) -> None:
     parts = ["alice", "secret", "admin"]
     parts[index] = bad
     with pytest.raises(LocalProtocolError):
-        Plain(*parts)
+        PlainClient(*parts)
 
 
-@pytest.mark.parametrize("mechanism", [Plain, Login])
+@pytest.mark.parametrize("mechanism", [PlainClient, LoginClient])
 @pytest.mark.parametrize("bad", ["", "\0", "a\0b", "\ud800"])
 def test_password_mechanisms_refuse_what_cannot_be_sent(mechanism: type[PasswordMechanism], bad: str) -> None:
     with pytest.raises(LocalProtocolError, match="user name"):
@@ -381,11 +381,11 @@ def test_password_mechanisms_refuse_what_cannot_be_sent(mechanism: type[Password
 
 @pytest.mark.req("AUT-36")
 def test_plain_client_prepares_the_authorization_identity() -> None:
-    assert Plain("alice", "\u00aa", "I\u00adX").initial_response() == "IX\0alice\0\u00aa".encode()
+    assert PlainClient("alice", "\u00aa", "I\u00adX").initial_response() == "IX\0alice\0\u00aa".encode()
 
 
 def test_plain_client_gives_up_when_the_server_wants_more() -> None:
-    client = Plain("alice", "secret")
+    client = PlainClient("alice", "secret")
     client.initial_response()
     with pytest.raises(MechanismError):
         client.respond(b"")
@@ -430,7 +430,7 @@ def test_login_server_refuses_nul_even_unprepared() -> None:
     "challenges", [(b"Username:", b"Password:"), (b"User Name\0", b"Password\0"), (b"", b"\xff")]
 )
 def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, bytes]) -> None:
-    client = Login("alice", "secret")
+    client = LoginClient("alice", "secret")
     for _ in range(2):  # an exchange that failed half-way leaves nothing behind for the next one
         client.initial_response()
         assert client.respond(challenges[0]) == b"alice"
@@ -440,7 +440,7 @@ def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, b
 
 
 def test_login_on_the_wire() -> None:
-    talk = converse(Login("alice", "secret"), LoginServer())
+    talk = converse(LoginClient("alice", "secret"), LoginServer())
     assert talk.wire == ["AUTH LOGIN", "334 VXNlcm5hbWU6", "YWxpY2U=", "334 UGFzc3dvcmQ6", "c2VjcmV0"]
 
 
@@ -549,7 +549,7 @@ def test_something_is_compared_even_without_an_account(monkeypatch: pytest.Monke
 @pytest.mark.req("AUT-52")
 def test_no_secret_in_any_repr() -> None:
     secret = "hunter2"
-    plain, login = Plain("alice", secret, "admin"), Login("alice", secret)
+    plain, login = PlainClient("alice", secret, "admin"), LoginClient("alice", secret)
     login.initial_response()
     plain_server, login_server = PlainServer(), LoginServer()
     question = plain_server.start(plain.initial_response())
@@ -558,8 +558,8 @@ def test_no_secret_in_any_repr() -> None:
     values += [plain_server.rejected(), login_server.accepted()]
     for value in values:
         assert secret not in repr(value) + str(value) + f"{value}"
-    assert repr(plain) == "Plain(username='alice')"
-    assert repr(login) == "Login(username='alice')"
+    assert repr(plain) == "PlainClient(username='alice')"
+    assert repr(login) == "LoginClient(username='alice')"
     facts = "mechanism='PLAIN', username='alice', authorization_identity='admin'"
     assert repr(question) == f"Credentials({facts})"
 
@@ -568,9 +568,9 @@ def test_no_secret_in_any_repr() -> None:
 @pytest.mark.parametrize(
     "provoke",
     [
-        lambda: Plain("alice", "hunter2\0"),
-        lambda: Plain("alice", "hunter2\ud800"),
-        lambda: Login("alice", "hunter2\ud800"),
+        lambda: PlainClient("alice", "hunter2\0"),
+        lambda: PlainClient("alice", "hunter2\ud800"),
+        lambda: LoginClient("alice", "hunter2\ud800"),
         lambda: saslprep("hunter2\x07"),
         lambda: saslprep("\u0627hunter2"),
         lambda: saslprep("hunter2\u0221", stored=True),
@@ -695,9 +695,11 @@ def test_a_mechanism_with_a_malformed_name_cannot_be_defined(name: str) -> None:
 @pytest.mark.req("AUT-47")
 def test_malformed_names_in_an_offer_are_ignored() -> None:
     for name in ("PLA\u0131N", "PLAIN ", "\u017f", "PLAIN" * 5, ""):
-        assert choose([name], username="alice", password="secret", tls=True) is None
-    chosen = choose(["A" * 21, "PL@IN", "LOGIN", "pla\u0131n"], username="alice", password="secret", tls=True)
-    assert isinstance(chosen, Login)
+        assert choose_mechanism([name], username="alice", password="secret", tls=True) is None
+    chosen = choose_mechanism(
+        ["A" * 21, "PL@IN", "LOGIN", "pla\u0131n"], username="alice", password="secret", tls=True
+    )
+    assert isinstance(chosen, LoginClient)
 
 
 class Strong(PasswordMechanism):
@@ -721,12 +723,12 @@ class Strong(PasswordMechanism):
         (["LOGIN", "PLAIN", "X-STRONG"], True, False, Strong),
         (["PLAIN", "x-strong"], True, True, Strong),
         (["LOGIN", "PLAIN", "X-STRONG"], False, False, Strong),
-        (["LOGIN", "PLAIN"], True, False, Plain),
-        (["login", "plain"], True, False, Plain),
-        (["LOGIN"], True, False, Login),
+        (["LOGIN", "PLAIN"], True, False, PlainClient),
+        (["login", "plain"], True, False, PlainClient),
+        (["LOGIN"], True, False, LoginClient),
         (["LOGIN", "PLAIN"], False, False, None),
-        (["LOGIN", "PLAIN"], False, True, Plain),
-        (["LOGIN"], False, True, Login),
+        (["LOGIN", "PLAIN"], False, True, PlainClient),
+        (["LOGIN"], False, True, LoginClient),
         (["GSSAPI", "X-FOO"], True, True, None),
         ([], True, True, None),
     ],
@@ -735,7 +737,7 @@ def test_choice_of_a_mechanism(
     offered: list[str], tls: bool, allow_cleartext: bool, expected: type[PasswordMechanism] | None
 ) -> None:
     mechanisms = {"X-STRONG": Strong} | CLIENT_MECHANISMS
-    chosen = choose(
+    chosen = choose_mechanism(
         offered,
         username="alice",
         password="secret",
@@ -763,7 +765,7 @@ def test_what_is_known_of_each_mechanism() -> None:
 def test_importing_it_loads_nothing_large() -> None:
     code = (
         "import sys, smtpcore.sasl as sasl\n"
-        "sasl.Plain('alice', 'secret'), sasl.PlainServer().start(b'\\0alice\\0secret')\n"
+        "sasl.PlainClient('alice', 'secret'), sasl.PlainServer().start(b'\\0alice\\0secret')\n"
         "print(sorted({'ssl', 'asyncio', 'email', 'hmac', 'stringprep', 'unicodedata'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -792,7 +794,7 @@ class ToySecret(StoredSecret):
 
 
 @dataclass(frozen=True, slots=True)
-class Proven(Question):
+class Proven(AuthQuestion):
     """A question of the mechanism's own: this user has proven who it is; may it act as it wants to?"""
 
 
@@ -866,7 +868,7 @@ class ToyClient(PasswordMechanism):
 
 
 def look_up(stored: str | StoredSecret | None) -> Decision:
-    def decide(mechanism: ServerMechanism, question: Question) -> Step:
+    def decide(mechanism: ServerMechanism, question: AuthQuestion) -> Step:
         if isinstance(question, SecretRequest):
             return mechanism.supply(stored)
         return mechanism.accepted()
@@ -911,7 +913,7 @@ def test_a_multi_step_exchange_can_be_refused_at_each_question() -> None:
     talk = converse(ToyClient("alice", "secret"), ToyServer(), reject)
     assert len(talk.questions) == 1 and talk.outcome == refused
 
-    def refuse_the_proven(mechanism: ServerMechanism, question: Question) -> Step:
+    def refuse_the_proven(mechanism: ServerMechanism, question: AuthQuestion) -> Step:
         return mechanism.rejected() if isinstance(question, Proven) else mechanism.supply("secret")
 
     talk = converse(ToyClient("alice", "secret"), ToyServer(), refuse_the_proven)
@@ -965,7 +967,7 @@ def test_a_client_may_verify_the_server(signs: bool) -> None:
 
 
 def test_plain_takes_the_servers_word() -> None:
-    talk = converse(Plain("alice", "secret"), PlainServer())
+    talk = converse(PlainClient("alice", "secret"), PlainServer())
     assert talk.outcome == Succeeded("alice") and talk.error is None
 
 
@@ -1026,7 +1028,7 @@ def test_a_server_first_mechanism_takes_no_initial_response(initial: bytes) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class Token(Question):
+class Token(AuthQuestion):
     token: str
 
 
@@ -1095,5 +1097,5 @@ def test_steps_are_values() -> None:
     credentials = Credentials("PLAIN", "alice", None, "secret")
     assert credentials != replace(credentials, password="other")
     assert not hasattr(credentials, "__dict__")
-    assert not hasattr(Plain("alice", "secret"), "__dict__")
+    assert not hasattr(PlainClient("alice", "secret"), "__dict__")
     assert not hasattr(PlainServer(), "__dict__")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .replies import Reply
+from .._core.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
