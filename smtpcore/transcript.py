@@ -303,12 +303,12 @@ class Transcript:
 
     # --- What happens on the connection -------------------------------------------------------------------
 
-    def client(self, data: bytes | bytearray | memoryview) -> None:
+    def record_client(self, data: bytes | bytearray | memoryview) -> None:
         """Record octets the client has sent; behind TLS, as they were before encryption."""
         self._client.held += data
         self._read_client()
 
-    def server(self, data: bytes | bytearray | memoryview) -> None:
+    def record_server(self, data: bytes | bytearray | memoryview) -> None:
         """Record octets the server has sent."""
         self._server.held += data
         while self._mode != "HANDSHAKE":
@@ -319,7 +319,7 @@ class Transcript:
             self._read_client()
         self._elided += self._server.take_all()[1]
 
-    def tls(self, description: str) -> None:
+    def record_tls(self, description: str) -> None:
         """From here on everything is under TLS: behind STARTTLS, or from the beginning.
 
         Args:
@@ -328,9 +328,9 @@ class Transcript:
         self._flush()
         self._forget()
         self._tls = True
-        self.note(description)
+        self.record_note(description)
 
-    def note(self, text: str) -> None:
+    def record_note(self, text: str) -> None:
         """Record what is no octets: where we are connected to, a timeout, a lost connection."""
         octets = text.encode("utf-8", "backslashreplace")
         shown = _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
@@ -345,7 +345,7 @@ class Transcript:
         for secret in secrets:
             self._hide(secret.encode("utf-8", "surrogatepass"))
 
-    def end(self) -> None:
+    def record_end(self) -> None:
         """The connection has ended: record what it left unfinished. What follows belongs to another one."""
         self._flush()
         self._begin()
@@ -652,7 +652,7 @@ def _copied(content: bool, entries: deque[Entry], dropped: int, first: float | N
     transcript._entries = entries.copy()
     transcript.dropped = dropped
     transcript._first = first
-    transcript.end()  # the rest of the connection is not for this one
+    transcript.record_end()  # the rest of the connection is not for this one
     return transcript
 
 

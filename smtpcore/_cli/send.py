@@ -165,7 +165,7 @@ class Meter(Transcript):
         self._counted = 0
         self._percent = -1
 
-    def client(self, data: bytes | bytearray | memoryview) -> None:
+    def record_client(self, data: bytes | bytearray | memoryview) -> None:
         """Count, and move the bar."""
         self._counted += len(data)
         percent = min(100, 100 * self._counted // self._expected)
