@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 Direction = Literal["C", "S", "*"]
 Kind = Literal["command", "reply", "auth", "content", "note"]
 
-LINE_LENGTH: Final = 2000
+SHOWN_LINE_LENGTH: Final = 2000
 """Octets of a line that are shown; of the rest only the number is. Twice what RFC 5321 4.5.3.1 allows."""
 
 # Octets of a client that wait for an answer, and commands without a reply. Nobody needs so many; a reply
@@ -175,7 +175,7 @@ def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
 class _Lines:
     """What one side has sent and nobody has looked at yet, to be taken line by line.
 
-    Of a line that has not ended, :data:`LINE_LENGTH` octets are held and the others counted.
+    Of a line that has not ended, :data:`SHOWN_LINE_LENGTH` octets are held and the others counted.
     """
 
     __slots__ = ("_end", "_searched", "_skipped", "held")
@@ -193,8 +193,8 @@ class _Lines:
             most: How many octets may belong to it; where they end, the line does. None: any number.
 
         Returns:
-            At most LINE_LENGTH octets of it, without its end, and the number of all octets. None when more
-            have to come.
+            At most SHOWN_LINE_LENGTH octets of it, without its end, and the number of all octets. None when
+            more have to come.
         """
         limit = None if most is None else most - self._skipped
         start = self.held.find(self._end, self._searched, limit)
@@ -203,13 +203,13 @@ class _Lines:
         elif limit is not None and len(self.held) >= limit:
             start = stop = limit
         else:
-            if len(self.held) > LINE_LENGTH + 1:
-                self._skipped += len(self.held) - LINE_LENGTH - 1
-                del self.held[LINE_LENGTH:-1]
+            if len(self.held) > SHOWN_LINE_LENGTH + 1:
+                self._skipped += len(self.held) - SHOWN_LINE_LENGTH - 1
+                del self.held[SHOWN_LINE_LENGTH:-1]
             # The last octet may be the CR of a CRLF. Before it there is none, nor has the cut made one.
             self._searched = max(len(self.held) - 1, 0)
             return None
-        line = bytes(self.held[: min(start, LINE_LENGTH)])
+        line = bytes(self.held[: min(start, SHOWN_LINE_LENGTH)])
         octets = self._skipped + stop
         del self.held[:stop]
         self._searched = self._skipped = 0
@@ -217,7 +217,7 @@ class _Lines:
 
     def take_all(self) -> tuple[bytes, int]:
         """Take everything, as a line that has no end; the same as ``take()`` gives."""
-        line = bytes(self.held[:LINE_LENGTH])
+        line = bytes(self.held[:SHOWN_LINE_LENGTH])
         octets = self._skipped + len(self.held)
         self.held.clear()
         self._searched = self._skipped = 0
@@ -333,7 +333,7 @@ class Transcript:
     def record_note(self, text: str) -> None:
         """Record what is no octets: where we are connected to, a timeout, a lost connection."""
         octets = text.encode("utf-8", "backslashreplace")
-        shown = _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
+        shown = _MASK if self._is_echo(octets) else _text(octets[:SHOWN_LINE_LENGTH], len(octets))
         self._add("*", "note", 0, shown)
 
     def hide(self, *secrets: str) -> None:
@@ -567,7 +567,7 @@ class Transcript:
 
     def _held_pieces(self) -> set[int]:
         """Those of what the client has sent and nobody has looked at; the server may know more than we do."""
-        held = bytes(self._client.held[:LINE_LENGTH])
+        held = bytes(self._client.held[:SHOWN_LINE_LENGTH])
         waiting = self._mode == "WAITING" and self._outstanding[-1] == b"AUTH"
         if waiting or self._mode == "RESPONSE" or self._doubt == "auth":
             return _pieces_of(held)

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtpcore.transcript import LINE_LENGTH, Entry, Transcript, format_entry, log_to
+from smtpcore.transcript import SHOWN_LINE_LENGTH, Entry, Transcript, format_entry, log_to
 
 Said = tuple[Literal["C", "S"], bytes]
 Dialogue = Sequence[Said]
@@ -817,35 +817,37 @@ def test_what_a_terminal_might_obey_is_written_out() -> None:
 
 def test_notes_are_written_out_too() -> None:
     transcript = timeless()
-    transcript.record_note("lost\r\n\x1b[2J\udc80" + "x" * 3 * LINE_LENGTH)
+    transcript.record_note("lost\r\n\x1b[2J\udc80" + "x" * 3 * SHOWN_LINE_LENGTH)
     (text,) = shown(transcript)
     assert text.startswith("-- lost\\x0d\\x0a\\x1b[2J\\udc80xxx")
-    assert len(text) < LINE_LENGTH + 100
+    assert len(text) < SHOWN_LINE_LENGTH + 100
 
 
 # --- Bounds -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [LINE_LENGTH - 1, LINE_LENGTH, LINE_LENGTH + 1, 3 * LINE_LENGTH])
+@pytest.mark.parametrize(
+    "size", [SHOWN_LINE_LENGTH - 1, SHOWN_LINE_LENGTH, SHOWN_LINE_LENGTH + 1, 3 * SHOWN_LINE_LENGTH]
+)
 @pytest.mark.parametrize("side", ["C", "S"])
 def test_a_long_line_is_cut_and_its_length_told(side: Literal["C", "S"], size: int) -> None:
     line = (b"NOOP " if side == "C" else b"250 ") + b"x" * size
     line = line[:size]
     dialogue: Dialogue = [(side, line + b"\r\n"), (side, b"250 or QUIT\r\n")]
     transcript = feed(timeless(), dialogue)
-    told = f" [{size + 2} octets]" if size > LINE_LENGTH else ""
+    told = f" [{size + 2} octets]" if size > SHOWN_LINE_LENGTH else ""
     assert [entry.text for entry in transcript.entries] == [
-        line[:LINE_LENGTH].decode() + told,
+        line[:SHOWN_LINE_LENGTH].decode() + told,
         "250 or QUIT",
     ]
     assert transcript.entries[0].octets == size + 2
     octets: Dialogue = [(side, said[i : i + 1]) for _, said in dialogue for i in range(len(said))]
-    for cutting in (octets, cut(dialogue, LINE_LENGTH), cut(dialogue, size + 1)):
+    for cutting in (octets, cut(dialogue, SHOWN_LINE_LENGTH), cut(dialogue, size + 1)):
         assert feed(timeless(), cutting).entries == transcript.entries
 
 
 def test_a_line_is_not_ended_by_what_was_cut_out_of_it() -> None:
-    line = b"x" * (LINE_LENGTH - 1) + b"\r" + b"y" * 10
+    line = b"x" * (SHOWN_LINE_LENGTH - 1) + b"\r" + b"y" * 10
     transcript = feed(timeless(), [("C", line), ("C", b"\n"), ("C", b"z\r\n")])
     (entry,) = transcript.entries
     assert entry.octets == len(line) + 4
@@ -856,7 +858,7 @@ def test_only_the_beginning_of_a_line_is_held() -> None:
     for _ in range(100):
         transcript.record_client(b"x" * 10_000)
         transcript.record_server(b"y" * 10_000)
-    assert len(transcript._client.held) + len(transcript._server.held) < 3 * LINE_LENGTH
+    assert len(transcript._client.held) + len(transcript._server.held) < 3 * SHOWN_LINE_LENGTH
     transcript.record_end()
     assert [entry.octets for entry in transcript.entries] == [1_000_000, 1_000_000]
 
@@ -866,7 +868,7 @@ def test_long_lines_of_content_and_long_chunks_are_not_held() -> None:
     transcript = feed(timeless(), [GREETING, ("C", b"BDAT %d\r\n" % (2 * size))])
     for _ in range(200):
         transcript.record_client(b"x" * 10_000)
-    assert len(transcript._client.held) < 2 * LINE_LENGTH
+    assert len(transcript._client.held) < 2 * SHOWN_LINE_LENGTH
     transcript.record_client(b"NOOP\r\n")
     assert shown(transcript)[-2:] == ["C: [2000000 octets of content]", "C: NOOP"]
 
