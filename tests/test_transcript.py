@@ -629,7 +629,7 @@ def test_the_secrets_to_hide_are_bounded() -> None:
     transcript = timeless()
     for number in range(1000):
         transcript.hide(f"secret {number}")
-        assert len(transcript._hidden) <= 64
+        assert len(transcript._secrets._hidden) <= 64
 
 
 @pytest.mark.parametrize("reply", [b"501 what is 'c2U='?", b"501 (c2u=)", b"501 c2U"])
@@ -905,7 +905,7 @@ def test_the_pieces_of_secrets_that_are_remembered_are_bounded() -> None:
     secrets = [random.Random(number).randbytes(900).hex().encode() for number in range(300)]
     for secret in secrets:
         feed(transcript, [("C", b"AUTH PLAIN " + secret + b"\r\n"), ("S", b"535 no\r\n")])
-    assert len(transcript._pieces) < 70_000
+    assert len(transcript._secrets._pieces) < 70_000
     feed(transcript, [("S", b"535 not " + secrets[-1] + b"\r\n")])
     assert shown(transcript)[-1] == "S: 535 ***"
 
