@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._core.addresses import ForwardPath, Mailbox, ReversePath, in_ascii, is_address_literal, is_hello_argument
-from ._core.content import LINE_LENGTH
+from ._core.content import CONTENT_LINE_LENGTH
 from ._core.errors import LocalProtocolError
 from ._core.events import Ehlo, Envelope
 from ._core.grammar import DOT_STRING
@@ -206,8 +206,8 @@ def received_field(
     clauses[-1] += ";"
     clauses.append(_date_time(date))
     octets = fold("Received", [f" {clause}" for clause in clauses])
-    if max(map(len, octets.split(b"\r\n"))) > LINE_LENGTH:
-        raise LocalProtocolError(f"the id is too long: a line may have {LINE_LENGTH} octets")
+    if max(map(len, octets.split(b"\r\n"))) > CONTENT_LINE_LENGTH:
+        raise LocalProtocolError(f"the id is too long: a line may have {CONTENT_LINE_LENGTH} octets")
     return octets
 
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtpcore.transcript import LINE_LENGTH, Entry, Transcript, format_entry, log_to
+from smtpcore.transcript import SHOWN_LINE_LENGTH, Entry, Transcript, format_entry, log_to
 
 Said = tuple[Literal["C", "S"], bytes]
 Dialogue = Sequence[Said]
@@ -28,7 +28,7 @@ Dialogue = Sequence[Said]
 
 def feed(transcript: Transcript, dialogue: Dialogue) -> Transcript:
     for side, octets in dialogue:
-        (transcript.client if side == "C" else transcript.server)(octets)
+        (transcript.record_client if side == "C" else transcript.record_server)(octets)
     return transcript
 
 
@@ -52,7 +52,7 @@ def recorded(dialogue: Dialogue, *, end: bool = False, **options: Any) -> Transc
     others = [feed(timeless(**options), other) for other in cuttings(dialogue)]
     if end:
         for one in (transcript, *others):
-            one.end()
+            one.record_end()
     for other in others:
         assert other.entries == transcript.entries
     return transcript
@@ -338,7 +338,7 @@ def test_an_empty_line_is_a_command_also_at_the_beginning() -> None:
 def test_starttls_leads_to_tls_and_a_new_session() -> None:
     transcript = timeless()
     feed(transcript, [GREETING, ("C", b"EHLO c\r\nSTARTTLS\r\n"), OK, ("S", b"220 go\r\n")])
-    transcript.tls("TLSv1.3")
+    transcript.record_tls("TLSv1.3")
     feed(transcript, [("C", b"EHLO c\r\nDATA\r\nquit\r\n.\r\n"), OK, ("S", b"354 go\r\n")])
     assert shown(transcript) == [
         "S: 220 mx.example",
@@ -366,7 +366,7 @@ def test_the_handshake_is_elided() -> None:
     ]
     for one in (dialogue, *cuttings(dialogue)):
         transcript = feed(timeless(), one)
-        transcript.tls("TLSv1.3")
+        transcript.record_tls("TLSv1.3")
         assert shown(transcript)[1:] == [
             "C: STARTTLS",
             "S: 220 go",
@@ -383,7 +383,7 @@ def test_behind_a_refused_starttls_come_commands() -> None:
 
 def test_with_tls_from_the_beginning_the_server_greets_under_tls() -> None:
     transcript = timeless()
-    transcript.tls("TLSv1.3")
+    transcript.record_tls("TLSv1.3")
     feed(transcript, [GREETING, ("C", b"DATA\r\nquit\r\n"), ("S", b"503 no\r\n")])
     assert shown(transcript)[-3:] == ["C* DATA", "S* 503 no", "C* quit"]
 
@@ -414,7 +414,7 @@ def without_secrets(dialogue: Dialogue, *more: bytes) -> None:
         side, octets = dialogue[number]
         for end in range(len(octets)):
             lost = feed(timeless(), [*dialogue[:number], (side, octets[:end])])
-            lost.end()
+            lost.record_end()
             transcripts.append(lost)
     for transcript in transcripts:
         text = outputs(transcript).lower()
@@ -629,7 +629,7 @@ def test_the_secrets_to_hide_are_bounded() -> None:
     transcript = timeless()
     for number in range(1000):
         transcript.hide(f"secret {number}")
-        assert len(transcript._hidden) <= 64
+        assert len(transcript._secrets._hidden) <= 64
 
 
 @pytest.mark.parametrize("reply", [b"501 what is 'c2U='?", b"501 (c2u=)", b"501 c2U"])
@@ -645,8 +645,8 @@ def test_the_empty_response_is_no_secret_that_a_reply_could_repeat() -> None:
 
 def test_a_note_does_not_quote_a_secret() -> None:
     transcript = recorded([GREETING, ("C", b"AUTH PLAIN " + SECRET + b"\r\n")])
-    transcript.note(f"AUTH was answered 500 {SECRET.decode()}")
-    transcript.note("connection lost")
+    transcript.record_note(f"AUTH was answered 500 {SECRET.decode()}")
+    transcript.record_note("connection lost")
     assert shown(transcript)[-2:] == ["-- ***", "-- connection lost"]
 
 
@@ -677,8 +677,8 @@ def test_behind_a_challenge_nobody_asked_for_no_response_shows() -> None:
 
 def test_nothing_is_shown_as_a_command_when_octets_come_behind_the_end() -> None:
     transcript = feed(timeless(), [GREETING, ("C", b"AUTH LOGIN\r\n"), ("S", b"334 VXNlcm5hbWU6\r\n")])
-    transcript.end()
-    transcript.client(SECRET + b"\r\nEHLO c\r\n")
+    transcript.record_end()
+    transcript.record_client(SECRET + b"\r\nEHLO c\r\n")
     assert shown(transcript)[-2:] == ["C: ***", "C: EHLO c"]
 
 
@@ -691,7 +691,7 @@ def test_a_sink_that_raises_does_not_uncover_a_secret() -> None:
     with pytest.raises(ZeroDivisionError):
         feed(transcript, [GREETING, ("C", b"AUTH LOGIN\r\n" + SECRET + b"\r\n")])
     with pytest.raises(ZeroDivisionError):
-        transcript.server(b"334 VXNlcm5hbWU6\r\n")
+        transcript.record_server(b"334 VXNlcm5hbWU6\r\n")
     assert shown(transcript)[1:] == ["C: AUTH LOGIN", "S: 334 VXNlcm5hbWU6", "C: ***"]
 
 
@@ -764,8 +764,8 @@ def test_the_cutting_does_not_matter_whatever_is_said(
     dialogues: tuple[list[Said], list[Said]], content: bool
 ) -> None:
     whole, pieces = (feed(timeless(content=content), one) for one in dialogues)
-    whole.end()
-    pieces.end()
+    whole.record_end()
+    pieces.record_end()
     assert whole.entries == pieces.entries
     assert sum(entry.octets for entry in whole.entries) == sum(len(octets) for _, octets in dialogues[0])
 
@@ -774,7 +774,7 @@ def test_the_cutting_does_not_matter_whatever_is_said(
 def test_no_dialogue_uncovers_a_secret(dialogues: tuple[list[Said], list[Said]]) -> None:
     transcript = feed(timeless(), dialogues[1])
     text = outputs(transcript)
-    transcript.end()
+    transcript.record_end()
     text += outputs(transcript)
     assert SECRET.decode() not in text
     assert CHALLENGE.decode() not in text
@@ -793,7 +793,7 @@ ECHO: Said = ("S", b"500-what is\r\n500 " + SECRET + b"\r\n")
 )
 def test_no_server_can_quote_a_secret(auth: bytes, end: bytes, rest: list[Said], ahead: bytes) -> None:
     transcript = feed(timeless(), [GREETING, ("C", ahead + auth + end), *rest, ECHO])
-    transcript.end()
+    transcript.record_end()
     assert SECRET.decode() not in outputs(transcript)
 
 
@@ -801,7 +801,7 @@ def test_no_server_can_quote_a_secret(auth: bytes, end: bytes, rest: list[Said],
 @example([("C", b"AUTH"), ("C", b"\r"), ("C", b"\n")])
 def test_any_octets_are_taken_and_counted(dialogue: list[Said]) -> None:
     transcript = feed(timeless(), dialogue)
-    transcript.end()
+    transcript.record_end()
     assert sum(entry.octets for entry in transcript.entries) == sum(len(octets) for _, octets in dialogue)
     assert harmless(outputs(transcript))
 
@@ -817,35 +817,37 @@ def test_what_a_terminal_might_obey_is_written_out() -> None:
 
 def test_notes_are_written_out_too() -> None:
     transcript = timeless()
-    transcript.note("lost\r\n\x1b[2J\udc80" + "x" * 3 * LINE_LENGTH)
+    transcript.record_note("lost\r\n\x1b[2J\udc80" + "x" * 3 * SHOWN_LINE_LENGTH)
     (text,) = shown(transcript)
     assert text.startswith("-- lost\\x0d\\x0a\\x1b[2J\\udc80xxx")
-    assert len(text) < LINE_LENGTH + 100
+    assert len(text) < SHOWN_LINE_LENGTH + 100
 
 
 # --- Bounds -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [LINE_LENGTH - 1, LINE_LENGTH, LINE_LENGTH + 1, 3 * LINE_LENGTH])
+@pytest.mark.parametrize(
+    "size", [SHOWN_LINE_LENGTH - 1, SHOWN_LINE_LENGTH, SHOWN_LINE_LENGTH + 1, 3 * SHOWN_LINE_LENGTH]
+)
 @pytest.mark.parametrize("side", ["C", "S"])
 def test_a_long_line_is_cut_and_its_length_told(side: Literal["C", "S"], size: int) -> None:
     line = (b"NOOP " if side == "C" else b"250 ") + b"x" * size
     line = line[:size]
     dialogue: Dialogue = [(side, line + b"\r\n"), (side, b"250 or QUIT\r\n")]
     transcript = feed(timeless(), dialogue)
-    told = f" [{size + 2} octets]" if size > LINE_LENGTH else ""
+    told = f" [{size + 2} octets]" if size > SHOWN_LINE_LENGTH else ""
     assert [entry.text for entry in transcript.entries] == [
-        line[:LINE_LENGTH].decode() + told,
+        line[:SHOWN_LINE_LENGTH].decode() + told,
         "250 or QUIT",
     ]
     assert transcript.entries[0].octets == size + 2
     octets: Dialogue = [(side, said[i : i + 1]) for _, said in dialogue for i in range(len(said))]
-    for cutting in (octets, cut(dialogue, LINE_LENGTH), cut(dialogue, size + 1)):
+    for cutting in (octets, cut(dialogue, SHOWN_LINE_LENGTH), cut(dialogue, size + 1)):
         assert feed(timeless(), cutting).entries == transcript.entries
 
 
 def test_a_line_is_not_ended_by_what_was_cut_out_of_it() -> None:
-    line = b"x" * (LINE_LENGTH - 1) + b"\r" + b"y" * 10
+    line = b"x" * (SHOWN_LINE_LENGTH - 1) + b"\r" + b"y" * 10
     transcript = feed(timeless(), [("C", line), ("C", b"\n"), ("C", b"z\r\n")])
     (entry,) = transcript.entries
     assert entry.octets == len(line) + 4
@@ -854,10 +856,10 @@ def test_a_line_is_not_ended_by_what_was_cut_out_of_it() -> None:
 def test_only_the_beginning_of_a_line_is_held() -> None:
     transcript = timeless()
     for _ in range(100):
-        transcript.client(b"x" * 10_000)
-        transcript.server(b"y" * 10_000)
-    assert len(transcript._client.held) + len(transcript._server.held) < 3 * LINE_LENGTH
-    transcript.end()
+        transcript.record_client(b"x" * 10_000)
+        transcript.record_server(b"y" * 10_000)
+    assert len(transcript._client.held) + len(transcript._server.held) < 3 * SHOWN_LINE_LENGTH
+    transcript.record_end()
     assert [entry.octets for entry in transcript.entries] == [1_000_000, 1_000_000]
 
 
@@ -865,22 +867,22 @@ def test_long_lines_of_content_and_long_chunks_are_not_held() -> None:
     size = 1_000_000
     transcript = feed(timeless(), [GREETING, ("C", b"BDAT %d\r\n" % (2 * size))])
     for _ in range(200):
-        transcript.client(b"x" * 10_000)
-    assert len(transcript._client.held) < 2 * LINE_LENGTH
-    transcript.client(b"NOOP\r\n")
+        transcript.record_client(b"x" * 10_000)
+    assert len(transcript._client.held) < 2 * SHOWN_LINE_LENGTH
+    transcript.record_client(b"NOOP\r\n")
     assert shown(transcript)[-2:] == ["C: [2000000 octets of content]", "C: NOOP"]
 
 
 def test_a_client_too_far_ahead_of_an_answer_is_not_followed_any_more() -> None:
     transcript = feed(timeless(), [GREETING, ("C", b"AUTH LOGIN\r\n" + SECRET + b"\r\n")])
     for _ in range(200):
-        transcript.client(b"x" * 10_000)
+        transcript.record_client(b"x" * 10_000)
     assert len(transcript._client.held) == 0
     feed(
         transcript,
         [("S", b"334 VXNlcm5hbWU6\r\n500 what is " + SECRET + b"\r\n" + SECRET + b"\r\n"), ("C", SECRET)],
     )
-    transcript.end()
+    transcript.record_end()
     size = 2_000_000 + 2 * len(SECRET) + 2
     assert shown(transcript)[1:] == [
         "C: AUTH LOGIN",
@@ -894,7 +896,7 @@ def test_a_client_too_far_ahead_of_an_answer_is_not_followed_any_more() -> None:
 def test_a_client_with_too_many_commands_unanswered_is_not_followed_any_more() -> None:
     transcript = feed(timeless(), [GREETING, ("C", b"NOOP\r\n" * 20_000)])
     assert len(transcript._outstanding) < 10_100
-    transcript.end()
+    transcript.record_end()
     assert shown(transcript)[-1].endswith("octets of something that could not be followed]")
 
 
@@ -903,7 +905,7 @@ def test_the_pieces_of_secrets_that_are_remembered_are_bounded() -> None:
     secrets = [random.Random(number).randbytes(900).hex().encode() for number in range(300)]
     for secret in secrets:
         feed(transcript, [("C", b"AUTH PLAIN " + secret + b"\r\n"), ("S", b"535 no\r\n")])
-    assert len(transcript._pieces) < 70_000
+    assert len(transcript._secrets._pieces) < 70_000
     feed(transcript, [("S", b"535 not " + secrets[-1] + b"\r\n")])
     assert shown(transcript)[-1] == "S: 535 ***"
 
@@ -967,7 +969,7 @@ def test_what_is_unfinished_is_shown_at_the_end(dialogue: Dialogue, expected: li
     assert [text for text in shown(transcript) if text != "S: 220 mx.example"] == expected
     octets = sum(len(octets) for _, octets in dialogue)
     assert sum(entry.octets for entry in transcript.entries) == octets
-    transcript.end()
+    transcript.record_end()
     assert sum(entry.octets for entry in transcript.entries) == octets
 
 
@@ -986,9 +988,9 @@ def test_what_was_sent_ahead_is_of_the_kind_it_was_sent_for() -> None:
 
 def test_another_connection_may_follow() -> None:
     transcript = timeless()
-    transcript.tls("TLSv1.3")
+    transcript.record_tls("TLSv1.3")
     feed(transcript, [GREETING, ("C", b"EHLO c\r\n")])
-    transcript.end()
+    transcript.record_end()
     feed(transcript, [GREETING, ("C", b"EHLO c\r\nDATA\r\nquit\r\n.\r\n"), OK, ("S", b"354 go\r\n")])
     assert shown(transcript)[-5:] == [
         "C: EHLO c",
@@ -1009,9 +1011,9 @@ def ticking() -> Callable[[], float]:
 
 def test_as_text() -> None:
     transcript = Transcript(clock=ticking())
-    transcript.note("connected to 192.0.2.1 port 25")
+    transcript.record_note("connected to 192.0.2.1 port 25")
     feed(transcript, [("S", b"220 hi\r\n"), ("C", b"STARTTLS\r\n"), ("S", b"220 go\r\n")])
-    transcript.tls("TLSv1.3")
+    transcript.record_tls("TLSv1.3")
     feed(transcript, [("C", b"QUIT\r\n"), ("S", b"221 bye\r\n")])
     assert str(transcript) == (
         "   0.000 -- connected to 192.0.2.1 port 25\n"

@@ -91,7 +91,7 @@ def with_facts(error: SMTPError) -> SMTPError:
     )
     error.hint = "try port 587"
     error.transcript = transcript.Transcript(sink=lambda entry: None)
-    error.transcript.server(b"220 mx\r\n")
+    error.transcript.record_server(b"220 mx\r\n")
     error.result = RESULT
     error.add_note("in the queue run of noon")
     return error
@@ -276,10 +276,10 @@ def test_an_error_keeps_everything_but_what_its_recorder_does(kind: type[SMTPErr
 def test_a_copied_transcript_is_a_record_of_its_own() -> None:
     calls: list[transcript.Entry] = []
     original = transcript.Transcript(sink=calls.append, max_entries=1)
-    original.note("first")
-    original.note("second")
+    original.record_note("first")
+    original.record_note("second")
     copied = copy.deepcopy(original)
-    copied.note("third")
+    copied.record_note("third")
     assert [entry.text for entry in copied.entries] == ["third"]
     assert [entry.text for entry in original.entries] == ["second"]
     assert (copied.dropped, original.dropped, len(calls)) == (2, 1, 2)

@@ -33,6 +33,9 @@ EX_PROTOCOL: Final = 76  # the other side does not keep to the protocol
 EX_NOPERM: Final = 77  # logging in has failed
 EX_CONFIG: Final = 78  # a certificate or a file with passwords is wrong
 
+PORT: Final = 1025
+"""Where ``serve`` listens and where ``send`` connects, unless the command line says otherwise."""
+
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 

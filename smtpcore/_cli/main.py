@@ -18,7 +18,7 @@ from .._core.errors import SMTPError
 from .._core.limits import Limits
 from .._core.printable import printable
 from .._version import __version__
-from .common import EX_IOERR, EX_OK, EX_USAGE, Failure, complain, standard_streams, write
+from .common import EX_IOERR, EX_OK, EX_USAGE, PORT, Failure, complain, standard_streams, write
 
 _EXIT_CODES = """\
 exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
@@ -28,7 +28,7 @@ SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 
 # What a hint advises to a program, and the same as an option of the command line.
 _AS_OPTIONS = {
     ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
-    "set local_hostname to its real one": "give its real one with --local-hostname",
+    "set local_hostname to its real one": "give its real one with --ehlo",
     "security='starttls'": "--security starttls",
     "security='tls'": "--security tls",
     "security='opportunistic' or 'none'": "--security opportunistic or none",
@@ -133,80 +133,119 @@ def _add_command(commands: argparse._SubParsersAction[_Parser], name: str, text:
 
 
 def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
-    serve = _add_command(commands, "serve", "receive mail, for everybody, into a Maildir or onto the screen")
+    serve = _add_command(
+        commands, "serve", "receive mail for any address and print it, or store it in a Maildir"
+    )
     add = serve.add_argument
     limits = Limits()
-    add("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     add(
         "--port",
         type=_port,
-        default=1025,
-        help="0: a free one, which the first line tells (default: %(default)s)",
+        default=PORT,
+        help="the port to listen on; 0 chooses a free port, and the first line shows it (default: %(default)s)",
     )
-    add("--maildir", metavar="DIR", help="store the messages there; it is made if need be")
-    add("--print", action="store_true", help="print the messages; without --maildir they are not stored")
-    add("--tls-cert", metavar="FILE", help="certificate, PEM; STARTTLS is offered with it")
-    add("--tls-key", metavar="FILE", help="its private key, PEM, if it is not in the same file")
-    add("--implicit-tls", action="store_true", help="TLS from the first octet, no STARTTLS")
-    add("--require-tls", action="store_true", help="take no mail in plaintext")
-    add("--auth-file", metavar="FILE", help="lines of user:password; mail then needs a login, and TLS")
+    add(
+        "--hostname",
+        metavar="NAME",
+        help="the name of the server in its replies (default: that of this machine)",
+    )
+    add("--maildir", metavar="DIR", help="store the messages in this folder, which is created if necessary")
+    add("--print", action="store_true", help="print the messages; the default without --maildir")
+    add(
+        "--lenient",
+        action="store_true",
+        help="accept malformed addresses and unknown parameters that some clients send",
+    )
+    add("--tls-cert", metavar="FILE", help="the certificate, as PEM; with it the server offers STARTTLS")
+    add("--tls-key", metavar="FILE", help="the private key, as PEM, if it is not in the same file")
+    add("--implicit-tls", action="store_true", help="begin with TLS instead of offering STARTTLS")
+    add("--require-tls", action="store_true", help="refuse mail in plaintext")
+    add("--auth-file", metavar="FILE", help="lines of user:password; clients then need TLS and a login")
     add(
         "--max-size",
         type=_number,
         metavar="OCTETS",
         default=limits.message_size,
-        help="of a message, 0: any (default: %(default)s)",
+        help="the limit of a message, 0 for none (default: %(default)s)",
     )
     add(
         "--max-recipients",
         type=_number,
         metavar="N",
         default=limits.recipients,
-        help="of a message (default: %(default)s)",
+        help="the limit of a message (default: %(default)s)",
     )
-    add("--adapter", choices=("sync", "asyncio", "trio"), default="sync", help="(default: %(default)s)")
-    add("--trace", action="store_true", help="print the dialogues, without secrets, to the standard error")
+    add(
+        "--adapter",
+        choices=("sync", "asyncio", "trio"),
+        default="sync",
+        help="what runs it (default: %(default)s)",
+    )
+    add("--trace", action="store_true", help="print the dialogues, with secrets masked, to the standard error")
 
 
 def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
-    send = _add_command(commands, "send", "send a message, from a file or made up of options")
+    send = _add_command(commands, "send", "send a message, from a file or from options")
     add = send.add_argument
-    add("--host", default="127.0.0.1", help="the server (default: %(default)s)")
-    add("--port", type=_port, help="(default: 465 for tls, 587 for starttls, else 25)")
+    add("--host", help=f"the server (default: this machine, port {PORT}, where `serve` listens)")
+    add("--port", type=_port, help="the port (default with --host: 465 for tls, 587 for starttls, else 25)")
     add(
         "--security",
         choices=("none", "starttls", "tls", "opportunistic"),
-        help="(default: tls on port 465, starttls on 587 and with --user, else opportunistic)",
+        help="the TLS mode (default: tls on port 465, starttls on 587 and with --user, else opportunistic)",
     )
     trust = send.add_mutually_exclusive_group()
-    trust.add_argument("--ca-file", metavar="FILE", help="trust these certificates, PEM, and no others")
-    trust.add_argument("--insecure", action="store_true", help="trust any certificate: for tests only")
+    trust.add_argument("--ca-file", metavar="FILE", help="trust these certificates (PEM) only")
+    trust.add_argument("--insecure", action="store_true", help="trust any certificate, for tests only")
     add(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long to wait for each answer (default: minutes)",
+        help="how long to wait for each reply (default: some minutes)",
     )
-    add("--local-hostname", metavar="NAME", help="the name that EHLO gives (default: that of this machine)")
-    add("--user", help="log in")
-    add("--password-file", metavar="FILE", help="its first line; else SMTPCORE_PASSWORD, else you are asked")
-    add("--from", dest="sender", metavar="ADDRESS", help="who sends it; with a file, the reverse-path")
+    add(
+        "--ehlo",
+        "--local-hostname",
+        dest="local_hostname",
+        metavar="NAME",
+        help="the argument of EHLO (default: the name of this machine)",
+    )
+    add("--user", metavar="NAME", help="log in with this user name")
+    add(
+        "--password-file",
+        metavar="FILE",
+        help="the file whose first line is the password (default: SMTPCORE_PASSWORD, or a prompt)",
+    )
+    add("--from", dest="sender", metavar="ADDRESS", help="the sender; with FILE.eml, of the envelope only")
     add(
         "--to",
         action="append",
         metavar="ADDRESS",
-        help="who gets it, once for each; with a file, in place of its own",
+        help="a recipient, may be repeated; with FILE.eml, of the envelope, instead of those in the file",
     )
-    add("--subject", metavar="TEXT")
-    add("--body", metavar="TEXT", help="- for the standard input")
-    add("--attach", action="append", default=[], metavar="FILE", help="once for each")
-    add("--trace", action="store_true", help="print the dialogue, without secrets, to the standard error")
-    add("file", nargs="?", metavar="FILE.eml", help="the message; - for the standard input")
+    new = send.add_argument_group("a new message", "Date and Message-ID are added, unless --header gives them.")
+    add = new.add_argument
+    add("--cc", action="append", default=[], metavar="ADDRESS", help="another recipient; may be repeated")
+    add("--subject", metavar="TEXT", help="the subject")
+    add("--body", metavar="TEXT", help="the text; - reads the standard input")
+    add("--html", metavar="TEXT", help="the text as HTML, beside --body or alone; - reads the standard input")
+    add(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="another header field, may be repeated; Bcc adds a recipient of the envelope only",
+    )
+    add("--attach", action="append", default=[], metavar="FILE", help="attach a file; may be repeated")
+    add = send.add_argument
+    add("--trace", action="store_true", help="print the dialogue, with secrets masked, to the standard error")
+    add("file", nargs="?", metavar="FILE.eml", help="the message, sent as it is; - reads the standard input")
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return int(text)
 
 
@@ -216,12 +255,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
 
 
 def _port(text: str) -> int:
     port = _number(text)
     if port > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port")
+        raise argparse.ArgumentTypeError(f"{text} is not a valid port (0-65535)")
     return port

@@ -1,7 +1,10 @@
-"""``python3 -m smtpcore send``: sends a message, made up of options or taken from a file.
+"""``python3 -m smtpcore send``: send a message, composed from options or read from a file.
 
-The exit code tells a script what to do: 0, the message is taken for every recipient; 75, for those who have not
-got it another try may help; 69 and others, it will not.
+The exit code tells a script what to do. 0: the server accepted the message for every recipient. 75: it may
+accept the message for the others when it is sent again later. 69 and others: it will not.
+
+A new message gets Date and Message-ID (RFC 5322 3.6.1, 3.6.4), because a person at a command line does not type
+these. A file is sent as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import mimetypes
 import os
 import ssl
 import sys
-from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TextIO
@@ -43,6 +45,7 @@ from .common import (
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
     EX_USAGE,
+    PORT,
     Failure,
     Printer,
     is_unresolvable,
@@ -51,6 +54,8 @@ from .common import (
 
 PORTS = {"tls": 465, "starttls": 587}
 PASSWORD_VARIABLE = "SMTPCORE_PASSWORD"
+# The options that compose a message.
+_COMPOSING = "subject", "body", "html", "cc", "header", "attach"
 _BIG = 1024 * 1024  # octets of content for which progress is shown
 _BAR = 30  # characters
 
@@ -73,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     size = len(
         prepare_message(message, sender=sender, recipients=recipients).content
     )  # report an error at once
-    port = options.port or PORTS.get(options.security, 25)
+    host, port = _where(options)
     connect_options = ConnectOptions(
         security=options.security,
         ssl_context=_context(options),
@@ -88,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     elif size > _BIG and sys.stderr.isatty():
         connect_options["transcript"] = meter = Meter(size, sys.stderr)
     try:
-        with sync.connect(options.host, port, **connect_options) as client:
+        with sync.connect(host, port, **connect_options) as client:
             prepared = prepare_message(
                 message,
                 sender=sender,
@@ -164,7 +169,7 @@ class Meter(Transcript):
         self._counted = 0
         self._percent = -1
 
-    def client(self, data: bytes | bytearray | memoryview) -> None:
+    def record_client(self, data: bytes | bytearray | memoryview) -> None:
         """Count, and move the bar."""
         self._counted += len(data)
         percent = min(100, 100 * self._counted // self._expected)
@@ -180,6 +185,13 @@ class Meter(Transcript):
 
 
 # --- What the command line says ---------------------------------------------------------------------------
+
+
+def _where(options: argparse.Namespace) -> tuple[str, int]:
+    """The host and the port: without ``--host`` those where ``serve`` listens."""
+    if options.host is None:
+        return "127.0.0.1", PORT if options.port is None else options.port
+    return options.host, PORTS.get(options.security, 25) if options.port is None else options.port
 
 
 def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
@@ -222,41 +234,59 @@ def _read(path: str) -> bytes:
 
 
 def _message(options: argparse.Namespace) -> EmailMessage | bytes:
-    """The message; of a file, its octets, since a parsed message does not hold all of them."""
-    composing = options.subject is not None or options.body is not None or bool(options.attach)
+    """The message; of a file its octets, because a parsed message does not hold all of them."""
+    given = [f"--{name}" for name in _COMPOSING if getattr(options, name)]
     if options.file is not None:
-        if composing:
-            raise Failure(EX_USAGE, "--subject, --body and --attach do not go with a file that is a message")
+        if given:
+            raise Failure(EX_USAGE, f"{given[0]} is for a new message, and FILE.eml is a whole one")
         return _read(options.file)
-    if not composing:
-        raise Failure(
-            EX_USAGE, "nothing to send (hint: FILE.eml, - for the standard input, or --subject and --body)"
-        )
+    if not any(getattr(options, name) is not None for name in ("subject", "body", "html")) and not given:
+        raise Failure(EX_USAGE, "nothing to send (hint: give FILE.eml, or --subject and --body)")
     if not (options.sender and options.to):
         raise Failure(EX_USAGE, "a new message needs --from and --to")
+    if options.body == options.html == "-":
+        raise Failure(EX_USAGE, "only one of --body and --html can be read from the standard input")
     try:
-        return _compose(options.sender, options.to, options.subject, options.body, options.attach)
+        return _compose(options)
     except Failure:
         raise
-    except Exception as error:  # of the library's parser of addresses: IndexError, AttributeError, ...
-        raise Failure(EX_DATAERR, f"this makes no message: {error}") from None
+    except Exception as error:  # the standard library's parser of addresses raises IndexError and others
+        raise Failure(EX_DATAERR, f"the message cannot be composed: {error}") from None
 
 
-def _compose(
-    sender: str, to: Sequence[str], subject: str | None, body: str | None, attachments: Sequence[str]
-) -> EmailMessage:
+def _compose(options: argparse.Namespace) -> EmailMessage:
     message = EmailMessage()
-    message["From"] = sender
-    message["To"] = ", ".join(to)
-    if subject is not None:
-        message["Subject"] = subject
-    message["Date"] = email.utils.localtime()
-    message["Message-ID"] = email.utils.make_msgid(domain=sender.rpartition("@")[2].rstrip(">") or "localhost")
-    message.set_content(_read("-").decode("utf-8") if body == "-" else body or "")
-    for path in attachments:
+    for line in options.header:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise Failure(EX_USAGE, f"{line!r} is not a valid header field (hint: --header 'NAME: VALUE')")
+        message[name] = value.strip()
+    message["From"] = options.sender
+    message["To"] = ", ".join(options.to)
+    if options.cc:
+        message["Cc"] = ", ".join(options.cc)
+    if options.subject is not None:
+        message["Subject"] = options.subject
+    if "Date" not in message:
+        message["Date"] = email.utils.localtime()
+    if "Message-ID" not in message:
+        domain = options.sender.rpartition("@")[2].rstrip(">") or "localhost"
+        message["Message-ID"] = email.utils.make_msgid(domain=domain)
+    if options.html is None:
+        message.set_content(_text(options.body or ""))
+    elif options.body is None:
+        message.set_content(_text(options.html), subtype="html")
+    else:
+        message.set_content(_text(options.body))
+        message.add_alternative(_text(options.html), subtype="html")
+    for path in options.attach:
         kind = mimetypes.guess_type(path)[0] or ""
         maintype, _, subtype = kind.partition("/")
-        if maintype in ("", "message", "multipart"):  # RFC 2046 5.2.1: these may not be encoded in base64
+        if maintype in ("", "message", "multipart"):  # RFC 2046 5.2.1: these must not be encoded in base64
             maintype, subtype = "application", "octet-stream"
         message.add_attachment(_read(path), maintype=maintype, subtype=subtype, filename=Path(path).name)
     return message
+
+
+def _text(text: str) -> str:
+    return _read("-").decode("utf-8") if text == "-" else text

@@ -1,19 +1,21 @@
-"""``python3 -m smtpcore serve``: a receiving server, into a Maildir or onto the screen.
+"""``python3 -m smtpcore serve``: receive mail, and print it or store it in a Maildir.
 
-It takes mail for everybody. So it listens on loopback unless it is told otherwise, and it is no relay: what it
-gets stays in one Maildir.
+The server accepts mail for any address. So it listens on the loopback address unless ``--host`` says otherwise,
+and it never relays: all mail is printed or goes into one Maildir.
 
 The main thread, or the event loop, runs until SIGINT or SIGTERM. Then the adapter ends the sessions in an
-orderly way: no new ones, a moment for those that receive a message, 421 for the rest. A second signal ends them
-at once; a message that has no 250 yet is not stored then.
+orderly way: it accepts no new ones, gives those that receive a message a moment, and sends 421 to the rest. A
+second signal ends the sessions at once; a message that was not yet answered 250 is then not stored.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import logging
+import shlex
 import signal
 import socket
 import ssl
@@ -26,6 +28,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from .._core.addresses import is_hello_argument
 from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import CommandRejected, Envelope
@@ -45,6 +48,7 @@ from .common import (
     EX_NOPERM,
     EX_UNAVAILABLE,
     EX_USAGE,
+    PORT,
     Failure,
     Printer,
     is_unresolvable,
@@ -58,6 +62,7 @@ _LOGGED = 5  # recipients that are named in the log
 AnyServer = BaseServer[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
 _SignalHandler = Callable[[int, object], object]
+_Announce = Callable[[AnyServer], object]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,36 +77,46 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         Failure: It cannot be started.
     """
-    if options.maildir is None and not options.print:
-        raise Failure(EX_USAGE, "where should the mail go? (hint: --maildir DIR, or --print)")
+    show = options.print or options.maildir is None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     accounts = None if options.auth_file is None else _accounts(options.auth_file)
     context = _context(options)
     config = _config(options, with_auth=accounts is not None)
-    receiver = Receiver(_maildir(options.maildir), accounts or {}, show=options.print)
+    receiver = Receiver(_maildir(options.maildir), accounts or {}, show=show)
     serve_options = ServeOptions(config=config, ssl_context=context, implicit_tls=options.implicit_tls)
+    if options.hostname is not None:
+        if not is_hello_argument(options.hostname):
+            raise Failure(
+                EX_USAGE, f"{options.hostname!r} is not a valid host name (hint: --hostname mx.example.org)"
+            )
+        serve_options["hostname"] = options.hostname
+    announce = functools.partial(_announce, options=options, user=next(iter(accounts or {}), None))
     if options.trace:
         numbers = itertools.count(1)
         serve_options["transcript"] = lambda: _tracer(next(numbers))
     try:
-        received = _serve(options, receiver, serve_options)
+        received = _serve(options, receiver, serve_options, announce)
     except (OSError, BaseExceptionGroup) as error:
         cause = _innermost(error)
         raise (_cannot_listen(cause) if isinstance(cause, OSError) else cause) from None
     return 0 if received is None else 128 + received
 
 
-def _serve(options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions) -> int | None:
-    """Serve until a signal ends it; returns the number of the signal that ended it at once, if one did."""
+def _serve(
+    options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions, announce: _Announce
+) -> int | None:
+    """Serve until a signal ends it; return the number of the second signal, if one ended it at once."""
     where = receiver, options.host, options.port
     if options.adapter == "sync":
-        return _serve_sync(where, serve_options)
+        return _serve_sync(where, serve_options, announce)
     if options.adapter == "asyncio":
-        return _serve_asyncio(where, serve_options)
-    return _serve_trio(where, serve_options)
+        return _serve_asyncio(where, serve_options, announce)
+    return _serve_trio(where, serve_options, announce)
 
 
-def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+def _serve_sync(
+    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: _Announce
+) -> int | None:
     from .. import sync
 
     listener: sync.Server | None = None
@@ -119,7 +134,7 @@ def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
         former = signal.set_wakeup_fd(writer.fileno())
         try:
             with sync.serve(*where, **serve_options) as listener:
-                _announce(listener)
+                announce(listener)
                 reader.recv(1)
                 _say_what_remains(listener)
         except _StoppedAtOnce as error:
@@ -132,7 +147,9 @@ def _serve_sync(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
     return None
 
 
-def _serve_asyncio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+def _serve_asyncio(
+    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: _Announce
+) -> int | None:
     import asyncio
 
     from .. import asyncio as adapter
@@ -155,7 +172,7 @@ def _serve_asyncio(where: tuple[Receiver, str, int], serve_options: ServeOptions
 
         with _signals(lambda: loop.call_soon_threadsafe(stopped.set), stop_at_once, install):
             try:
-                await _serve_until(adapter.serve(*where, **serve_options), stopped.wait)
+                await _serve_until(adapter.serve(*where, **serve_options), stopped.wait, announce)
             finally:
                 with contextlib.suppress(NotImplementedError):
                     for number in _STOP:
@@ -168,7 +185,9 @@ def _serve_asyncio(where: tuple[Receiver, str, int], serve_options: ServeOptions
     return None
 
 
-def _serve_trio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -> int | None:
+def _serve_trio(
+    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: _Announce
+) -> int | None:
     try:
         import trio
 
@@ -186,24 +205,52 @@ def _serve_trio(where: tuple[Receiver, str, int], serve_options: ServeOptions) -
             token.run_sync_soon(scope.cancel)
 
         with trio.CancelScope() as scope, _signals(lambda: token.run_sync_soon(stopped.set), stop_at_once):
-            await _serve_until(adapter.serve(*where, **serve_options), stopped.wait)
+            await _serve_until(adapter.serve(*where, **serve_options), stopped.wait, announce)
         return scope.cancelled_caught
 
     return numbers[-1] if trio.run(main) else None
 
 
 async def _serve_until(
-    serving: AbstractAsyncContextManager[AnyServer], wait: Callable[[], Awaitable[object]]
+    serving: AbstractAsyncContextManager[AnyServer], wait: Callable[[], Awaitable[object]], announce: _Announce
 ) -> None:
     async with serving as listener:
-        _announce(listener)
+        announce(listener)
         await wait()
         _say_what_remains(listener)
 
 
-def _announce(listener: AnyServer) -> None:
+def _announce(listener: AnyServer, *, options: argparse.Namespace, user: str | None) -> None:
+    """Print where the server listens, and a command that sends mail to it."""
+    say = Printer(sys.stdout).say
     for host, port in listener.addresses:
-        Printer(sys.stdout).say(f"listening on {host} port {port}")
+        say(f"listening on {host} port {port}")
+    say(f"to send to it: {_send_command(*listener.addresses[0], options, user)}")
+
+
+def _send_command(host: str, port: int, options: argparse.Namespace, user: str | None) -> str:
+    words = ["python3", "-m", "smtpcore", "send"]
+    if host not in ("127.0.0.1", "0.0.0.0"):
+        words += ["--host", "::1" if host == "::" else host, "--port", str(port)]
+    elif port != PORT:
+        words += ["--port", str(port)]
+    if options.implicit_tls:
+        words += ["--security", "tls", "--insecure"]
+    elif options.require_tls or user is not None:
+        words += ["--security", "starttls", "--insecure"]
+    if user is not None:
+        words += ["--user", user]
+    words += [
+        "--from",
+        "alice@example.com",
+        "--to",
+        "bob@example.org",
+        "--subject",
+        "Hello",
+        "--body",
+        "Hello Bob",
+    ]
+    return shlex.join(words)
 
 
 def _say_what_remains(listener: AnyServer) -> None:
@@ -258,9 +305,12 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _config(options: argparse.Namespace, *, with_auth: bool) -> ServerConfig:
+    lenient = options.lenient
     try:
         return ServerConfig(
             smtputf8=True,
+            address_syntax="lenient" if lenient else "strict",
+            unknown_parameters="ignore" if lenient else "reject",
             require_tls=options.require_tls,
             require_auth=with_auth,
             auth_mechanisms=("PLAIN", "LOGIN") if with_auth else (),

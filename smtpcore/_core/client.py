@@ -46,7 +46,7 @@ from ..sasl import ClientMechanism, MechanismError, decode_base64, encode_base64
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import format_command
 from .config import Extension, Facts
-from .content import LINE_LENGTH, ContentEncoder
+from .content import CONTENT_LINE_LENGTH, ContentEncoder
 from .errors import LocalProtocolError
 from .events import (
     Chunk,
@@ -132,7 +132,7 @@ class ClientConnection:
         limits: Limits = _DEFAULT_LIMITS,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         tls: TlsInfo | None = None,
-        max_line: int | None = LINE_LENGTH,
+        max_line: int | None = CONTENT_LINE_LENGTH,
         extensions: tuple[Extension, ...] | None = None,
     ) -> None:
         self._rules: Rules = _STANDARD_RULES if extensions is None else rules_for(extensions)

@@ -40,7 +40,7 @@ from .errors import ArgumentTypeError, LocalProtocolError
 
 Violation = Literal["bare-cr", "bare-lf", "nul", "line-too-long", "too-large"]
 
-LINE_LENGTH: Final = 998
+CONTENT_LINE_LENGTH: Final = 998
 """Octets of a text line without its CRLF that every receiver takes (RFC 5321 4.5.3.1.6)."""
 
 _CRLF = b"\r\n"
@@ -263,7 +263,7 @@ class ContentEncoder:
 
     __slots__ = ("_column", "_fresh", "_held", "_max_line", "eight_bit", "size")
 
-    def __init__(self, *, max_line: int | None = LINE_LENGTH) -> None:
+    def __init__(self, *, max_line: int | None = CONTENT_LINE_LENGTH) -> None:
         self._max_line = max_line
         self._held = b""  # a CR whose LF has not come yet
         self._fresh = True  # at the start of a line
@@ -351,7 +351,7 @@ class ContentEncoder:
         return f"line {line} of the piece from octet {begin} on" if begin else f"line {line} of the content"
 
 
-def check_content(content: bytes, *, max_line: int | None = LINE_LENGTH) -> None:
+def check_content(content: bytes, *, max_line: int | None = CONTENT_LINE_LENGTH) -> None:
     """See whether a whole content can be sent as it is, before anything of it is.
 
     Raises:

@@ -486,7 +486,7 @@ class Client:
         self._ended = self._ended or "it was closed"
         self._connection.abort()
         if self.transcript is not None:
-            self._recorder.end()
+            self._recorder.record_end()
         await self._stream.close()
 
     async def _ask(self, command: Command) -> Reply:
@@ -557,7 +557,7 @@ class Client:
             raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
         self.context.tls = True
         if self.transcript is not None:
-            self._recorder.tls(f"{info.version} {info.cipher}")
+            self._recorder.record_tls(f"{info.version} {info.cipher}")
 
     async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
         self.context.phase = "auth"
@@ -666,7 +666,7 @@ class Client:
                 final = error.reply if isinstance(error, ReplyError) and about_content else None
                 error.result = self._transaction.result(final)
             if self.transcript is not None and not isinstance(error, ReplyError):
-                self._recorder.note(str(error))
+                self._recorder.record_note(str(error))
         return error
 
     async def _request(self, command: Command) -> Response:
@@ -761,7 +761,7 @@ class Client:
         """Give the core what has arrived."""
         self._note_arrival(data)
         if self.transcript is not None:
-            self._recorder.server(data)
+            self._recorder.record_server(data)
         self._connection.receive_data(data)
 
     def _note_arrival(self, data: bytes) -> None:
@@ -787,7 +787,7 @@ class Client:
         if data:
             if self.transcript is not None:
                 self._recorder.hide(*self._connection.secrets)
-                self._recorder.client(data)
+                self._recorder.record_client(data)
             seconds = self._seconds(self._timeouts.data_block, "the server did not take what was sent")
             try:
                 await self._stream.write(data, seconds)
@@ -829,7 +829,7 @@ async def open_client(open_stream: OpenStream, host: str, port: int, options: Co
     deadline = time.monotonic() + allowed
     seconds = min(timeouts_of(options).connect, allowed)
     recorder = Recorder(transcript)
-    recorder.note(f"connecting to {host} port {port}")
+    recorder.record_note(f"connecting to {host} port {port}")
     try:
         stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
     except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError

@@ -44,6 +44,7 @@ _OTHERS: Final = (
 )
 _URL = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]}']")
 
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _STARTTLS_FIRST: Final = "the server wants TLS first: use security='starttls'"
 _LOG_IN: Final = "the server wants you to log in: give auth=(user, password)"
 _POLICY: Final = "the server refuses by policy; its text says why, if anything does"
@@ -236,6 +237,13 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
             return "the name cannot be looked up now: check the network of this machine, or try again later"
         return f"no address is known for {host!r}: check its spelling"
     if isinstance(cause, ConnectionRefusedError):
+        if host in _THIS_MACHINE and port in (25, 465, 587):
+            return f"no mail server listens on port {port} of this machine: start one, or name another host"
+        if host in _THIS_MACHINE:
+            return (
+                f"no server listens on port {port} of this machine: start one, for instance with"
+                f" `python3 -m smtpcore serve --port {port}`"
+            )
         if port == 25:
             return (
                 f"{host} does not listen on port 25; a server for users listens on port 587 with"
@@ -246,8 +254,8 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
         if port == 465:
             return f"{host} does not listen on port 465; try port 587 with security='starttls'"
         return (
-            f"{host} does not listen on port {port}: is the server started, and on this port?"
-            " `python3 -m smtpcore serve` listens on port 1025"
+            f"{host} does not listen on port {port}: check that the server is running, and its port (587 or 465"
+            " for users, 25 between servers)"
         )
     if cause is None or isinstance(cause, TimeoutError):
         if port == 25:

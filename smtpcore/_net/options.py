@@ -90,7 +90,10 @@ def check_options(options: ConnectOptions) -> None:
         _check_seconds(given, "timeout", "a number of seconds or Timeouts")
     _check_seconds(given, "deadline", "a number of seconds")
     if "transcript" in given:
-        if not all(callable(getattr(given["transcript"], name, None)) for name in ("client", "server", "note")):
+        if not all(
+            callable(getattr(given["transcript"], name, None))
+            for name in ("record_client", "record_server", "record_note")
+        ):
             raise wrong_type("transcript", "a Transcript, or an object with its methods", given["transcript"])
     auth = given.get("auth")
     if auth is None or isinstance(auth, sasl.ClientMechanism):

@@ -33,30 +33,30 @@ class Recorder:
     def __init__(self, transcript: Transcript | None) -> None:
         self._transcript = transcript
 
-    def client(self, data: bytes) -> None:
+    def record_client(self, data: bytes) -> None:
         """Record octets that the client sent."""
-        self._tell("client", data)
+        self._tell("record_client", data)
 
-    def server(self, data: bytes) -> None:
+    def record_server(self, data: bytes) -> None:
         """Record octets that the server sent."""
-        self._tell("server", data)
+        self._tell("record_server", data)
 
-    def tls(self, description: str) -> None:
+    def record_tls(self, description: str) -> None:
         """Record that everything is under TLS from here on."""
-        self._tell("tls", description)
+        self._tell("record_tls", description)
 
-    def note(self, text: str) -> None:
+    def record_note(self, text: str) -> None:
         """Record a remark."""
-        self._tell("note", text)
+        self._tell("record_note", text)
 
     def hide(self, *secrets: str) -> None:
         """Mask these in what is recorded from now on."""
         if secrets:
             self._tell("hide", *secrets)
 
-    def end(self) -> None:
+    def record_end(self) -> None:
         """Record that the connection has ended."""
-        self._tell("end")
+        self._tell("record_end")
 
     def _tell(self, method: str, *arguments: object) -> None:
         if self._transcript is not None:

@@ -158,7 +158,7 @@ class ServerSession:
         self._dismissed: Event | None = None  # what was unanswered when the session was ended from outside
         stream.farewell = self._farewell
         if self.transcript is not None and stream.tls is not None:
-            self._recorder.tls(f"{stream.tls.version} {stream.tls.cipher}")
+            self._recorder.record_tls(f"{stream.tls.version} {stream.tls.cipher}")
 
     # -- for handlers --
 
@@ -286,7 +286,7 @@ class ServerSession:
 
     def _received(self, data: bytes) -> None:
         if self.transcript is not None:
-            self._recorder.client(data)
+            self._recorder.record_client(data)
         if not data and self._stream.stopping:
             self.connection.close()
         else:
@@ -295,14 +295,14 @@ class ServerSession:
     def _lost(self, error: OSError) -> None:
         self._lost_client = True
         if self.transcript is not None:
-            self._recorder.note(f"the connection broke: {words_of(error)}")
+            self._recorder.record_note(f"the connection broke: {words_of(error)}")
         self.connection.receive_data(b"")
 
     async def _write(self, data: bytes) -> None:
         if self._lost_client:
             return
         if self.transcript is not None:
-            self._recorder.server(data)
+            self._recorder.record_server(data)
         try:
             await self._stream.write(data, self._timeouts.idle)
         except OSError as error:  # a time-out is one
@@ -323,11 +323,11 @@ class ServerSession:
         except OSError as error:
             logger.info(_NO_HANDSHAKE, self.peername, words_of(error))
             if self.transcript is not None:
-                self._recorder.note(f"the TLS handshake failed: {words_of(error)}")
+                self._recorder.record_note(f"the TLS handshake failed: {words_of(error)}")
             self.connection.close()
         else:
             if self.transcript is not None:
-                self._recorder.tls(f"{info.version} {info.cipher}")
+                self._recorder.record_tls(f"{info.version} {info.cipher}")
             self.connection.tls_started(info)
 
     def _farewell(self) -> bytes:
@@ -337,7 +337,7 @@ class ServerSession:
         connection.close()
         octets = connection.data_to_send()
         if octets and self.transcript is not None:
-            self._recorder.server(octets)
+            self._recorder.record_server(octets)
         return octets
 
     def _tell_late(self) -> None:
@@ -356,7 +356,7 @@ class ServerSession:
             with contextlib.suppress(RuntimeError):
                 await self._write(octets)
         if self.transcript is not None:
-            self._recorder.end()
+            self._recorder.record_end()
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import re
 from email.headerregistry import BaseHeader
 from email.policy import SMTP
 
-from .._core.content import LINE_LENGTH
+from .._core.content import CONTENT_LINE_LENGTH
 from .._core.errors import LocalProtocolError
 from .._core.headerfields import fold
 from ._addresses import REGISTRY, read_groups, write_address
@@ -81,7 +81,7 @@ def _verbatim(name: str, source: str, form: Form, *, frozen: bool) -> bytes | No
         return octets
     if not octets.isascii() and not (form.utf8 and is_utf8(octets)):
         return None
-    if b"\0" in octets or longest_line(octets) > LINE_LENGTH:
+    if b"\0" in octets or longest_line(octets) > CONTENT_LINE_LENGTH:
         return None
     return octets
 
@@ -89,7 +89,7 @@ def _verbatim(name: str, source: str, form: Form, *, frozen: bool) -> bytes | No
 def _text_tokens(name: str, text: str, form: Form) -> list[str]:
     """Cut unstructured text where it can be folded; encode it if it has to be."""
     tokens = _TOKEN.findall(f" {text}")
-    if "=?" not in text and all(len(token.encode()) < LINE_LENGTH - len(name) for token in tokens):
+    if "=?" not in text and all(len(token.encode()) < CONTENT_LINE_LENGTH - len(name) for token in tokens):
         if _PLAIN.fullmatch(text) or (form.utf8 and text.isprintable() and text == text.strip()):
             return tokens
     return encoded_words(name, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .._core.content import LINE_LENGTH, normalize_line_endings
+from .._core.content import CONTENT_LINE_LENGTH, normalize_line_endings
 from .._core.errors import LocalProtocolError
 
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
@@ -40,10 +40,10 @@ def is_utf8(octets: bytes) -> bool:
 
 def find_problem(octets: bytes, form: Form) -> tuple[int, str] | None:
     """What the rules for the whole content forbid in these octets: the line, and what is wrong with it."""
-    if longest_line(octets) > LINE_LENGTH:
+    if longest_line(octets) > CONTENT_LINE_LENGTH:
         lengths = map(len, octets.split(b"\r\n"))
-        line = next(number for number, length in enumerate(lengths, 1) if length > LINE_LENGTH)
-        return line, f"is longer than {LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
+        line = next(number for number, length in enumerate(lengths, 1) if length > CONTENT_LINE_LENGTH)
+        return line, f"is longer than {CONTENT_LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
     if b"\0" in octets:
         return octets.count(b"\r\n", 0, octets.index(b"\0")) + 1, "has a NUL in it"
     if not form.eight_bit and (eight_bit := _EIGHT_BIT.search(octets)):

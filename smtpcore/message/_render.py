@@ -15,7 +15,7 @@ from email.errors import (
 )
 from email.message import Message as EmailBase
 
-from .._core.content import LINE_LENGTH
+from .._core.content import CONTENT_LINE_LENGTH
 from .._core.errors import LocalProtocolError
 from ._fields import is_empty_list, write_field
 from ._mime import encoding_of, label_encoding, mime_fields, read_payload, set_encoding, with_mime_fields
@@ -195,7 +195,7 @@ def _aside(text: str | None, *, frozen: bool) -> bytes | None:
     if text is None:
         return None
     octets = crlf(text.encode("utf-8", "surrogateescape"))
-    if not frozen and (not octets.isascii() or longest_line(octets) > LINE_LENGTH or b"\0" in octets):
+    if not frozen and (not octets.isascii() or longest_line(octets) > CONTENT_LINE_LENGTH or b"\0" in octets):
         return None
     return octets
 
@@ -210,7 +210,9 @@ def _leaf(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded
         return wire
     decode = _DECODERS[encoding]
     is_text = kind == "text" and b"\0" not in raw
-    fits = b"\0" not in wire and longest_line(wire) <= LINE_LENGTH and (wire.isascii() or form.eight_bit)
+    fits = (
+        b"\0" not in wire and longest_line(wire) <= CONTENT_LINE_LENGTH and (wire.isascii() or form.eight_bit)
+    )
     if fits and not is_text and encoding != "base64":
         # The CRLF in front of a boundary is the boundary's, but the last one of a message is the message's.
         fits = decode(wire if bounded or wire.endswith(b"\r\n") else wire + b"\r\n") == decode(raw)

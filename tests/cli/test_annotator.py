@@ -20,11 +20,11 @@ class Shown:
         )
 
     def client(self, text: str) -> str | None:
-        self.transcript.client(text.encode())
+        self.transcript.record_client(text.encode())
         return self.remarks[-1][1]
 
     def server(self, text: str) -> str | None:
-        self.transcript.server(text.encode())
+        self.transcript.record_server(text.encode())
         return self.remarks[-1][1]
 
     def greeted(self) -> Shown:
@@ -111,9 +111,9 @@ def test_starttls_begins_anew() -> None:
     shown = Shown().greeted()
     shown.client("STARTTLS\r\n")
     assert (shown.server("220 go\r\n") or "").endswith("state ready -> tls")
-    shown.transcript.tls("TLSv1.3")
+    shown.transcript.record_tls("TLSv1.3")
     assert shown.remarks[-1][1] == "what was said before the handshake is forgotten; state tls -> greeted"
-    shown.transcript.note("a note under TLS")
+    shown.transcript.record_note("a note under TLS")
     assert shown.remarks[-1][1] is None
     remark = shown.client("MAIL FROM:<a@b.example> BODY=8BITMIME\r\n")  # not offered any more
     assert remark is not None and remark.startswith("event ")
@@ -121,9 +121,9 @@ def test_starttls_begins_anew() -> None:
 
 def test_tls_from_the_start() -> None:
     shown = Shown()
-    shown.transcript.note("connecting")
+    shown.transcript.record_note("connecting")
     assert shown.remarks[-1][1] is None
-    shown.transcript.tls("TLSv1.3")
+    shown.transcript.record_tls("TLSv1.3")
     assert shown.remarks[-1][1] == "TLS from the first octet on"
     assert shown.server("220 mx\r\n") == "answers Connect: service ready; state opening -> greeted"
 

@@ -14,6 +14,7 @@ import queue
 import re
 import resource
 import runpy
+import shlex
 import signal
 import socket
 import ssl
@@ -345,8 +346,8 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ["serve", "--max-size", "-1"],
         ["serve", "--adapter", "curio"],
         ["send", "--insecure", "--ca-file", "x"],
-        ["serve"],
         ["serve", "--print", "--max-recipients", "1"],
+        ["serve", "--hostname", "mx example"],
         ["serve", "--print", "--tls-key", "x"],
         ["serve", "--print", "--implicit-tls"],
         ["serve", "--print", "--require-tls"],
@@ -359,6 +360,11 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ["send", "--timeout", "soon", *HELLO],
         ["send", "--timeout", "inf", *HELLO],
         ["send", "--attach", "x", "message.eml"],
+        ["send", "--header", "X-A: 1", "message.eml"],
+        ["send", "--cc", "x@y.example", "message.eml"],
+        ["send", "--html", "x", "message.eml"],
+        ["send", "--from", "a@b.example", "--to", "x@y.example", "--header", "X-A"],
+        ["send", "--from", "a@b.example", "--to", "x@y.example", "--body", "-", "--html", "-"],
     ],
 )
 def test_a_wrong_command_line_is_64(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
@@ -369,15 +375,18 @@ def test_a_wrong_command_line_is_64(capsys: pytest.CaptureFixture[str], argument
 
 
 class Screen(io.StringIO):
-    """A standard output that tells the port a server listens on."""
+    """A standard output that passes on the port a server listens on, and the command that sends to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.port: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.command: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def write(self, text: str) -> int:
         if match := re.fullmatch(r"listening on 127\.0\.0\.1 port (\d+)\n", text):
             self.port.put(int(match[1]))
+        if text.startswith("to send to it: "):
+            self.command.put(text.partition(": ")[2])
         return super().write(text)
 
 
@@ -438,7 +447,9 @@ def test_serve_stores_what_it_gets(
     arguments = "--maildir", str(tmp_path / "mail"), "--adapter", adapter
     accepted, printed = served(monkeypatch, send_hello, *arguments, stop=stop)
     assert accepted == ("x@server.example",)
-    assert re.fullmatch(r"listening on 127\.0\.0\.1 port \d+\n", printed)
+    port = re.fullmatch(r"listening on 127\.0\.0\.1 port (\d+)\nto send to it: (.+)\n", printed)
+    assert port is not None
+    assert port[2].startswith(f"python3 -m smtpcore send --port {port[1]} --from ")
     (message,) = stored(tmp_path / "mail")
     assert message.startswith(b"Return-Path: <a@client.example>\r\nReceived: ")
     assert message.endswith(b"\r\nSubject: hi\r\n\r\nhello\r\n")
@@ -544,9 +555,77 @@ def test_several_sessions_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     assert "waiting for 2 sessions, at most 10 seconds" in caplog.text
 
 
+def test_serve_without_options_prints_mail_and_the_command_that_sends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command is run as it was printed."""
+
+    def send_as_printed(port: int) -> subprocess.CompletedProcess[str]:
+        assert isinstance(sys.stdout, Screen)
+        words = shlex.split(sys.stdout.command.get(timeout=30))
+        assert words[:3] == ["python3", "-m", "smtpcore"]
+        return run(*words[3:])
+
+    done, printed = served(monkeypatch, send_as_printed)
+    assert (done.returncode, done.stdout) == (0, "accepted  bob@example.org: 250 2.0.0 message accepted\n")
+    assert "---------- MESSAGE FOLLOWS ----------\n" in printed
+    assert "\nSubject: Hello\n" in printed and "\nHello Bob\n" in printed
+
+
+@pytest.mark.parametrize(
+    "where, arguments, user, words",
+    [
+        (("127.0.0.1", 1025), [], None, []),
+        (("127.0.0.1", 8025), [], None, ["--port", "8025"]),
+        (("0.0.0.0", 1025), [], None, []),
+        (("::", 1025), [], None, ["--host", "::1", "--port", "1025"]),
+        (("192.0.2.1", 25), [], None, ["--host", "192.0.2.1", "--port", "25"]),
+        (("127.0.0.1", 1025), ["--implicit-tls"], None, ["--security", "tls", "--insecure"]),
+        (("127.0.0.1", 1025), ["--require-tls"], None, ["--security", "starttls", "--insecure"]),
+        (
+            ("127.0.0.1", 1025),
+            [],
+            "Al Ice",
+            ["--security", "starttls", "--insecure", "--user", "Al Ice"],
+        ),
+    ],
+)
+def test_the_printed_command_fits_the_options_of_the_server(
+    where: tuple[str, int], arguments: list[str], user: str | None, words: list[str]
+) -> None:
+    options = _cli._parser().parse_args(["serve", *arguments])
+    command = shlex.split(_cli_serve._send_command(*where, options, user))
+    assert command[4 : command.index("--from")] == words
+    assert _cli._parser().parse_args(command[3:]).sender == "alice@example.com"
+
+
+def reply_to_mail(port: int) -> int:
+    """The reply code to a MAIL command with a malformed path and an unknown parameter."""
+    with socket.create_connection(("127.0.0.1", port)) as sock, sock.makefile("rwb") as file:
+        file.readline()
+        for line in (b"HELO client.example\r\n", b"MAIL FROM: a@b.example X-MADE-UP=1\r\n"):
+            file.write(line)
+            file.flush()
+            reply = file.readline()
+        return int(reply[:3])
+
+
+def test_a_lenient_server_accepts_what_a_strict_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert served(monkeypatch, reply_to_mail)[0] in (501, 555)
+    assert served(monkeypatch, reply_to_mail, "--lenient")[0] == 250
+
+
+def test_the_name_of_the_server_is_in_its_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greeting(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port)) as sock, sock.makefile("rb") as file:
+            return file.readline()
+
+    assert served(monkeypatch, greeting, "--hostname", "mx.example")[0].startswith(b"220 mx.example ")
+
+
 def test_print_is_the_debugging_server(monkeypatch: pytest.MonkeyPatch) -> None:
     _, printed = served(monkeypatch, send_hello, "--print")
-    assert printed.partition("\n")[2].splitlines() == [
+    assert printed.splitlines()[2:] == [
         "---------- MESSAGE FOLLOWS ----------",
         "Subject: hi",
         "X-Peer: 127.0.0.1",
@@ -916,6 +995,66 @@ def test_send_makes_a_message(capsys: pytest.CaptureFixture[str], tmp_path: Path
     ]
 
 
+NEW = ["--from", "a@client.example", "--to", "x@server.example", "--subject", "s"]
+
+
+def sent(*arguments: str) -> tuple[list[str], email.message.EmailMessage]:
+    """Send a new message with these options; returns its recipients, and the message."""
+    server = Server()
+    with serving(server) as port:
+        assert main(["send", "--port", port, *NEW, *arguments]) == 0
+    ((_, recipients, content),) = server.messages
+    message = email.message_from_bytes(content, policy=default)
+    assert isinstance(message, email.message.EmailMessage)
+    return recipients, message
+
+
+def test_send_takes_cc_and_further_fields() -> None:
+    recipients, message = sent(
+        "--cc", "y@server.example", "--header", "X-A: one", "--header", "Bcc: z@server.example"
+    )
+    assert recipients == ["x@server.example", "y@server.example", "z@server.example"]
+    assert (message["Cc"], message["X-A"], message["Bcc"]) == ("y@server.example", "one", None)
+
+
+def test_a_new_message_has_a_date_and_an_identifier() -> None:
+    _, message = sent()
+    assert message["Date"].datetime.tzinfo is not None
+    assert message["Message-ID"].endswith("@client.example>")
+
+
+def test_a_given_date_and_identifier_are_kept() -> None:
+    date = "Wed, 01 Jan 2020 12:00:00 +0000"
+    _, message = sent("--header", f"Date: {date}", "--header", "Message-ID: <1@client.example>")
+    assert (message.get_all("Date"), message.get_all("Message-ID")) == ([date], ["<1@client.example>"])
+
+
+def test_send_takes_html_alone_or_beside_the_text() -> None:
+    _, message = sent("--html", "<p>Hello</p>")
+    assert (message.get_content_type(), message.get_content()) == ("text/html", "<p>Hello</p>\r\n")
+    _, message = sent("--html", "<p>Hello</p>", "--body", "Hello")
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    "arguments, where",
+    [
+        ([], ("127.0.0.1", 1025)),
+        (["--security", "tls"], ("127.0.0.1", 1025)),
+        (["--port", "25"], ("127.0.0.1", 25)),
+        (["--host", "127.0.0.1"], ("127.0.0.1", 25)),
+        (["--host", "mx.example", "--port", "2525"], ("mx.example", 2525)),
+    ],
+)
+def test_send_connects_to_where_serve_listens_unless_a_host_is_given(
+    arguments: list[str], where: tuple[str, int]
+) -> None:
+    assert _cli_send._where(_cli._parser().parse_args(["send", *arguments])) == where
+    serve = _cli._parser().parse_args(["serve"])
+    assert (serve.host, serve.port) == ("127.0.0.1", 1025)
+
+
 def test_a_message_may_have_no_body_or_no_subject() -> None:
     server = Server()
     envelope = ["--from", "a@client.example", "--to", "x@server.example"]
@@ -1099,9 +1238,10 @@ def test_no_hint_on_the_command_line_is_for_programs(capsys: pytest.CaptureFixtu
         assert set(re.findall(r"--[a-z-]+", hint)) <= options, hint
 
 
-def test_the_name_that_ehlo_gives() -> None:
+@pytest.mark.parametrize("option", ["--ehlo", "--local-hostname"])
+def test_the_name_that_ehlo_gives(option: str) -> None:
     with conversing(b"250 mx\r\n") as (port, lines):
-        arguments = "--security", "none", "--local-hostname", "client.example", *HELLO
+        arguments = "--security", "none", option, "client.example", *HELLO
         assert main(["send", "--port", port, *arguments]) == 0
     assert lines[0] == b"EHLO client.example\r\n"
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from smtpcore._core.content import (
     _FEW,
-    LINE_LENGTH,
+    CONTENT_LINE_LENGTH,
     ContentDecoder,
     ContentEncoder,
     Violation,
@@ -265,11 +265,11 @@ def test_every_octet_arrives_as_it_is() -> None:
 @pytest.mark.parametrize("letter", [b"a", b"\xff"], ids=["ascii", "8-bit"])
 @pytest.mark.parametrize("column", [0, 1, 500])
 def test_stuffing_dot_and_CRLF_do_not_count_as_line(column: int, letter: bytes) -> None:
-    line = (b"." if column == 0 else b"") + letter * LINE_LENGTH
-    line = line[:LINE_LENGTH]
+    line = (b"." if column == 0 else b"") + letter * CONTENT_LINE_LENGTH
+    line = line[:CONTENT_LINE_LENGTH]
     content = b"x" * column + b"\r\n" + line + b"\r\n"
     wire = content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
-    assert readings(wire, Rules(max_line=LINE_LENGTH)).content == content
+    assert readings(wire, Rules(max_line=CONTENT_LINE_LENGTH)).content == content
 
 
 @pytest.mark.req("LIM-13", "EIG-06")

@@ -267,7 +267,19 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         "refused, 1025",
         caused(ConnectionFailed, ConnectionRefusedError()),
         {"port": 1025},
-        "is the server started",
+        "does not listen on port 1025: check that the server is running",
+    ),
+    *(
+        (
+            f"refused, {port} of this machine",
+            caused(ConnectionFailed, ConnectionRefusedError()),
+            {"host": "localhost", "port": port},
+            hint,
+        )
+        for port, hint in {
+            25: "no mail server listens on port 25 of this machine",
+            1025: "start one, for instance with `python3 -m smtpcore serve --port 1025`",
+        }.items()
     ),
     # TLS.
     *(

@@ -21,7 +21,7 @@ from smtpcore.transcript import Entry, Transcript
 from ..helpers.scripted import EOF, QUIT, TLS_BEHIND_220, serve, talk
 
 PACKAGE = Path(smtpcore.__file__).parent
-CALLS = ("client", "server", "tls", "note", "end")
+CALLS = ("record_client", "record_server", "record_tls", "record_note", "record_end")
 MAIL = [
     ("220", "EHLO client.example"),
     ("250", "MAIL FROM:<a@client.example>\nRCPT TO:<b@mx.example>\nDATA"),
@@ -42,20 +42,20 @@ class Failing:
         if len(self.calls) >= self._number:
             raise self._error
 
-    def client(self, data: bytes) -> None:
-        self._called("client")
+    def record_client(self, data: bytes) -> None:
+        self._called("record_client")
 
-    def server(self, data: bytes) -> None:
-        self._called("server")
+    def record_server(self, data: bytes) -> None:
+        self._called("record_server")
 
-    def tls(self, description: str) -> None:
-        self._called("tls")
+    def record_tls(self, description: str) -> None:
+        self._called("record_tls")
 
-    def note(self, text: str) -> None:
-        self._called("note")
+    def record_note(self, text: str) -> None:
+        self._called("record_note")
 
-    def end(self) -> None:
-        self._called("end")
+    def record_end(self) -> None:
+        self._called("record_end")
 
 
 def delivered(factory: Callable[[], Any] | None) -> tuple[list[bytes], bytes]:
@@ -95,7 +95,7 @@ def test_a_server_does_not_notice_that_its_recorder_fails(
 def test_a_session_makes_as_many_calls_as_the_test_above_lets_fail() -> None:
     recorder = Failing(1000, RuntimeError())
     delivered(lambda: recorder)
-    assert len(recorder.calls) == CALLS_OF_A_SESSION and set(recorder.calls) == set(CALLS) - {"note"}
+    assert len(recorder.calls) == CALLS_OF_A_SESSION and set(recorder.calls) == set(CALLS) - {"record_note"}
 
 
 def test_a_sink_that_fails_does_not_make_a_duplicate_of_a_stored_message() -> None:
@@ -139,7 +139,7 @@ def test_a_client_does_not_notice_that_its_recorder_fails(caplog: pytest.LogCapt
 
     everything = Failing(1000, RuntimeError())
     talk(steps, send, transcript=everything)
-    assert set(everything.calls) == {"client", "server", "note", "end"}
+    assert set(everything.calls) == {"record_client", "record_server", "record_note", "record_end"}
     for number in range(1, len(everything.calls) + 1):
         caplog.clear()
         recorder = Failing(number, RuntimeError("a defect"))
@@ -161,7 +161,7 @@ def test_a_connection_that_fails_is_told_whatever_the_recorder_does() -> None:
 def test_what_ends_the_program_is_not_swallowed(error: BaseException) -> None:
     failing: Any = Failing(1, error)
     with pytest.raises(type(error)):
-        Recorder(failing).note("x")
+        Recorder(failing).record_note("x")
 
 
 # -- the rule --
@@ -180,7 +180,9 @@ def unguarded_calls(source: str) -> list[int]:
 
 
 def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
-    assert unguarded_calls("self.transcript.note(x)\ntranscript.end()\nself._recorder.end()\n") == [1, 2]
+    assert unguarded_calls(
+        "self.transcript.record_note(x)\ntranscript.record_end()\nself._recorder.record_end()\n"
+    ) == [1, 2]
 
 
 @pytest.mark.parametrize(

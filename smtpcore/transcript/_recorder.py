@@ -1,95 +1,23 @@
-"""The transcript: what was said on a connection, fit to be shown to anybody.
-
-A :class:`Transcript` is given the octets of both directions as they travel, cut anywhere, and makes one
-:class:`Entry` of each line::
-
-       0.000 -- connected to 192.0.2.1 port 587
-       0.004 S: 220 mx.example ESMTP
-       0.005 C: EHLO client.example
-       0.009 S: 250-mx.example
-       0.009 S: 250 STARTTLS
-       0.010 C: STARTTLS
-       0.014 S: 220 2.0.0 go ahead
-       0.031 -- TLSv1.3 TLS_AES_256_GCM_SHA384
-       0.032 C* EHLO client.example
-       0.036 S* 250-mx.example
-       0.036 S* 250 AUTH PLAIN
-       0.037 C* AUTH PLAIN ***
-       0.052 S* 235 2.7.0 welcome
-
-First the seconds since the first entry. Then ``C`` for the client, ``S`` for the server, and ``--`` for what
-is no octets at all. Then ``*`` under TLS and ``:`` in plaintext.
-
-**It only listens.** It shares nothing with the connection classes and believes neither side: it works as
-well for sessions of other software. From the octets alone it has to know what must not be shown, and that
-takes a little SMTP. A line of a client is a command, a response within AUTH, or content, and which of these
-is decided by the *replies*: behind DATA comes content if the answer is 354 and the next command if it is not.
-So replies are matched to commands, in order. Where the next line depends on an answer that has not come
-(behind DATA, AUTH and STARTTLS), the octets of the client wait for it, unseen. Thus an entry stands where
-its meaning became known; for a client that pipelines, this may be a moment later than it was sent.
-
-The order in which the octets of the two directions are handed over matters, how they are cut does not.
-
-**What does not show:**
-
-* *Secrets.* Of AUTH only the mechanism shows, if it is a known one: behind ``AUTH`` people have forgotten
-  the mechanism and typed the password. Lines of an exchange are ``***``, and so are challenges, save for the
-  two prompts of LOGIN: those of CRAM-MD5 and the like help to guess the password offline. A server may
-  refuse AUTH while the client has already sent the rest, which then arrives as commands. So behind AUTH
-  nothing is shown that does not begin with a known verb. Servers also echo what they do not understand: the
-  text of a reply with a piece of a secret in it is ``***``, and so is one with a whole password that the server
-  has decoded: the end of a PLAIN message, a response of LOGIN after the first, and whatever ``hide()`` was
-  told. (To know these again, hashes are kept and never the octets.)
-* *Content*, unless asked for: one entry tells how much of it there was.
-* *The handshake of TLS*, should its octets pass by.
-* *Anything a terminal might obey*, which is written out: ``\\x1b``.
-
-When in doubt, it shows less. A client that cannot be followed (it sends a megabyte ahead of an answer) is
-not shown any further. What is unfinished when the connection ends is shown by the same rules.
-
-A line ends in CRLF for a client (RFC 5321 2.3.8): of one that sends bare LFs, only the replies show until
-the end. Servers that end their lines in a bare LF are understood.
-"""
+"""The recorder: follows both directions of a connection and makes an entry of each line."""
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-import string
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import asdict
+from typing import Literal
 
-from ._core.printable import printable
-
-if TYPE_CHECKING:
-    from logging import Logger
-
-Direction = Literal["C", "S", "*"]
-Kind = Literal["command", "reply", "auth", "content", "note"]
-
-LINE_LENGTH: Final = 2000
-"""Octets of a line that are shown; of the rest only the number is. Twice what RFC 5321 4.5.3.1 allows."""
+from ._entry import SHOWN_LINE_LENGTH, Direction, Entry, Kind, format_entry, shown_text
+from ._lines import Lines
+from ._masking import AUTH, BURL, MASK, MECHANISM, Secrets, pieces_of
 
 # Octets of a client that wait for an answer, and commands without a reply. Nobody needs so many; a reply
 # that never comes must not make us hold everything.
 _MOST_HELD = 1024 * 1024
 _MOST_OUTSTANDING = 10_000
-
-# How long a piece of a secret has to be for being noticed in a reply.
-_PIECE = 6
-# Pieces to remember: those of some thirty lines of full length.
-_MOST_PIECES = 65536
-# Decoded secrets to remember, and how long one has to be: a shorter one would be found everywhere.
-_MOST_HIDDEN = 64
-_SHORTEST_HIDDEN = 4
-
-_PUNCTUATION = string.punctuation.encode()
-
-_MASK = "***"
 
 _VERBS = frozenset(
     b"ATRN AUTH BDAT BURL DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET SAML SEND SOML"
@@ -104,124 +32,13 @@ _END_OF_CONTENT = b"end of content"
 # Replies that can only be meant for one command. They put things right when a server left one out.
 _ONLY_FOR = {334: b"AUTH", 235: b"AUTH", 354: b"DATA"}
 
-# AUTH, however it was mistyped: in any case, behind any blanks and junk, without a blank behind it; also
-# behind a bare CR or LF, where a lenient server sees a line of its own.
-_AUTH = re.compile(rb"(?:\A|[\r\n])[^!-~\r\n]*+auth", re.IGNORECASE)
-# sasl-mech that are well known; whatever else stands in that place could be the secret.
-_MECHANISM = re.compile(
-    rb"[\0- ]+(PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-SHA(?:3)?-[0-9]{1,3}(?:-PLUS)?|XOAUTH2|OAUTHBEARER"
-    rb"|EXTERNAL|ANONYMOUS|GSSAPI|GS2-KRB5(?:-PLUS)?|NTLM|KERBEROS_V4|OTP)(?=[\0- ]|\Z)",
-    re.IGNORECASE,
-)
 # A PROXY header of version 2, which load balancers put in front of everything, begins with this.
 _PROXY = b"\r\n\r\n\0\r\nQUIT\n"
 # bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF ; RFC 3030 2; and a little more leniently
 _BDAT = re.compile(rb"\s*BDAT\s+([0-9]{1,20})(\s+LAST)?\s*", re.IGNORECASE)
-# The URL of BURL bears the right to read what it names (RFC 4468 3.3, 6).
-_BURL = re.compile(rb"\s*BURL\b", re.IGNORECASE)
-
 _REPLY = re.compile(rb"([2-5][0-9][0-9])([ -]|\Z)")
 # The prompts of LOGIN, "Username:" and "Password:", and no challenge at all.
 _PROMPTS = frozenset((b"", b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a transcript.
-
-    Attributes:
-        time: Seconds since the epoch: when it became known what the line is.
-        elapsed: Seconds since the first entry.
-        direction: ``"C"`` from the client, ``"S"`` from the server, ``"*"`` for a note.
-        tls: Whether it travelled under TLS.
-        kind: ``"command"``, ``"reply"``, ``"auth"`` (a client's line within AUTH, the command included),
-            ``"content"`` or ``"note"``.
-        octets: How many octets it stands for, the line end included; 0 for most notes.
-        text: The line without its end, safe to show: no secrets, nothing that controls a terminal.
-    """
-
-    time: float
-    elapsed: float
-    direction: Direction
-    tls: bool
-    kind: Kind
-    octets: int
-    text: str
-
-
-def format_entry(entry: Entry) -> str:
-    """The entry as a line of text, as the opening of this module shows it; without a line end."""
-    marker = "--" if entry.direction == "*" else entry.direction + (":*"[entry.tls])
-    return f"{entry.elapsed:8.3f} {marker} {entry.text}".rstrip()
-
-
-def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
-    """A sink that logs: ``Transcript(sink=log_to(logging.getLogger("mail")))``.
-
-    Args:
-        logger: Where to.
-        level: With which level; that of ``logging.DEBUG`` if not given.
-
-    Returns:
-        What to give to :class:`Transcript` as ``sink``.
-    """
-
-    def sink(entry: Entry) -> None:
-        logger.log(level, "%s", format_entry(entry))
-
-    return sink
-
-
-class _Lines:
-    """What one side has sent and nobody has looked at yet, to be taken line by line.
-
-    Of a line that has not ended, :data:`LINE_LENGTH` octets are held and the others counted.
-    """
-
-    __slots__ = ("_end", "_searched", "_skipped", "held")
-
-    def __init__(self, end: bytes) -> None:
-        self._end = end
-        self._searched = 0  # no line end begins before this offset
-        self._skipped = 0  # octets that are counted only: they stood in front of the last one
-        self.held = bytearray()
-
-    def take(self, most: int | None = None) -> tuple[bytes, int] | None:
-        """Take the next line.
-
-        Args:
-            most: How many octets may belong to it; where they end, the line does. None: any number.
-
-        Returns:
-            At most LINE_LENGTH octets of it, without its end, and the number of all octets. None when more
-            have to come.
-        """
-        limit = None if most is None else most - self._skipped
-        start = self.held.find(self._end, self._searched, limit)
-        if start >= 0:
-            stop = start + len(self._end)
-        elif limit is not None and len(self.held) >= limit:
-            start = stop = limit
-        else:
-            if len(self.held) > LINE_LENGTH + 1:
-                self._skipped += len(self.held) - LINE_LENGTH - 1
-                del self.held[LINE_LENGTH:-1]
-            # The last octet may be the CR of a CRLF. Before it there is none, nor has the cut made one.
-            self._searched = max(len(self.held) - 1, 0)
-            return None
-        line = bytes(self.held[: min(start, LINE_LENGTH)])
-        octets = self._skipped + stop
-        del self.held[:stop]
-        self._searched = self._skipped = 0
-        return line, octets
-
-    def take_all(self) -> tuple[bytes, int]:
-        """Take everything, as a line that has no end; the same as ``take()`` gives."""
-        line = bytes(self.held[:LINE_LENGTH])
-        octets = self._skipped + len(self.held)
-        self.held.clear()
-        self._searched = self._skipped = 0
-        return line, octets
 
 
 class Transcript:
@@ -247,14 +64,12 @@ class Transcript:
         "_elided",
         "_entries",
         "_first",
-        "_hidden",
         "_left",
         "_lmtp",
         "_mode",
         "_outstanding",
-        "_pieces",
         "_recipients",
-        "_responses",
+        "_secrets",
         "_server",
         "_sink",
         "_tls",
@@ -280,9 +95,7 @@ class Transcript:
         self._entries: deque[Entry] = deque(maxlen=max_entries)
         self.dropped = 0
         self._first: float | None = None  # the time of the first entry
-        self._pieces: set[int] = set()  # hashes of what a reply must not contain
-        self._hidden: set[tuple[int, int]] = set()  # the same, of whole secrets: the number of octets, the hash
-        self._responses = 0  # within this exchange, with the initial one
+        self._secrets = Secrets()
         self._begin()
 
     def _begin(self) -> None:
@@ -293,8 +106,8 @@ class Transcript:
 
     def _forget(self) -> None:
         """Forget the dialogue, but not which replies are missing."""
-        self._client = _Lines(b"\r\n")
-        self._server = _Lines(b"\n")
+        self._client = Lines(b"\r\n")
+        self._server = Lines(b"\n")
         self._mode = "START"
         self._elided = 0  # octets that the next entry will count
         self._left = 0  # octets of a chunk that are missing
@@ -303,12 +116,12 @@ class Transcript:
 
     # --- What happens on the connection -------------------------------------------------------------------
 
-    def client(self, data: bytes | bytearray | memoryview) -> None:
+    def record_client(self, data: bytes | bytearray | memoryview) -> None:
         """Record octets the client has sent; behind TLS, as they were before encryption."""
         self._client.held += data
         self._read_client()
 
-    def server(self, data: bytes | bytearray | memoryview) -> None:
+    def record_server(self, data: bytes | bytearray | memoryview) -> None:
         """Record octets the server has sent."""
         self._server.held += data
         while self._mode != "HANDSHAKE":
@@ -319,7 +132,7 @@ class Transcript:
             self._read_client()
         self._elided += self._server.take_all()[1]
 
-    def tls(self, description: str) -> None:
+    def record_tls(self, description: str) -> None:
         """From here on everything is under TLS: behind STARTTLS, or from the beginning.
 
         Args:
@@ -328,12 +141,16 @@ class Transcript:
         self._flush()
         self._forget()
         self._tls = True
-        self.note(description)
+        self.record_note(description)
 
-    def note(self, text: str) -> None:
+    def record_note(self, text: str) -> None:
         """Record what is no octets: where we are connected to, a timeout, a lost connection."""
         octets = text.encode("utf-8", "backslashreplace")
-        shown = _MASK if self._is_echo(octets) else _text(octets[:LINE_LENGTH], len(octets))
+        shown = (
+            MASK
+            if self._secrets.are_in(octets, self._held_pieces())
+            else shown_text(octets[:SHOWN_LINE_LENGTH], len(octets))
+        )
         self._add("*", "note", 0, shown)
 
     def hide(self, *secrets: str) -> None:
@@ -343,9 +160,9 @@ class Transcript:
             secrets: Text, before base64. Nothing of fewer than four characters is hidden.
         """
         for secret in secrets:
-            self._hide(secret.encode("utf-8", "surrogatepass"))
+            self._secrets.hide(secret.encode("utf-8", "surrogatepass"))
 
-    def end(self) -> None:
+    def record_end(self) -> None:
         """The connection has ended: record what it left unfinished. What follows belongs to another one."""
         self._flush()
         self._begin()
@@ -474,53 +291,30 @@ class Transcript:
 
     def _shown(self, line: bytes, octets: int) -> tuple[Kind, str]:
         """What a command is, and how it may be shown."""
-        if auth := _AUTH.search(line):
+        if auth := AUTH.search(line):
             end = auth.end()
-            if mechanism := _MECHANISM.match(line, end):
+            if mechanism := MECHANISM.match(line, end):
                 end = mechanism.end()
             rest = line[end:]
-            self._responses = 0
-            self._remember(rest)
-            return "auth", f"{_text(line[:end])} {_MASK}" if rest.strip() else _text(line)
+            self._secrets.begin_exchange()
+            self._secrets.remember(rest)
+            return "auth", f"{shown_text(line[:end])} {MASK}" if rest.strip() else shown_text(line)
         if self._doubt and _verb_of(line) not in _VERBS:
-            return self._doubt, self._response(line) if self._doubt == "auth" else _MASK
-        if burl := _BURL.match(line):
-            return "command", f"{_text(burl[0])} {_MASK}"
-        return "command", _text(line, octets)
+            return self._doubt, self._response(line) if self._doubt == "auth" else MASK
+        if burl := BURL.match(line):
+            return "command", f"{shown_text(burl[0])} {MASK}"
+        return "command", shown_text(line, octets)
 
     def _response(self, line: bytes) -> str:
         """A line within AUTH as it may be shown."""
         if line == b"*":  # the client gives up (RFC 4954 4)
             return "*"
-        self._remember(line)
-        return _MASK
-
-    def _remember(self, secret: bytes) -> None:
-        if len(self._pieces) > _MOST_PIECES:
-            self._pieces.clear()
-        self._pieces.update(_pieces_of(secret))
-        if not secret.strip():
-            return
-        try:
-            decoded = binascii.a2b_base64(secret.strip(), strict_mode=True)
-        except ValueError:
-            return
-        # PLAIN has user names and a NUL before the password, LOGIN a response of its own with the user name.
-        *names, password = decoded.split(b"\0")
-        if names or self._responses:
-            self._hide(password)
-        self._responses += 1
-
-    def _hide(self, secret: bytes) -> None:
-        if len(secret) < _SHORTEST_HIDDEN:
-            return
-        if len(self._hidden) >= _MOST_HIDDEN:
-            self._hidden.clear()
-        self._hidden.add((len(secret), hash(secret.lower())))
+        self._secrets.remember(line)
+        return MASK
 
     def _content_line(self, line: bytes, octets: int, last: bool) -> None:
         if self._content:
-            self._add("C", "content", octets, _text(line, octets))
+            self._add("C", "content", octets, shown_text(line, octets))
             return
         self._elided += octets
         if last:
@@ -545,34 +339,20 @@ class Transcript:
         if (
             self._mode == "LOST"
             or (line.startswith(b"334") and line[4:] not in _PROMPTS)
-            or self._is_echo(line)
+            or self._secrets.are_in(line, self._held_pieces())
         ):
             match = _REPLY.match(line)
-            return _text(match[0] if match else b"") + _MASK
-        return _text(line, octets)
-
-    def _is_echo(self, octets: bytes) -> bool:
-        """Whether there is a secret in it, or a piece of one."""
-        known = self._pieces, self._held_pieces()
-        if any(known):
-            pieces = _pieces_of(octets)
-            if not all(map(pieces.isdisjoint, known)):
-                return True
-        lower = octets.lower()
-        return any(
-            (size, hash(lower[at : at + size])) in self._hidden
-            for size in {size for size, _ in self._hidden}
-            for at in range(len(lower) - size + 1)
-        )
+            return shown_text(match[0] if match else b"") + MASK
+        return shown_text(line, octets)
 
     def _held_pieces(self) -> set[int]:
         """Those of what the client has sent and nobody has looked at; the server may know more than we do."""
-        held = bytes(self._client.held[:LINE_LENGTH])
+        held = bytes(self._client.held[:SHOWN_LINE_LENGTH])
         waiting = self._mode == "WAITING" and self._outstanding[-1] == b"AUTH"
         if waiting or self._mode == "RESPONSE" or self._doubt == "auth":
-            return _pieces_of(held)
-        auth = _AUTH.search(held)
-        return _pieces_of(held[auth.end() :]) if auth else set()
+            return pieces_of(held)
+        auth = AUTH.search(held)
+        return pieces_of(held[auth.end() :]) if auth else set()
 
     def _answer(self, code: int) -> None:
         """A whole reply has been seen: what does it answer, and what follows from that?"""
@@ -622,7 +402,7 @@ class Transcript:
         match self._mode:
             case "DATA" | "CHUNK":
                 if octets and self._content:
-                    self._add_unfinished("C", "content", octets, _text(line, octets))
+                    self._add_unfinished("C", "content", octets, shown_text(line, octets))
                 else:
                     self._elided += octets
                     self._add_elided("C", "content", "unfinished content")
@@ -652,27 +432,12 @@ def _copied(content: bool, entries: deque[Entry], dropped: int, first: float | N
     transcript._entries = entries.copy()
     transcript.dropped = dropped
     transcript._first = first
-    transcript.end()  # the rest of the connection is not for this one
+    transcript.record_end()  # the rest of the connection is not for this one
     return transcript
 
 
-def _text(line: bytes, octets: int = 0) -> str:
-    """A line as it may be shown, given how many octets it had with its end; it may have lost most of them."""
-    text = printable(line.decode("utf-8", "backslashreplace"))
-    return f"{text} [{octets} octets]" if octets > len(line) + 2 else text
-
-
 def _verb_of(line: bytes) -> bytes:
-    if _AUTH.search(line):
+    if AUTH.search(line):
         return b"AUTH"
     words = line.split(None, 1)
     return words[0].upper() if words else b""
-
-
-def _pieces_of(octets: bytes) -> set[int]:
-    """Hashes of all words and of all short pieces, by which a copy is recognized, whole or in part."""
-    lower = octets.strip().lower()
-    pieces = {lower[i : i + _PIECE] for i in range(len(lower) - _PIECE + 1)}
-    pieces.update(word.strip(_PUNCTUATION) for word in lower.split())
-    pieces.discard(b"")
-    return set(map(hash, pieces))
