@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
 from ._net.client import Client as Client
-from ._net.client import ConnectOptions, open_client
+from ._net.connect import open_client
+from ._net.options import ConnectOptions
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.streams import (

@@ -20,6 +20,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from ._core.events import Event
 from ._net import client as _flows
 from ._net import session as _sessions
+from ._net.connect import open_client
+from ._net.options import ConnectOptions
 from ._net.streams import (
     GRACE,
     MAX_CONNECTIONS,
@@ -189,9 +191,9 @@ class ServerSession(_sessions.ServerSession):
 
 
 @contextmanager
-def connect(host: str, port: int = 25, **options: Unpack[_flows.ConnectOptions]) -> Iterator[Client]:
+def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
     """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
-    session = run(_flows.open_client(open_stream, host, port, options))
+    session = run(open_client(open_stream, host, port, options))
     try:
         yield Client(session)
     except BaseException as error:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar, Unpack
 import trio
 
 from ._net.client import Client as Client
-from ._net.client import ConnectOptions, open_client
+from ._net.connect import open_client
+from ._net.options import ConnectOptions
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.streams import (

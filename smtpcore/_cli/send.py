@@ -31,7 +31,8 @@ from .._core.errors import (
 )
 from .._core.replies import printable
 from .._core.results import SendResult
-from .._net.client import ConnectOptions, default_context
+from .._net.connect import default_context
+from .._net.options import ConnectOptions
 from ..message import prepare
 from ..transcript import Entry, Transcript, format_entry
 from .common import (

@@ -32,8 +32,8 @@ from .._core.events import CommandRejected, Envelope
 from .._core.limits import Limits
 from .._core.replies import printable
 from .._core.state import State
-from .._net.client import IN_MEMORY
 from .._net.session import ServeOptions, ServerSession
+from .._net.sources import IN_MEMORY
 from .._net.streams import GRACE, BaseServer
 from ..maildir import Maildir, MaildirSink
 from ..sasl import Credentials

@@ -27,25 +27,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
-import logging
 import math
-import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from .. import sasl
-from .._core.addresses import ReversePath, composed, in_ascii, is_hello_argument
 from .._core.capabilities import Capabilities
 from .._core.client import ClientConnection
-from .._core.content import check_content
 from .._core.errors import (
-    AuthenticationFailed,
     AuthenticationUnavailable,
-    ConnectionFailed,
     ConnectionLost,
     ErrorContext,
     LocalProtocolError,
@@ -55,7 +46,6 @@ from .._core.errors import (
     ReplyError,
     SMTPError,
     TimedOut,
-    TlsError,
     TlsUnavailable,
 )
 from .._core.events import (
@@ -77,36 +67,20 @@ from .._core.events import (
     Rset,
     Vrfy,
 )
-from .._core.limits import Limits, Timeouts, TlsInfo
+from .._core.limits import Limits, TlsInfo
 from .._core.replies import Reply
-from .._core.results import RecipientResult, SendResult
+from .._core.results import SendResult
 from .._core.state import State
 from ..extensions.auth import Auth
 from ..extensions.starttls import StartTls
-from .hints import hint_for
-from .options import ConnectOptions as ConnectOptions
-from .options import (
-    Credentials,
-    Security,
-    check_options,
-    checked_host,
-    checked_port,
-    deadline_of,
-    reference_identifier,
-    security_of,
-    timeouts_of,
-    wrong_type,
-)
+from .hints import hint_for, words_of
+from .options import ConnectOptions, deadline_of, timeouts_of, wrong_type
 from .recorder import Recorder
-from .sources import IN_MEMORY as IN_MEMORY
-from .sources import NOT_SEVEN_BIT, Content, Source, opened
-from .sources import PIECE as PIECE
+from .sources import Content, Source, opened
+from .transaction import Transaction, names_of, prepare_transaction
 
 if TYPE_CHECKING:
     from email.message import Message
-
-
-logger = logging.getLogger("smtpcore")
 
 
 class Stream(Protocol):
@@ -138,81 +112,11 @@ class Stream(Protocol):
 
 OpenStream = Callable[..., Awaitable[Stream]]
 
-# RFC 4954 4 and 6: the server does not take this mechanism, whatever the credentials are.
-_MECHANISM_REFUSED = frozenset({504, 534})
-
 
 def arrived(stream: Stream) -> bytes | None:
     """What has arrived on a stream, without waiting: None for nothing, or if it cannot tell."""
     look: Callable[[], bytes | None] | None = getattr(stream, "arrived", None)
     return None if look is None else look()
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """A transaction on its way."""
-
-    mail: Mail
-    rcpts: list[Rcpt]
-    names: list[str]
-    replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
-    refusal: Response | None = None  # of MAIL or DATA
-    data: Reply | None = None
-    sent: bool = False  # the final dot is out, or may be
-    began: float = math.inf  # by the clock; what the application takes to give content is added
-    octets: int = 0  # of content that were written
-
-    def allowed(self, timeouts: Timeouts) -> float:
-        """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
-        waits = (
-            2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
-        )
-        return waits + timeouts.recipient * len(self.rcpts) + self.octets / timeouts.upload_rate
-
-    def result(self, final: Reply | None = None) -> SendResult:
-        """What has become of it so far.
-
-        Args:
-            final: The reply to the final dot, if it has come.
-        """
-        refusal = self.refusal
-        rows = []
-        for name, rcpt in itertools.zip_longest(self.names, self.replies):
-            reply: Reply | None
-            if refusal is not None and not isinstance(refusal.command, (Rcpt, Data)):
-                reply = refusal.reply
-            elif rcpt is not None and rcpt.is_success:
-                reply = final or (refusal.reply if refusal is not None else rcpt)
-            else:
-                reply = rcpt
-            accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
-            # What was not answered counts as a 451 (RFC 5321 3.8).
-            retryable = not accepted and (
-                reply is None
-                or reply.is_success
-                or reply.is_transient
-                or (reply is rcpt and self._too_many_recipients(reply))
-            )
-            rows.append(RecipientResult(name, reply, accepted, retryable))
-        last = final or (refusal.reply if refusal is not None else None)
-        return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
-
-    @property
-    def accepted(self) -> list[Reply]:
-        """The replies of those recipients that the content can be sent to."""
-        if self.refusal is not None and isinstance(self.refusal.command, Mail):
-            return []
-        return [reply for reply in self.replies if reply.is_success]
-
-    def _too_many_recipients(self, reply: Reply) -> bool:
-        """Whether a reply to RCPT says that there are too many, in the old way (RFC 5321 4.5.3.1.10)."""
-        # 552 can also be about the size, if that was declared (RFC 1870 6.4), or about the mailbox.
-        if reply.code != 552 or self.mail.size is not None or not self.accepted:
-            return False
-        return reply.status is None or reply.status.subject == 5
-
-
-# --- The client -------------------------------------------------------------------------------------------
 
 
 class Client:
@@ -243,7 +147,7 @@ class Client:
         self._waiting = ""  # for what, and how long: for the error if that passes
         self._write_failure: OSError | None = None
         self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
-        self._transaction: _Transaction | None = None
+        self._transaction: Transaction | None = None
         self._busy = False
         self._ended = ""  # why the session cannot be used any more
         self._failure = ""  # what the last error has said
@@ -303,7 +207,7 @@ class Client:
             prepared = prepare(
                 message,
                 sender=sender,
-                recipients=None if recipients is None else _names(recipients),
+                recipients=None if recipients is None else names_of(recipients),
                 eight_bit_mime="8BITMIME" in self._connection.capabilities,
                 smtputf8="SMTPUTF8" in self._connection.capabilities,
             )
@@ -339,7 +243,12 @@ class Client:
         """
         eight_bit = "8BITMIME" in self._connection.capabilities
         with self._conversation("mail"), opened(content, eight_bit=eight_bit) as source:
-            transaction = self._prepare(sender, recipients, source, smtputf8)
+            transaction = prepare_transaction(
+                self._connection.capabilities, sender, recipients, source, smtputf8
+            )
+            if transaction.refusal is not None:
+                self._transaction = transaction
+                raise MessageTooBig(transaction.refusal, "not sent: " + transaction.refusal.reply.text)
             if self._connection.state is not State.READY:
                 await self._request(Rset())
             self._transaction = transaction
@@ -355,52 +264,7 @@ class Client:
                 raise self._write_failure  # it came before the final dot was sent
             return transaction.result(final)
 
-    def _prepare(
-        self, sender: str, recipients: str | Sequence[str], source: Source, smtputf8: bool
-    ) -> _Transaction:
-        """Check all there is to check before anything is sent."""
-        capabilities = self._connection.capabilities
-        if not isinstance(sender, str):
-            raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
-        if not isinstance(smtputf8, bool):
-            raise wrong_type("smtputf8", "True or False", smtputf8)
-        names = _names(recipients)
-        addresses = [sender, *names]
-        foreign: list[str] = []
-        if not all(map(str.isascii, addresses)):
-            addresses, foreign = _international(sender, names, keep=smtputf8)
-        rcpts = [_rcpt(address) for address in addresses[1:]]
-        parameters: dict[str, Any] = {}
-        size: int | None = None
-        eight_bit = True
-        if source.octets is not None:
-            octets = source.octets
-            check_content(octets)
-            size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
-            eight_bit = not octets.isascii()
-            if eight_bit and "8BITMIME" not in capabilities:
-                raise LocalProtocolError(NOT_SEVEN_BIT)
-        if size is not None and "SIZE" in capabilities:
-            parameters["SIZE"] = size
-        if eight_bit and "8BITMIME" in capabilities:
-            parameters["BODY"] = "8BITMIME"
-        if foreign or smtputf8:
-            if "SMTPUTF8" not in capabilities:
-                what = f"the address {foreign[0]!r}" if foreign else "the header"
-                raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
-            parameters["SMTPUTF8"] = True
-        mail = Mail(addresses[0], parameters)
-        transaction = _Transaction(mail, rcpts, names)
-        if size is not None and capabilities.exceeds_size(size):
-            reply = Reply(
-                552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
-            )
-            transaction.refusal = Response(mail, reply)
-            self._transaction = transaction
-            raise MessageTooBig(transaction.refusal, "not sent: " + reply.text)
-        return transaction
-
-    async def _send_envelope(self, transaction: _Transaction) -> None:
+    async def _send_envelope(self, transaction: Transaction) -> None:
         """MAIL, RCPT and DATA, in one group if the server takes groups, and all their replies."""
         await self._say(transaction.mail)
         for rcpt in transaction.rcpts:
@@ -425,7 +289,7 @@ class Client:
             if isinstance(command, Data):
                 return
 
-    async def _give_up(self, transaction: _Transaction) -> None:
+    async def _give_up(self, transaction: Transaction) -> None:
         """Leave a transaction that has come to nothing, and say so."""
         refusal = transaction.refusal
         if refusal is not None and (isinstance(refusal.command, Mail) or transaction.accepted):
@@ -449,7 +313,7 @@ class Client:
             self._connection.close()  # what became of the message is known all the same
         raise error
 
-    async def _send_content(self, transaction: _Transaction, source: Source) -> None:
+    async def _send_content(self, transaction: Transaction, source: Source) -> None:
         """Send the content and the final dot: a small message in one write, with the dot.
 
         The last octets are left in the core, for the write that comes before the reply is read.
@@ -469,7 +333,7 @@ class Client:
         self._connection.send(EndOfMessage())
         transaction.sent = True
 
-    def _next_piece(self, transaction: _Transaction, source: Source) -> bytes:
+    def _next_piece(self, transaction: Transaction, source: Source) -> bytes:
         """The next piece, ``b""`` at the end. The time that it takes is the application's."""
         began = time.monotonic()
         piece = next(source.pieces, b"")
@@ -525,103 +389,6 @@ class Client:
     async def _ask(self, command: Command) -> Reply:
         with self._conversation("command"):
             return (await self._request(command)).reply
-
-    # -- the beginning --
-
-    async def start(self, security: Security, options: ConnectOptions) -> None:
-        """From the open connection to where mail can be sent. For ``open_client()``."""
-        auth = options.get("auth")
-        context = options.get("ssl_context")
-        with self._conversation("greeting"):
-            if security == "tls":
-                await self._shake_hands(context or default_context(verify=True))
-                self._connection = ClientConnection(
-                    limits=options.get("limits") or Limits(), timeouts=self._timeouts, tls=self._stream.tls
-                )
-            _raise_refusal(await self._response())
-            self._domain = hello_name(options.get("local_hostname"), self._stream.sockname)
-            await self._hello(fall_back=security != "starttls")
-            if security == "starttls" or (security == "opportunistic" and "STARTTLS" in self.capabilities):
-                verify = security == "starttls" or auth is not None
-                await self._start_tls(security, context or default_context(verify=verify))
-            if auth is not None:
-                await self._log_in(auth, allow_cleartext=options.get("allow_cleartext_auth", False))
-
-    async def _hello(self, *, fall_back: bool) -> None:
-        self.context.phase = "ehlo"
-        await self._say(Ehlo(self._domain))
-        response = await self._response()
-        if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-            await self._say(Helo(self._domain))
-            response = await self._response()
-        if not response.reply.is_success:
-            raise ReplyError(response, f"{response.verb} {self._domain} was answered {response.reply}")
-        self.context.capabilities = tuple(self._connection.capabilities.lines())
-
-    async def _start_tls(self, security: Security, context: ssl.SSLContext) -> None:
-        self.context.phase = "starttls"
-        if "STARTTLS" not in self._connection.capabilities:
-            raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-        await self._say(StartTls())
-        response = await self._response()
-        reply = response.reply
-        if reply.is_success:
-            await self._shake_hands(context)
-            self._connection.tls_started(self._stream.tls or TlsInfo())
-            await self._hello(fall_back=False)
-        elif security == "starttls":
-            raise TlsUnavailable(f"the server refused STARTTLS: {reply}")
-        elif reply.code == 421:
-            raise ReplyError(response)
-
-    async def _shake_hands(self, context: ssl.SSLContext) -> None:
-        self.context.phase = "tls"
-        try:
-            info = await self._stream.start_tls(
-                context,
-                server_side=False,
-                server_hostname=reference_identifier(self.context.host),
-                timeout=self._seconds(self._timeouts.connect, "no TLS handshake"),
-            )
-        except TimeoutError:
-            raise
-        except OSError as error:
-            self._note_arrival(self._stream.first_octets)
-            raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
-        self.context.tls = True
-        if self.transcript is not None:
-            self._recorder.tls(f"{info.version} {info.cipher}")
-
-    async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
-        self.context.phase = "auth"
-        connection = self._connection
-        offered = connection.capabilities.mechanisms
-        left = list(offered)
-        refusal: AuthenticationFailed | None = None
-        while True:
-            if isinstance(auth, sasl.ClientMechanism):
-                mechanism: sasl.ClientMechanism | None = auth if auth.name in left else None
-            else:
-                mechanism = sasl.choose(
-                    left,
-                    username=auth[0],
-                    password=auth[1],
-                    tls=connection.tls is not None,
-                    allow_cleartext=allow_cleartext,
-                )
-            if mechanism is None:
-                raise refusal or AuthenticationUnavailable(
-                    f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
-                )
-            await self._expect_silence()
-            connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
-            response = await self._response()
-            if response.reply.is_success:
-                return
-            refusal = AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")
-            if response.reply.code not in _MECHANISM_REFUSED:
-                raise refusal
-            left = [name for name in left if name.upper() != mechanism.name]
 
     # -- what all conversations are made of --
 
@@ -705,7 +472,7 @@ class Client:
     async def _request(self, command: Command) -> Response:
         await self._say(command)
         response = await self._response()
-        _raise_refusal(response)
+        raise_refusal(response)
         return response
 
     async def _say(self, event: Command | Chunk | EndOfMessage) -> None:
@@ -846,121 +613,6 @@ _PHASES: dict[type[object], str] = {
 }
 
 
-async def open_client(open_stream: OpenStream, host: str, port: int, options: ConnectOptions) -> Client:
-    """Connect, secure the connection, log in. For adapters.
-
-    Raises:
-        SMTPError: With facts and a hint; the connection is closed. An argument is checked before the
-            connection is made: LocalProtocolError, which is a TypeError as well if the type is wrong.
-    """
-    check_options(options)
-    host, port = checked_host(host), checked_port(port)
-    security = security_of(port, options)
-    facts = ErrorContext(host=host, port=port, security=security)
-    transcript = options.get("transcript")
-    allowed = deadline_of(options)
-    deadline = time.monotonic() + allowed
-    seconds = min(timeouts_of(options).connect, allowed)
-    recorder = Recorder(transcript)
-    recorder.note(f"connecting to {host} port {port}")
-    try:
-        stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
-    except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
-        what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
-        failed = ConnectionFailed(f"cannot connect to {host} port {port}: {what}")
-        failed.__cause__ = error  # which the hint is worked out from
-        failed.context, failed.transcript = facts, transcript
-        failed.hint = hint_for(failed, facts)
-        raise failed from error
-    client = Client(stream, facts, options, deadline, recorder)
-    try:
-        await client.start(security, options)
-    except SMTPError:
-        await client.quit()
-        raise
-    except BaseException:
-        stream.abort()
-        await client.close()
-        raise
-    return client
-
-
-def default_context(*, verify: bool) -> ssl.SSLContext:
-    """A context for a client.
-
-    Args:
-        verify: Whether the server has to prove who it is. Without, TLS is better than nothing, and no more.
-    """
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def hello_name(given: str | None, sockname: object) -> str:
-    """The argument of EHLO: a fully-qualified domain, else an address literal (RFC 5321 4.1.4); without DNS."""
-    if given is not None:
-        if not given.isprintable():
-            raise LocalProtocolError(f"local_hostname {given!r} has control characters in it")
-        if is_hello_argument(given):
-            return given
-    else:
-        name = socket.gethostname()
-        if "." in name.strip(".") and is_hello_argument(name):
-            return name
-    host = str(sockname[0]) if isinstance(sockname, tuple) else "127.0.0.1"
-    host = host.partition("%")[0]
-    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
-
-
-def _raise_refusal(response: Response) -> None:
+def raise_refusal(response: Response) -> None:
     if not response.reply.is_success:
         raise ReplyError(response)
-
-
-def _names(recipients: object) -> list[str]:
-    if isinstance(recipients, str):
-        return [recipients]
-    what = "a string, or a sequence of strings, one for each recipient"
-    if isinstance(recipients, (bytes, bytearray, memoryview)) or not isinstance(recipients, Iterable):
-        raise wrong_type("recipients", what, recipients)
-    names = []
-    for name in recipients:
-        if not isinstance(name, str):
-            raise wrong_type("recipients", what + "; one of them is", name)
-        names.append(name)
-    if not names:
-        raise LocalProtocolError("a message needs at least one recipient")
-    return names
-
-
-def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
-    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
-
-    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
-    """
-    given = [sender, *names]
-    paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
-    reduced = [in_ascii(path) for path in paths]
-    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
-    if foreign or keep:
-        return [str(path) for path in paths], foreign
-    return [str(text) for text in reduced], foreign
-
-
-def _rcpt(recipient: str) -> Rcpt:
-    try:
-        return Rcpt(recipient)
-    except LocalProtocolError as error:
-        advice = "; recipients are given as a list, one string each" if "," in recipient else ""
-        raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
-
-
-def words_of(error: Exception) -> str:
-    """What an error of the system says, without its number."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
-        return str(reason).replace("_", " ").lower()
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

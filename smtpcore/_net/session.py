@@ -36,7 +36,9 @@ from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
-from .client import Stream, arrived, hello_name, words_of
+from .client import Stream, arrived
+from .connect import hello_name
+from .hints import words_of
 from .recorder import Recorder, make_transcript
 
 if TYPE_CHECKING:
