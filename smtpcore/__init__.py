@@ -62,7 +62,7 @@ from ._core.events import (
 )
 from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import EnhancedStatusCode, Reply, describe
-from ._core.results import RecipientResult, SendResult
+from ._core.results import Exchange, RecipientResult, SendResult
 from ._core.server import ServerConnection
 from ._core.state import LEGAL, TRANSITIONS, State
 from .extensions.auth import Auth
@@ -98,6 +98,7 @@ __all__ = [
     "Envelope",
     "ErrorContext",
     "Event",
+    "Exchange",
     "Expn",
     "ForwardPath",
     "Helo",

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from ._core.events import Event
 from ._net import client as _flows
 from ._net import session as _sessions
-from ._net.connect import open_client
+from ._net.connect import connect_client
 from ._net.options import ConnectOptions
 from ._net.streams import (
     GRACE,
@@ -192,8 +192,8 @@ class ServerSession(_sessions.ServerSession):
 
 @contextmanager
 def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
-    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
-    session = run(open_client(open_stream, host, port, options))
+    """Connect to a server, secure the connection, log in; see ConnectOptions and connect_client()."""
+    session = run(connect_client(open_stream, host, port, options))
     try:
         yield Client(session)
     except BaseException as error:

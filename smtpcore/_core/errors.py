@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..transcript import Transcript
     from .events import Event, Response
     from .replies import Reply
-    from .results import SendResult
+    from .results import Exchange, SendResult
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class ErrorContext:
         octets_received: How many octets the peer had sent.
         first_octets: The first few octets the peer sent: enough to tell TLS from SMTP from HTTP.
         idle: Seconds since the peer had last been heard of.
+        exchanges: The last commands of the dialogue with their replies, oldest first, at most 20; a command
+            without a reply comes last. Secrets are masked and content is left out. :meth:`dialogue` shows them.
     """
 
     host: str = ""
@@ -59,6 +61,11 @@ class ErrorContext:
     octets_received: int = 0
     first_octets: bytes = b""
     idle: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+
+    def dialogue(self) -> str:
+        """The last exchanges as text: each line begins with ``C: `` or ``S: ``, fit for a terminal."""
+        return "\n".join(str(one) for one in self.exchanges)
 
 
 class SMTPError(Exception):
@@ -78,6 +85,16 @@ class SMTPError(Exception):
     hint: str | None = None
     transcript: Transcript | None = None
     result: SendResult | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt may succeed later, without a change on this side.
+
+        True after a lost connection, a timeout and a reply of 4yz (RFC 5321 3.8, 4.2.1). A new session is
+        needed unless the error is a :class:`ReplyError` with a code other than 421. False: something has to be
+        changed first. For a message to several recipients ``result.retryable_recipients`` says which to try again.
+        """
+        return False
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -134,6 +151,11 @@ class RemoteProtocolError(ProtocolError):
         self.reply = reply
         self.line = line
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the reply that breaks the protocol is a temporary refusal (4yz)."""
+        return self.reply is not None and self.reply.is_transient
+
 
 class ConnectionLost(SMTPError):
     """The connection ended while something was unanswered (RFC 5321 3.8: treat it as a 451).
@@ -151,6 +173,11 @@ class ConnectionLost(SMTPError):
         self.outstanding = tuple(outstanding)
         self.maybe_delivered = maybe_delivered
 
+    @property
+    def retryable(self) -> bool:
+        """True: a lost reply counts as 451 (RFC 5321 3.8). With ``maybe_delivered`` a duplicate may result."""
+        return True
+
 
 class ConnectionFailed(ConnectionLost):
     """No connection could be made: no such host, refused, unreachable."""
@@ -166,6 +193,12 @@ class TlsError(SMTPError):
 
 class TlsUnavailable(TlsError):
     """TLS was required and the server did not offer, or refused, STARTTLS (RFC 3207 4)."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the server refused STARTTLS for now (454, RFC 3207 4)."""
+        reply = None if self.context is None else self.context.reply
+        return reply is not None and reply.is_transient
 
 
 class AuthenticationUnavailable(SMTPError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.addresses import ReversePath, composed, in_ascii
-from .._core.capabilities import Capabilities
+from .._core.client import ClientConnection
 from .._core.content import check_content
 from .._core.errors import LocalProtocolError
 from .._core.events import Data, Mail, Rcpt, Response
@@ -31,6 +31,7 @@ class Transaction:
     refusal: Response | None = None  # of MAIL or DATA
     data: Reply | None = None
     sent: bool = False  # the final dot is out, or may be
+    final: Reply | None = None  # to the final dot
     began: float = math.inf  # by the clock; what the application takes to give content is added
     octets: int = 0  # of content that were written
 
@@ -45,8 +46,9 @@ class Transaction:
         """What has become of it so far.
 
         Args:
-            final: The reply to the final dot, if it has come.
+            final: The reply that refuses or accepts the content; by default that to the final dot, if any.
         """
+        final = final or self.final
         refusal = self.refusal
         rows = []
         for name, rcpt in itertools.zip_longest(self.names, self.replies):
@@ -84,20 +86,35 @@ class Transaction:
         return reply.status is None or reply.status.subject == 5
 
 
+Recipient = str | Rcpt
+Recipients = Recipient | Sequence[Recipient]
+
+
 def prepare_transaction(
-    capabilities: Capabilities, sender: str, recipients: str | Sequence[str], source: Source, smtputf8: bool
+    connection: ClientConnection, sender: str | Mail, recipients: Recipients, source: Source, smtputf8: bool
 ) -> Transaction:
-    """Make a transaction, with everything checked that can be checked before anything is sent."""
-    if not isinstance(sender, str):
-        raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
+    """Make a transaction, with everything checked that can be checked before anything is sent.
+
+    If the server says beforehand that the message is too big, the transaction has a ``refusal``.
+    """
+    capabilities = connection.capabilities
+    given: dict[str, Any] = {}
+    if isinstance(sender, Mail):
+        given = dict(sender.parameters)
+        sender = str(sender.reverse_path)
+    elif not isinstance(sender, str):
+        raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
     if not isinstance(smtputf8, bool):
         raise wrong_type("smtputf8", "True or False", smtputf8)
-    names = names_of(recipients)
+    names, special = names_of(recipients)
     addresses = [sender, *names]
+    smtputf8 = smtputf8 or "SMTPUTF8" in given
     foreign: list[str] = []
     if not all(map(str.isascii, addresses)):
         addresses, foreign = _international(sender, names, keep=smtputf8)
     rcpts = [_rcpt(address) for address in addresses[1:]]
+    for position, parameters_of_one in special.items():
+        rcpts[position] = Rcpt(rcpts[position].forward_path, parameters_of_one)
     parameters: dict[str, Any] = {}
     size: int | None = None
     eight_bit = True
@@ -115,9 +132,19 @@ def prepare_transaction(
     if foreign or smtputf8:
         if "SMTPUTF8" not in capabilities:
             what = f"the address {foreign[0]!r}" if foreign else "the header"
-            raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
+            raise LocalProtocolError(
+                f"{what} is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531 3.2)"
+            )
         parameters["SMTPUTF8"] = True
+    if given:
+        if eight_bit and size is not None and given.get("BODY") == "7BIT":
+            raise LocalProtocolError("the content has octets above 127, and MAIL says BODY=7BIT (RFC 6152 2)")
+        parameters |= given
     mail = Mail(addresses[0], parameters)
+    if given:
+        connection.check_parameters(mail)
+    for position in special:
+        connection.check_parameters(rcpts[position])
     transaction = Transaction(mail, rcpts, names)
     if size is not None and capabilities.exceeds_size(size):
         reply = Reply(552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}")
@@ -125,20 +152,27 @@ def prepare_transaction(
     return transaction
 
 
-def names_of(recipients: object) -> list[str]:
-    if isinstance(recipients, str):
-        return [recipients]
-    what = "a string, or a sequence of strings, one for each recipient"
+def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
+    """The addresses of recipients; and the parameters of those that have some, by position."""
+    if isinstance(recipients, (str, Rcpt)):
+        recipients = [recipients]
+    what = "a string or an Rcpt, or a sequence of these, one for each recipient"
     if isinstance(recipients, (bytes, bytearray, memoryview)) or not isinstance(recipients, Iterable):
         raise wrong_type("recipients", what, recipients)
-    names = []
+    names: list[str] = []
+    special: dict[int, Any] = {}
     for name in recipients:
-        if not isinstance(name, str):
+        if isinstance(name, str):
+            names.append(name)
+        elif isinstance(name, Rcpt):
+            if name.parameters:
+                special[len(names)] = name.parameters
+            names.append(str(name.forward_path))
+        else:
             raise wrong_type("recipients", what + "; one of them is", name)
-        names.append(name)
     if not names:
         raise LocalProtocolError("a message needs at least one recipient")
-    return names
+    return names, special
 
 
 def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo
 from smtpcore._net import client as _flows
-from smtpcore._net.connect import open_client
+from smtpcore._net.connect import connect_client
 from smtpcore._net.options import ConnectOptions
 from smtpcore._net.streams import run as drive
 from smtpcore.transcript import Transcript
@@ -309,7 +309,7 @@ class Session:
             return self._server
 
         try:
-            return drive(open_client(open_stream, "mx.example", 25, options))
+            return drive(connect_client(open_stream, "mx.example", 25, options))
         except SMTPError as error:
             self._check_error(error)
             return None

@@ -231,7 +231,7 @@ QUIT = ("QUIT", "221 bye")
 def connect(stream: Stream, *, port: int = 25, host: str = "mx.example", **options: Any) -> _flows.Client:
     """Connect to a script."""
     given: Any = {"local_hostname": "client.example", "security": "none", **options}
-    return run(_connect.open_client(stream.open, host, port, given))
+    return run(_connect.connect_client(stream.open, host, port, given))
 
 
 def talk(
@@ -255,7 +255,7 @@ def talk(
 
     async def all_of_it() -> T:
         given: Any = {"local_hostname": "client.example", "security": "none", **options}
-        async with await _connect.open_client(stream.open, "mx.example", 25, given) as client:
+        async with await _connect.connect_client(stream.open, "mx.example", 25, given) as client:
             return await conversation(client)
 
     try:

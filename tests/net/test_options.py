@@ -10,7 +10,7 @@ import pytest
 
 from smtpcore import ArgumentTypeError, ConnectionFailed, Limits, LocalProtocolError, Timeouts, sasl
 from smtpcore._net import options as _options
-from smtpcore._net.connect import open_client
+from smtpcore._net.connect import connect_client
 from smtpcore._net.streams import run
 from smtpcore.transcript import Transcript
 
@@ -23,7 +23,7 @@ def refused(host: Any = "mx.example", port: Any = 25, **options: Any) -> LocalPr
     """The error about an argument, which comes before a connection is made."""
     given: Any = options
     with pytest.raises(LocalProtocolError) as caught:
-        run(open_client(never, host, port, given))
+        run(connect_client(never, host, port, given))
     return caught.value
 
 
@@ -53,7 +53,7 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
         raise ConnectionRefusedError
 
     with pytest.raises(ConnectionFailed) as caught:
-        run(open_client(open_stream, "mx.example", port, {}))
+        run(connect_client(open_stream, "mx.example", port, {}))
     assert opened == [("mx.example", number)]
     assert type(opened[0][1]) is int
     assert caught.value.context is not None

@@ -14,7 +14,7 @@ import pytest
 import smtpcore
 from smtpcore import ConnectionFailed, TlsInfo
 from smtpcore._net import client as _flows
-from smtpcore._net.connect import open_client
+from smtpcore._net.connect import connect_client
 from smtpcore._net.recorder import Recorder
 from smtpcore._net.streams import run
 from smtpcore.transcript import Entry, Transcript
@@ -155,7 +155,7 @@ def test_a_connection_that_fails_is_told_whatever_the_recorder_does() -> None:
 
     recorder: Any = Failing(1, RuntimeError())
     with pytest.raises(ConnectionFailed):
-        run(open_client(fails, "mx.example", 25, {"transcript": recorder}))
+        run(connect_client(fails, "mx.example", 25, {"transcript": recorder}))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
