@@ -60,7 +60,7 @@ from ._net.errors import (
     TlsError,
     TlsUnavailable,
 )
-from ._net.results import RecipientResult, SendResult
+from ._net.results import Exchange, RecipientResult, SendResult
 from ._version import __version__ as __version__
 from .extensions.auth import Auth
 from .extensions.expn import Expn
@@ -91,6 +91,7 @@ __all__ = [
     "Envelope",
     "ErrorContext",
     "Event",
+    "Exchange",
     "Expn",
     "ForwardPath",
     "Helo",

@@ -16,8 +16,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
 from ._net.client import Client as Client
-from ._net.client import ConnectOptions, open_client
+from ._net.connect import connect_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.options import ConnectOptions
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.sockets import reach
@@ -292,8 +293,8 @@ async def listen(
 
 @asynccontextmanager
 async def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> AsyncIterator[Client]:
-    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
-    async with await open_client(open_stream, host, port, options) as client:
+    """Connect to a server, secure the connection, log in; see ConnectOptions and connect_client()."""
+    async with await connect_client(open_stream, host, port, options) as client:
         yield client
 
 

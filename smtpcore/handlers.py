@@ -47,8 +47,8 @@ from ._core.events import (
 from ._core.parameters import Parameters
 from ._core.replies import Reply
 from ._core.state import State
-from ._net.client import IN_MEMORY
 from ._net.session import ServerOptions, ServerSession, serve_one
+from ._net.sources import IN_MEMORY
 from ._net.stream import Stream
 from .extensions.expn import Expn
 from .sasl import Credentials, SecretRequest, StoredSecret

@@ -20,7 +20,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from ._core.events import Event
 from ._net import client as _flows
 from ._net import session as _sessions
+from ._net.connect import connect_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.options import ConnectOptions
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address, run
 from .handlers import session_runner
@@ -195,9 +197,9 @@ class ServerSession(_sessions.ServerSession):
 
 
 @contextmanager
-def connect(host: str, port: int = 25, **options: Unpack[_flows.ConnectOptions]) -> Iterator[Client]:
-    """Connect to a server, secure the connection, log in; see ConnectOptions and open_client()."""
-    session = run(_flows.open_client(open_stream, host, port, options))
+def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
+    """Connect to a server, secure the connection, log in; see ConnectOptions and connect_client()."""
+    session = run(connect_client(open_stream, host, port, options))
     try:
         yield Client(session)
     except BaseException as error:

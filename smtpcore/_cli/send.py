@@ -24,7 +24,7 @@ from .. import sync
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.failures import RemoteProtocolError
 from .._core.printable import printable
-from .._net.client import ConnectOptions, default_context
+from .._net.connect import default_context
 from .._net.errors import (
     AuthenticationFailed,
     AuthenticationUnavailable,
@@ -32,6 +32,7 @@ from .._net.errors import (
     ReplyError,
     TlsError,
 )
+from .._net.options import ConnectOptions
 from .._net.results import SendResult
 from ..message import prepare_message
 from ..transcript import Entry, Transcript, format_entry

@@ -35,9 +35,9 @@ from .._core.events import CommandRejected, Envelope
 from .._core.limits import Limits
 from .._core.printable import printable
 from .._core.state import State
-from .._net.client import IN_MEMORY
 from .._net.listener import GRACE, BaseServer
 from .._net.session import ServeOptions, ServerSession
+from .._net.sources import IN_MEMORY
 from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry

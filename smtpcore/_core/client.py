@@ -242,6 +242,15 @@ class ClientConnection:
             self._outstanding.append(event)
             self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
 
+    def check_parameters(self, command: Mail | Rcpt) -> None:
+        """Raise what ``send()`` would raise about the parameters of a command, without sending it.
+
+        Raises:
+            LocalProtocolError: The server does not offer a parameter, or an extension refuses its value.
+        """
+        if command.parameters:
+            self._check_parameters(command)
+
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         self._projected = self._rules.succeeds[command.__class__].get(state, state)
         # If anything is waiting then because it may not go; so this one may not either.

@@ -38,6 +38,17 @@ class SMTPError(Exception):
     transcript: Any = None
     result: Any = None
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt may succeed later, without a change on this side.
+
+        True after a lost connection, a timeout and a reply of 4yz (RFC 5321 3.8, 4.2.1). A new session is
+        needed unless the error is a :class:`ReplyError` with a code other than 421. False: something has to be
+        changed first. For a message to several recipients ``result.retryable_recipients`` names those to try
+        again.
+        """
+        return False
+
     def __str__(self) -> str:
         text = super().__str__()
         return f"{text} (hint: {self.hint})" if self.hint else text

@@ -27,6 +27,11 @@ class RemoteProtocolError(ProtocolError):
         self.reply = reply
         self.line = line
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the reply that breaks the protocol is a temporary refusal (4yz)."""
+        return self.reply is not None and self.reply.is_transient
+
 
 class ConnectionLost(SMTPError):
     """The connection ended while something was unanswered (RFC 5321 3.8: treat it as a 451).
@@ -43,3 +48,8 @@ class ConnectionLost(SMTPError):
         super().__init__(message)
         self.outstanding = tuple(outstanding)
         self.maybe_delivered = maybe_delivered
+
+    @property
+    def retryable(self) -> bool:
+        """True: a lost reply counts as 451 (RFC 5321 3.8). With ``maybe_delivered`` a duplicate may result."""
+        return True

@@ -1,47 +1,44 @@
-"""The client's conversations, written once, as coroutines over a stream; the server's are in ``_net.session``.
+"""The client's conversations in an open session, written once, as coroutines over a stream.
 
-A stream has four methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``; and
-``abort()`` for when nothing else helps. It should have ``arrived()`` as well, which reads without waiting. The
-asyncio and trio adapters await what is here; the blocking one drives the very same coroutines over a stream
-whose methods never suspend. So there is one account of how a message is sent.
+The asyncio and trio adapters await these coroutines; the blocking adapter drives the very same ones over a
+stream whose methods never suspend. So there is one description of how a message is sent. A stream has four
+methods: ``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``; and ``abort()`` to drop
+the connection. It should also have ``arrived()``, which reads without waiting.
 
-**The client** (:class:`Client`). Each public method is a conversation: it hands commands to the core, and reads
-until the core has the responses. Everything that can fail is translated at one place, ``_conversation()``: the
-exceptions of sockets and TLS become ours, and each that leaves bears the facts, a hint and the transcript. What
-breaks the stream, a time-out or a cancellation included, ends the session for good: two sides that are out of
-step do not find together again.
+**The client** (:class:`Client`). Each public method is a conversation: it gives commands to the core and reads
+until the core has the responses. Every failure is translated in one place, ``_conversation()``: exceptions of
+sockets and TLS become those of this package, and each exception that leaves has the context, a hint and the
+transcript. A failure of the stream, a timeout or a cancellation ends the session for good, because the two
+sides can no longer agree on which reply belongs to which command.
 
-**Replies that come too early.** A reply answers what was sent before it. So before each command, each piece of
-content and the final dot the client looks, without waiting, whether the server has spoken. If it has, that is
-no reply to what comes next: it ends the session; and if it refuses the message, the rest of the content is not
-uploaded. A write that fails is treated alike: what the server had sent by then is read, and a refusal is
-reported as that refusal (RFC 5321 4.2.5); only without one is the connection lost (RFC 5321 3.8). After such a
-write a 250 does not count for the message: the final dot has not gone out before it.
+**Unsolicited replies.** A reply answers what was sent before it. So before each command, each piece of content
+and the final dot, the client looks, without waiting, whether the server has sent something. Such a reply does
+not answer the next command: it ends the session; and if it refuses the message, the rest of the content is not
+sent. A write that fails is treated alike: the client reads what the server had sent by then and reports a
+refusal as that refusal (RFC 5321 4.2.5); only without one is the connection lost (RFC 5321 3.8). After a failed
+write a 250 does not count for the message, because the final dot was not sent before it.
 
-**Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
-a read: octets that drip in do not prolong it. A mail transaction has a bound besides, or a server that always
-replies just in time could hold a client for days; the formula is that of :class:`~smtpcore.Timeouts`.
+**Time.** The core says how long to wait for each reply; the clock is here. A deadline belongs to an event and
+not to a read, so octets that arrive one by one do not prolong it. A mail transaction as a whole is bounded too,
+or a server that always replies just in time could hold a client for days; :class:`~smtpcore.Timeouts` has the
+formula.
+
+**The dialogue.** The last responses are kept as the core made them, in a bounded queue: one append for each.
+They become the ``exchanges`` of an :class:`~smtpcore.ErrorContext` only when an error needs them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
-import logging
 import math
-import socket
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Final, Self
 
-from .. import sasl
-from .._core.addresses import ReversePath, composed, in_ascii, is_hello_argument
 from .._core.capabilities import Capabilities
 from .._core.client import ClientConnection
-from .._core.content import check_content
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import (
     Chunk,
@@ -63,131 +60,49 @@ from .._core.events import (
     Vrfy,
 )
 from .._core.failures import ConnectionLost, RemoteProtocolError
-from .._core.limits import Limits, Timeouts, TlsInfo
+from .._core.limits import Limits, TlsInfo
 from .._core.replies import Reply
 from .._core.state import State
 from ..extensions.auth import Auth
 from ..extensions.starttls import StartTls
 from .errors import (
-    AuthenticationFailed,
     AuthenticationUnavailable,
-    ConnectionFailed,
     ErrorContext,
     MessageTooBig,
     RecipientsRefused,
     ReplyError,
     TimedOut,
-    TlsError,
     TlsUnavailable,
 )
-from .hints import hint_for
-from .options import ConnectOptions as ConnectOptions
-from .options import (
-    Credentials,
-    Security,
-    check_options,
-    checked_host,
-    checked_port,
-    deadline_of,
-    reference_identifier,
-    security_of,
-    timeouts_of,
-    wrong_type,
-)
+from .hints import hint_for, words_of
+from .options import ConnectOptions, deadline_of, timeouts_of, wrong_type
 from .recorder import Recorder
-from .results import RecipientResult, SendResult
-from .sources import IN_MEMORY as IN_MEMORY
-from .sources import NOT_SEVEN_BIT, Content, Source, opened
-from .sources import PIECE as PIECE
+from .results import SendResult, make_exchange
+from .sources import AsyncContent, Source, opened, read_ahead
 from .stream import Stream, arrived
+from .transaction import Recipients, Transaction, names_of, prepare_transaction
 
 if TYPE_CHECKING:
     from email.message import Message
 
 
-logger = logging.getLogger("smtpcore")
-
-
 OpenStream = Callable[..., Awaitable[Stream]]
 
-# RFC 4954 4 and 6: the server does not take this mechanism, whatever the credentials are.
-_MECHANISM_REFUSED = frozenset({504, 534})
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """A transaction on its way."""
-
-    mail: Mail
-    rcpts: list[Rcpt]
-    names: list[str]
-    replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
-    refusal: Response | None = None  # of MAIL or DATA
-    data: Reply | None = None
-    sent: bool = False  # the final dot is out, or may be
-    began: float = math.inf  # by the clock; what the application takes to give content is added
-    octets: int = 0  # of content that were written
-
-    def allowed(self, timeouts: Timeouts, limits: Limits) -> float:
-        """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
-        waits = (
-            2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
-        )
-        return waits + timeouts.recipient * len(self.rcpts) + self.octets / limits.upload_rate
-
-    def result(self, final: Reply | None = None) -> SendResult:
-        """What has become of it so far.
-
-        Args:
-            final: The reply to the final dot, if it has come.
-        """
-        refusal = self.refusal
-        rows = []
-        for name, rcpt in itertools.zip_longest(self.names, self.replies):
-            reply: Reply | None
-            if refusal is not None and not isinstance(refusal.command, (Rcpt, Data)):
-                reply = refusal.reply
-            elif rcpt is not None and rcpt.is_success:
-                reply = final or (refusal.reply if refusal is not None else rcpt)
-            else:
-                reply = rcpt
-            accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
-            # What was not answered counts as a 451 (RFC 5321 3.8).
-            retryable = not accepted and (
-                reply is None
-                or reply.is_success
-                or reply.is_transient
-                or (reply is rcpt and self._too_many_recipients(reply))
-            )
-            rows.append(RecipientResult(name, reply, accepted, retryable))
-        last = final or (refusal.reply if refusal is not None else None)
-        return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
-
-    @property
-    def accepted(self) -> list[Reply]:
-        """The replies of those recipients that the content can be sent to."""
-        if self.refusal is not None and isinstance(self.refusal.command, Mail):
-            return []
-        return [reply for reply in self.replies if reply.is_success]
-
-    def _too_many_recipients(self, reply: Reply) -> bool:
-        """Whether a reply to RCPT says that there are too many, in the old way (RFC 5321 4.5.3.1.10)."""
-        # 552 can also be about the size, if that was declared (RFC 1870 6.4), or about the mailbox.
-        if reply.code != 552 or self.mail.size is not None or not self.accepted:
-            return False
-        return reply.status is None or reply.status.subject == 5
-
-
-# --- The client -------------------------------------------------------------------------------------------
+_EXCHANGES: Final = 20  # of the dialogue that errors show: enough for a session's opening and a small message
 
 
 class Client:
     """A session with a server. ``connect()`` of an adapter makes one.
 
-    One conversation at a time: a second one beside it raises RuntimeError.
+    It is an asynchronous context manager: the end of the block sends QUIT and closes. After an exception that
+    is not an ``Exception``, such as a cancellation, it closes without QUIT.
+
+    One conversation at a time: a concurrent second one raises RuntimeError.
+
+    A cancellation of a method ends the session, because the reply that was waited for can no longer be received
+    in its place. :attr:`last_result` then says what became of the message.
 
     Attributes:
-        context: Where the conversation stands.
         transcript: The recorder, if one was given.
     """
 
@@ -198,8 +113,10 @@ class Client:
         options: ConnectOptions,
         deadline: float = math.inf,
         recorder: Recorder | None = None,
+        *,
+        suspends: bool = True,
     ) -> None:
-        self.context = facts
+        self._context = facts
         self.transcript = options.get("transcript")
         self._recorder = recorder or Recorder(self.transcript)
         self._stream = stream
@@ -209,8 +126,11 @@ class Client:
         self._allowed = deadline_of(options)  # the same in seconds
         self._waiting = ""  # for what, and how long: for the error if that passes
         self._write_failure: OSError | None = None
-        self._connection = ClientConnection(limits=self._limits, timeouts=self._timeouts)
-        self._transaction: _Transaction | None = None
+        self._connection = make_connection(options)
+        self._transaction: Transaction | None = None
+        self._last: Transaction | None = None
+        self._exchanges: deque[Response] = deque(maxlen=_EXCHANGES)
+        self._suspends = suspends  # asynchronous iterables can be waited for
         self._busy = False
         self._ended = ""  # why the session cannot be used any more
         self._failure = ""  # what the last error has said
@@ -227,11 +147,26 @@ class Client:
         """The facts of TLS, None in plaintext."""
         return self._connection.tls
 
+    @property
+    def context(self) -> ErrorContext:
+        """Where the conversation stands now, with the last exchanges; a copy."""
+        return self._snapshot()
+
+    @property
+    def last_result(self) -> SendResult | None:
+        """What became of the last message, as far as it is known; None if none was begun.
+
+        ``send()`` returns it and its errors have it as ``result``. It is here for what can end ``send()``
+        otherwise, such as a cancellation. ``maybe_delivered`` is then True if the final dot had been sent, or
+        was being sent: the server may have accepted the message, and to send it again may duplicate it.
+        """
+        return None if self._last is None else self._last.result()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        # Who is cancelled, or interrupted, has no time to be polite.
+        # On cancellation close without QUIT.
         if kind is None or issubclass(kind, Exception):
             await self.quit()
         else:
@@ -240,23 +175,25 @@ class Client:
     # -- conversations --
 
     async def send_message(
-        self,
-        message: Message,
-        sender: str | None = None,
-        recipients: str | Sequence[str] | None = None,
+        self, message: Message, sender: str | Mail | None = None, recipients: Recipients | None = None
     ) -> SendResult:
         """Send an ``EmailMessage``.
 
         Args:
-            message: It is not changed; see :func:`smtpcore.message.prepare_message` for what is made of it.
-            sender: The reverse-path, ``""`` for the null one; by default Sender or From.
-            recipients: The forward-paths; by default those of To, Cc and Bcc.
+            message: It is not changed: Bcc is left out of the copy that is sent, and content that the server
+                does not support is encoded (:mod:`smtpcore.message`).
+            sender: The reverse-path, ``""`` for the null reverse-path, or a :class:`~smtpcore.Mail`. By default
+                the address of Sender or From.
+            recipients: The forward-paths, as for :meth:`send`. By default the addresses of To, Cc and Bcc.
 
         Returns:
-            What became of it; see :meth:`send`.
+            What became of the message for each recipient.
 
         Raises:
-            SMTPError: As :meth:`send`.
+            LocalProtocolError: The message cannot be sent as it is; nothing was sent.
+            RecipientsRefused: No recipient was accepted; ``result`` has each reply.
+            ReplyError: The message was refused as a whole; ``result`` has each reply.
+            ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
         """
         from email.message import Message as EmailBase
 
@@ -265,113 +202,106 @@ class Client:
         with self._conversation("mail"):
             if not isinstance(message, EmailBase):
                 raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
-            if sender is not None and not isinstance(sender, str):
-                raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
+            if sender is not None and not isinstance(sender, (str, Mail)):
+                raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
+            names, special = (None, {}) if recipients is None else names_of(recipients)
             prepared = prepare_message(
                 message,
-                sender=sender,
-                recipients=None if recipients is None else _names(recipients),
+                sender=str(sender.reverse_path) if isinstance(sender, Mail) else sender,
+                recipients=names,
                 eight_bit_mime="8BITMIME" in self._connection.capabilities,
                 smtputf8="SMTPUTF8" in self._connection.capabilities,
             )
+        rcpts: Recipients = prepared.recipients
+        if names is not None and special:
+            rcpts = [Rcpt(name, special.get(position, {})) for position, name in enumerate(names)]
         return await self.send(
-            prepared.sender, prepared.recipients, prepared.content, smtputf8=prepared.smtputf8
+            Mail(prepared.sender, sender.parameters) if isinstance(sender, Mail) else prepared.sender,
+            rcpts,
+            prepared.content,
+            smtputf8=prepared.smtputf8,
         )
 
     async def send(
-        self, sender: str, recipients: str | Sequence[str], content: Content, *, smtputf8: bool = False
+        self, sender: str | Mail, recipients: Recipients, content: AsyncContent, *, smtputf8: bool = False
     ) -> SendResult:
         """Send a message.
 
         Args:
-            sender: The reverse-path; ``""`` for the null reverse-path.
-            recipients: The forward-paths, one string each. The domain of an address is sent with A-labels, as
-                :meth:`send_message` sends it, and what is not in NFC is put into it (RFC 6532 3.1).
-            content: Octets with CRLF line ends: bytes, a binary file, or an iterable of bytes.
-                ``smtpcore.normalize_line_endings()`` helps with other line ends. A file is read from where it
-                stands, and if it can seek it goes back there when the message is not accepted. A file or an
-                iterable that gives no octets is refused; ``b""`` is an empty message.
-            smtputf8: The header has UTF-8 in it (RFC 6531 3.4). With a local-part that has some this is so
-                anyhow.
+            sender: The reverse-path; ``""`` for the null reverse-path. A :class:`~smtpcore.Mail` adds
+                parameters: ``Mail("a@client.example", {"X-TAG": "7"})``. SIZE, BODY and SMTPUTF8 are added as
+                the content requires, unless they are given.
+            recipients: The forward-paths, one string each, or :class:`~smtpcore.Rcpt` objects with parameters.
+                The domain of an address is sent with A-labels, as :meth:`send_message` sends it, and text that
+                is not in NFC is normalized (RFC 6532 3.1).
+            content: Octets with CRLF line ends: bytes, a binary file, an iterable of bytes, or (not on
+                ``smtpcore.sync``) an asynchronous iterable of bytes. ``smtpcore.normalize_line_endings()``
+                converts other line ends. A file is read from its position, and if it can seek it goes back
+                there when the message is not accepted. A file or an iterable that gives no octets is refused;
+                ``b""`` is an empty message. An asynchronous generator that was begun is closed if sending
+                fails.
+            smtputf8: The header contains UTF-8 (RFC 6531 3.4). A local-part with UTF-8 implies it.
 
         Returns:
-            What became of it, if the server has taken it for at least one recipient.
+            What became of the message, if the server has accepted it for at least one recipient.
 
         Raises:
-            LocalProtocolError: Something cannot be sent; nothing was, unless ``content`` is an iterable. If it
-                is an argument of the wrong type, this is a TypeError as well.
+            LocalProtocolError: An argument cannot be sent. Nothing was sent, unless ``content`` is an iterable
+                or a file. If the argument has the wrong type, the error is a TypeError as well.
             RecipientsRefused: No recipient was accepted; ``result`` has each reply.
-            ReplyError: The message was refused as a whole; ``result`` as before.
-            ConnectionLost: ``maybe_delivered`` says whether the server may have taken it all the same.
+            ReplyError: The message was refused as a whole; ``result`` has each reply.
+            ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
         """
         eight_bit = "8BITMIME" in self._connection.capabilities
-        with self._conversation("mail"), opened(content, eight_bit=eight_bit) as source:
-            transaction = self._prepare(sender, recipients, source, smtputf8)
-            if self._connection.state is not State.READY:
-                await self._request(Rset())
+        with (
+            self._conversation("mail"),
+            opened(content, eight_bit=eight_bit, suspends=self._suspends) as source,
+        ):
+            if source.awaited is not None and not eight_bit:
+                async with read_ahead(source):
+                    return await self._transact(sender, recipients, source, smtputf8)
+            return await self._transact(sender, recipients, source, smtputf8)
+
+    async def _transact(
+        self, sender: str | Mail, recipients: Recipients, source: Source, smtputf8: bool
+    ) -> SendResult:
+        """Do one mail transaction."""
+        transaction = prepare_transaction(self._connection, sender, recipients, source, smtputf8)
+        self._last = transaction
+        if transaction.refusal is not None:
             self._transaction = transaction
-            transaction.began = time.monotonic()
-            await self._send_envelope(transaction)
-            if transaction.data is None or not transaction.accepted:
-                await self._give_up(transaction)
+            raise MessageTooBig(transaction.refusal, "not sent: " + transaction.refusal.reply.text)
+        if self._connection.state is not State.READY:
+            await self._request(Rset())
+        self._transaction = transaction
+        transaction.began = time.monotonic()
+        await self._send_envelope(transaction)
+        if transaction.data is None or not transaction.accepted:
+            await self._give_up(transaction)
+        if source.awaited is not None:
+            await self._send_awaited_content(transaction, source.awaited)
+        else:
             await self._send_content(transaction, source)
-            final = (await self._response()).reply
-            if not final.is_success:
-                raise ReplyError(Response(EndOfMessage(), final))
-            if self._write_failure is not None:
-                raise self._write_failure  # it came before the final dot was sent
-            return transaction.result(final)
+        final = (await self._response()).reply
+        if not final.is_success:
+            transaction.final = final
+            raise ReplyError(Response(EndOfMessage(), final))
+        if self._write_failure is not None:
+            raise self._write_failure  # it came before the final dot was sent
+        transaction.final = final
+        return transaction.result()
 
-    def _prepare(
-        self, sender: str, recipients: str | Sequence[str], source: Source, smtputf8: bool
-    ) -> _Transaction:
-        """Check all there is to check before anything is sent."""
-        capabilities = self._connection.capabilities
-        if not isinstance(sender, str):
-            raise wrong_type("sender", "a string, '' for the null reverse-path", sender)
-        if not isinstance(smtputf8, bool):
-            raise wrong_type("smtputf8", "True or False", smtputf8)
-        names = _names(recipients)
-        addresses = [sender, *names]
-        foreign: list[str] = []
-        if not all(map(str.isascii, addresses)):
-            addresses, foreign = _international(sender, names, keep=smtputf8)
-        rcpts = [_rcpt(address) for address in addresses[1:]]
-        parameters: dict[str, Any] = {}
-        size: int | None = None
-        eight_bit = True
-        if source.octets is not None:
-            octets = source.octets
-            check_content(octets)
-            size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
-            eight_bit = not octets.isascii()
-            if eight_bit and "8BITMIME" not in capabilities:
-                raise LocalProtocolError(NOT_SEVEN_BIT)
-        if size is not None and "SIZE" in capabilities:
-            parameters["SIZE"] = size
-        if eight_bit and "8BITMIME" in capabilities:
-            parameters["BODY"] = "8BITMIME"
-        if foreign or smtputf8:
-            if "SMTPUTF8" not in capabilities:
-                what = f"the address {foreign[0]!r}" if foreign else "the header"
-                raise LocalProtocolError(f"{what} is not ASCII, and the server offers no SMTPUTF8 (RFC 6531)")
-            parameters["SMTPUTF8"] = True
-        mail = Mail(addresses[0], parameters)
-        transaction = _Transaction(mail, rcpts, names)
-        if size is not None and capabilities.exceeds_size(size):
-            reply = Reply(
-                552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}"
-            )
-            transaction.refusal = Response(mail, reply)
-            self._transaction = transaction
-            raise MessageTooBig(transaction.refusal, "not sent: " + reply.text)
-        return transaction
-
-    async def _send_envelope(self, transaction: _Transaction) -> None:
-        """MAIL, RCPT and DATA, in one group if the server takes groups, and all their replies."""
+    async def _send_envelope(self, transaction: Transaction) -> None:
+        """Send MAIL, RCPT and DATA, in one group if PIPELINING is offered, and read all their replies."""
         await self._say(transaction.mail)
-        for rcpt in transaction.rcpts:
-            self._connection.send(rcpt)
+        try:
+            for rcpt in transaction.rcpts:
+                self._connection.send(rcpt)
+        except LocalProtocolError:  # an extension refuses a recipient beside this MAIL
+            self._connection.send(Rset())
+            while not isinstance(getattr(await self._event(), "command", None), Rset):
+                pass
+            raise
         self._connection.send(Data())
         while True:
             event = await self._event()
@@ -392,8 +322,8 @@ class Client:
             if isinstance(command, Data):
                 return
 
-    async def _give_up(self, transaction: _Transaction) -> None:
-        """Leave a transaction that has come to nothing, and say so."""
+    async def _give_up(self, transaction: Transaction) -> None:
+        """End a transaction without an accepted recipient or without DATA, and raise the refusal."""
         refusal = transaction.refusal
         if refusal is not None and (isinstance(refusal.command, Mail) or transaction.accepted):
             error = ReplyError(refusal)
@@ -404,24 +334,24 @@ class Client:
         self._explained(error)
         try:
             if transaction.data is not None and any(reply.is_success for reply in transaction.replies):
-                self._connection.abort()  # MAIL was refused, and yet a lone dot would send an empty message
+                self._connection.abort()  # MAIL was refused, but a lone dot would send an empty message
             elif transaction.data is not None:
-                # RFC 2920 3.1: DATA was granted without a recipient; a lone dot ends what has not begun.
+                # RFC 2920 3.1: DATA was granted without a recipient, so a lone dot ends the content.
                 await self._say(EndOfMessage())
                 await self._response()
             elif self._connection.state in (State.MAIL, State.RCPT):
                 await self._say(Rset())
                 await self._response()
         except (SMTPError, OSError):
-            self._connection.abort()  # what became of the message is known all the same
+            self._connection.abort()  # the outcome of the message is known already
         raise error
 
-    async def _send_content(self, transaction: _Transaction, source: Source) -> None:
+    async def _send_content(self, transaction: Transaction, source: Source) -> None:
         """Send the content and the final dot: a small message in one write, with the dot.
 
         The last octets are left in the core, for the write that comes before the reply is read.
         """
-        self.context.phase = "content"
+        self._context.phase = "content"
         piece = self._next_piece(transaction, source)
         following = self._next_piece(transaction, source)
         whole = not following
@@ -436,41 +366,108 @@ class Client:
         self._connection.send(EndOfMessage())
         transaction.sent = True
 
-    def _next_piece(self, transaction: _Transaction, source: Source) -> bytes:
+    async def _send_awaited_content(self, transaction: Transaction, pieces: AsyncIterator[bytes]) -> None:
+        """Send the content of an asynchronous iterable, and the final dot."""
+        self._context.phase = "content"
+        try:
+            while True:
+                began = time.monotonic()
+                piece = await anext(pieces, b"")
+                transaction.began += time.monotonic() - began  # the time of the application
+                if not piece:
+                    break
+                await self._say(Chunk(piece))
+                transaction.octets += len(piece)
+                await self._flush()
+        except BaseException:
+            if (close := getattr(pieces, "aclose", None)) is not None:
+                with contextlib.suppress(Exception):
+                    await close()
+            raise
+        await self._expect_silence()
+        self._connection.send(EndOfMessage())
+        transaction.sent = True
+
+    def _next_piece(self, transaction: Transaction, source: Source) -> bytes:
         """The next piece, ``b""`` at the end. The time that it takes is the application's."""
         began = time.monotonic()
         piece = next(source.pieces, b"")
         transaction.began += time.monotonic() - began
         return piece
 
-    async def noop(self) -> Reply:
-        """NOOP: see whether the session is alive.
+    async def command(self, event: Command) -> Reply:
+        """Send a command, and give its reply.
+
+        It is for commands of extensions, such as ``Expn("staff")`` or a command of one's own (``extensions`` of
+        ``connect()``). Commands that need more than one reply have methods of their own.
+
+        Args:
+            event: The command: an object of a class derived from :class:`smtpcore.Command`.
+
+        Returns:
+            The reply, of 2yz.
 
         Raises:
-            SMTPError: It is not, or the server refuses.
+            LocalProtocolError: The command cannot come now, the server does not offer it, or another method
+                sends it. Nothing was sent. If ``event`` is not a command, this is a TypeError as well.
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
         """
-        return await self._ask(Noop())
+        with self._conversation("command"):
+            if not isinstance(event, Command):
+                raise wrong_type("event", "a Command, such as Noop()", event)
+            if (method := _OWN_METHODS.get(event.__class__)) is not None:
+                raise LocalProtocolError(f"command() does not send {event.verb}: {method} does")
+            return (await self._request(event)).reply
+
+    async def noop(self) -> Reply:
+        """Send NOOP: check that the session is alive.
+
+        Returns:
+            The reply, of 2yz.
+
+        Raises:
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
+        """
+        return await self.command(Noop())
 
     async def reset(self) -> Reply:
-        """RSET: drop the transaction.
+        """Send RSET: drop the mail transaction.
+
+        Returns:
+            The reply, of 2yz.
 
         Raises:
-            SMTPError: As :meth:`noop`.
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
         """
-        return await self._ask(Rset())
+        return await self.command(Rset())
 
     async def verify(self, address: str) -> Reply:
-        """VRFY: ask about a user or a mailbox. 252 means: perhaps (RFC 5321 3.5.3).
+        """Send VRFY: ask about a user or a mailbox.
+
+        Args:
+            address: A user name or an address.
+
+        Returns:
+            The reply, of 2yz. 252 means that the server does not say (RFC 5321 3.5.3).
 
         Raises:
-            SMTPError: As :meth:`noop`.
+            LocalProtocolError: The address cannot be sent. If it is not a string, this is a TypeError as well.
+            ReplyError: The server refused the command, or does not know the address.
+            SMTPError: The session failed.
         """
-        if not isinstance(address, str):
-            raise wrong_type("address", "a string", address)
-        return await self._ask(Vrfy(address))
+        with self._conversation("command"):
+            if not isinstance(address, str):
+                raise wrong_type("address", "a string", address)
+            return (await self._request(Vrfy(address))).reply
 
     async def quit(self) -> None:
-        """QUIT, and close. Whatever the server says to that, what it has taken it has taken."""
+        """Send QUIT, and close.
+
+        It does not raise SMTPError: accepted messages stay accepted, whatever the server replies to QUIT.
+        """
         try:
             if not self._ended:
                 with contextlib.suppress(SMTPError, RuntimeError), self._conversation("quit"):
@@ -482,128 +479,27 @@ class Client:
             await self.close()
 
     async def close(self) -> None:
-        """Close without a word, as after an error."""
+        """Close the connection without QUIT, as after an error. It may be called again."""
         self._ended = self._ended or "it was closed"
         self._connection.abort()
         if self.transcript is not None:
             self._recorder.record_end()
         await self._stream.close()
 
-    async def _ask(self, command: Command) -> Reply:
-        with self._conversation("command"):
-            return (await self._request(command)).reply
-
-    # -- the beginning --
-
-    async def start(self, security: Security, options: ConnectOptions) -> None:
-        """From the open connection to where mail can be sent. For ``open_client()``."""
-        auth = options.get("auth")
-        context = options.get("ssl_context")
-        with self._conversation("greeting"):
-            if security == "tls":
-                await self._shake_hands(context or default_context(verify=True))
-                self._connection = ClientConnection(
-                    limits=self._limits, timeouts=self._timeouts, tls=self._stream.tls
-                )
-            _raise_refusal(await self._response())
-            self._domain = hello_name(options.get("local_hostname"), self._stream.sockname)
-            await self._hello(fall_back=security != "starttls")
-            if security == "starttls" or (security == "opportunistic" and "STARTTLS" in self.capabilities):
-                verify = security == "starttls" or auth is not None
-                await self._start_tls(security, context or default_context(verify=verify))
-            if auth is not None:
-                await self._log_in(auth, allow_cleartext=options.get("allow_cleartext_auth", False))
-
-    async def _hello(self, *, fall_back: bool) -> None:
-        self.context.phase = "ehlo"
-        await self._say(Ehlo(self._domain))
-        response = await self._response()
-        if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-            await self._say(Helo(self._domain))
-            response = await self._response()
-        if not response.reply.is_success:
-            raise ReplyError(response, f"{response.verb} {self._domain} was answered {response.reply}")
-        self.context.capabilities = tuple(self._connection.capabilities.lines())
-
-    async def _start_tls(self, security: Security, context: ssl.SSLContext) -> None:
-        self.context.phase = "starttls"
-        if "STARTTLS" not in self._connection.capabilities:
-            raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-        await self._say(StartTls())
-        response = await self._response()
-        reply = response.reply
-        if reply.is_success:
-            await self._shake_hands(context)
-            self._connection.tls_started(self._stream.tls or TlsInfo())
-            await self._hello(fall_back=False)
-        elif security == "starttls":
-            raise TlsUnavailable(f"the server refused STARTTLS: {reply}")
-        elif reply.code == 421:
-            raise ReplyError(response)
-
-    async def _shake_hands(self, context: ssl.SSLContext) -> None:
-        self.context.phase = "tls"
-        try:
-            info = await self._stream.start_tls(
-                context,
-                server_side=False,
-                server_hostname=reference_identifier(self.context.host),
-                timeout=self._seconds(self._timeouts.connect, "no TLS handshake"),
-            )
-        except TimeoutError:
-            raise
-        except OSError as error:
-            self._note_arrival(self._stream.first_octets)
-            raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
-        self.context.tls = True
-        if self.transcript is not None:
-            self._recorder.record_tls(f"{info.version} {info.cipher}")
-
-    async def _log_in(self, auth: Credentials, *, allow_cleartext: bool) -> None:
-        self.context.phase = "auth"
-        connection = self._connection
-        offered = connection.capabilities.mechanisms
-        left = list(offered)
-        refusal: AuthenticationFailed | None = None
-        while True:
-            if isinstance(auth, sasl.ClientMechanism):
-                mechanism: sasl.ClientMechanism | None = auth if auth.name in left else None
-            else:
-                mechanism = sasl.choose_mechanism(
-                    left,
-                    username=auth[0],
-                    password=auth[1],
-                    tls=connection.tls is not None,
-                    allow_cleartext=allow_cleartext,
-                )
-            if mechanism is None:
-                raise refusal or AuthenticationUnavailable(
-                    f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
-                )
-            await self._expect_silence()
-            connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
-            response = await self._response()
-            if response.reply.is_success:
-                return
-            refusal = AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")
-            if response.reply.code not in _MECHANISM_REFUSED:
-                raise refusal
-            left = [name for name in left if name.upper() != mechanism.name]
-
     # -- what all conversations are made of --
 
     @contextlib.contextmanager
     def _conversation(self, phase: str) -> Iterator[None]:
-        """One conversation: nobody beside it, and its errors told as ours."""
+        """Run one conversation alone, and translate its errors."""
         if self._busy:
-            raise RuntimeError("this session is in the middle of something: one conversation at a time")
+            raise RuntimeError("a conversation is under way on this session: one conversation at a time")
         self._transaction = None
         if self._ended:
             raise self._explained(ConnectionLost(f"the session is over: {self._ended}"))
         self._busy = True
         self._failure = "it was broken off"
-        self.context.phase = phase
-        self.context.reply = None
+        self._context.phase = phase
+        self._context.reply = None
         usable = False
         try:
             yield
@@ -623,7 +519,7 @@ class Client:
             what = self._waiting if error.errno is None else words_of(error)
             raise self._explained(
                 TimedOut(
-                    f"{what} (phase: {self.context.phase})",
+                    f"{what} (phase: {self._context.phase})",
                     outstanding=self._connection.outstanding,
                     maybe_delivered=self._maybe_delivered(),
                 )
@@ -639,9 +535,9 @@ class Client:
         finally:
             self._busy = False
             if not usable or self._write_failure is not None or self._connection.state is State.CLOSED:
-                self._ended = self._ended or f"{self._failure} (phase: {self.context.phase})"
+                self._ended = self._ended or f"{self._failure} (phase: {self._context.phase})"
                 self._connection.abort()
-                if self.context.phase != "quit":
+                if self._context.phase != "quit":
                     self._stream.abort()
 
     def _maybe_delivered(self) -> bool:
@@ -649,49 +545,58 @@ class Client:
         return transaction is not None and transaction.sent and bool(transaction.accepted)
 
     def _explained(self, error: SMTPError) -> SMTPError:
-        """Give an error all that is known."""
+        """Give an error its context, hint, transcript and result."""
         if error.context is None:
             self._failure = str(error)
-            self.context.idle = time.monotonic() - self._heard
             if isinstance(error, ReplyError) and not isinstance(error, MessageTooBig):
-                # In a group others may have been answered behind it.
-                self.context.phase = _PHASES.get(error.response.command.__class__, self.context.phase)
-                self.context.reply = error.reply
-            error.context = dataclasses.replace(self.context)
+                # In a group, later commands may have been answered after it.
+                self._context.phase = _PHASES.get(error.response.command.__class__, self._context.phase)
+                self._context.reply = error.reply
+            reply = getattr(error, "reply", None) if isinstance(error, RemoteProtocolError) else None
+            error.context = self._snapshot(reply)
             error.hint = hint_for(error, error.context)
             error.transcript = self.transcript
             if self._transaction is not None:
                 # Content is refused at its end, or while it is on its way.
-                about_content = self._transaction.sent or self.context.phase == "content"
+                about_content = self._transaction.sent or self._context.phase == "content"
                 final = error.reply if isinstance(error, ReplyError) and about_content else None
                 error.result = self._transaction.result(final)
             if self.transcript is not None and not isinstance(error, ReplyError):
                 self._recorder.record_note(str(error))
         return error
 
+    def _snapshot(self, unsolicited: Reply | None = None) -> ErrorContext:
+        """Where the conversation stands, with the exchanges as values."""
+        exchanges = [make_exchange(one.command, one.reply) for one in self._exchanges]
+        exchanges += [make_exchange(command, None) for command in self._connection.outstanding]
+        if unsolicited is not None:
+            exchanges.append(make_exchange(None, unsolicited))
+        idle = time.monotonic() - self._heard
+        return dataclasses.replace(self._context, idle=idle, exchanges=tuple(exchanges[-_EXCHANGES:]))
+
     async def _request(self, command: Command) -> Response:
         await self._say(command)
         response = await self._response()
-        _raise_refusal(response)
+        raise_refusal(response)
         return response
 
     async def _say(self, event: Command | Chunk | EndOfMessage) -> None:
-        """Send something, if nothing has been said that nobody has asked for."""
+        """Send an event; raise if an unsolicited reply has arrived."""
         await self._expect_silence()
         self._connection.send(event)
 
     async def _expect_silence(self) -> None:
-        """Where everything is answered, the server has no more to say: the core raises if it has, 421 excepted.
+        """Raise if an unsolicited reply has arrived.
 
-        Taken for the answer to what comes next, a reply too many would put the two sides out of step. In the
-        middle of content the server may also say that it refuses the message.
+        Counted as the reply to the next command, it would shift all later replies by one. During content the
+        server may also refuse the message.
         """
         event = await self._next_event()
         if event is None and self._write_failure is None and (data := arrived(self._stream)) is not None:
             self._receive(data)
             event = await self._next_event()
         if isinstance(event, Response):
-            in_content = self.context.phase == "content"
+            in_content = self._context.phase == "content"
             what = "the message was refused" if in_content else "the server closes the session"
             raise ReplyError(event, f"{what}: {event.reply}")
         if self._write_failure is not None:
@@ -707,7 +612,7 @@ class Client:
 
     async def _event(self) -> Event:
         """The next event."""
-        connection, facts = self._connection, self.context
+        connection, facts = self._connection, self._context
         deadline: float | None = None
         while (event := await self._next_event()) is None:
             if not await self._flush():
@@ -729,19 +634,22 @@ class Client:
 
     async def _next_event(self) -> Event | None:
         try:
-            return self._connection.next_event()
+            event = self._connection.next_event()
         except RemoteProtocolError:
             with contextlib.suppress(OSError):
-                await self._flush()  # the farewell
+                await self._flush()  # QUIT
             raise
+        if event.__class__ is Response:
+            self._exchanges.append(event)
+        return event
 
     def _seconds(self, allowed: float, what: str, end: float | None = None) -> float:
-        """Seconds that a wait may last; and note what the error has to say if they pass.
+        """Give the seconds that a wait may last, and note the text of the error for when they have passed.
 
         Args:
             allowed: Seconds for this wait alone.
-            what: What has not happened then.
-            end: When the wait ends, by the clock, if it has begun already.
+            what: What has not happened by then.
+            end: When the wait ends, by the clock, if it has already begun.
         """
         now = time.monotonic()
         if end is None:
@@ -765,21 +673,21 @@ class Client:
         self._connection.receive_data(data)
 
     def _note_arrival(self, data: bytes) -> None:
-        facts = self.context
+        facts = self._context
         if data:
             self._heard = time.monotonic()
             facts.octets_received += len(data)
-            if len(facts.first_octets) < 64 and not self._connection.secrets:  # which the server may quote
+            if len(facts.first_octets) < 64 and not self._connection.secrets:  # the server may quote them
                 facts.first_octets += data[: 64 - len(facts.first_octets)]
 
     async def _flush(self) -> bool:
         """Write what the core has to send.
 
         Returns:
-            False if that has failed; then the core has what the server had sent before, and gets no more.
+            False if that has failed; then the core has what the server had sent before, and gets nothing more.
 
         Raises:
-            OSError: It had failed before.
+            OSError: An earlier write had failed.
         """
         if self._write_failure is not None:
             raise self._write_failure
@@ -799,6 +707,15 @@ class Client:
         return True
 
 
+_OWN_METHODS: Final[dict[type[Command], str]] = {
+    Ehlo: "connect()",
+    Helo: "connect()",
+    StartTls: "connect(security='starttls')",
+    Auth: "connect(auth=...)",
+    Data: "send()",
+    Quit: "quit()",
+}
+
 _PHASES: dict[type[object], str] = {
     Connect: "greeting",
     Ehlo: "ehlo",
@@ -813,121 +730,22 @@ _PHASES: dict[type[object], str] = {
 }
 
 
-async def open_client(open_stream: OpenStream, host: str, port: int, options: ConnectOptions) -> Client:
-    """Connect, secure the connection, log in. For adapters.
-
-    Raises:
-        SMTPError: With facts and a hint; the connection is closed. An argument is checked before the
-            connection is made: LocalProtocolError, which is a TypeError as well if the type is wrong.
-    """
-    check_options(options)
-    host, port = checked_host(host), checked_port(port)
-    security = security_of(port, options)
-    facts = ErrorContext(host=host, port=port, security=security)
-    transcript = options.get("transcript")
-    allowed = deadline_of(options)
-    deadline = time.monotonic() + allowed
-    seconds = min(timeouts_of(options).connect, allowed)
-    recorder = Recorder(transcript)
-    recorder.record_note(f"connecting to {host} port {port}")
-    try:
-        stream = await open_stream(host, port, local_address=options.get("local_address"), timeout=seconds)
-    except (OSError, UnicodeError) as error:  # what no host can be called is a UnicodeError
-        what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
-        failed = ConnectionFailed(f"cannot connect to {host} port {port}: {what}")
-        failed.__cause__ = error  # which the hint is worked out from
-        failed.context, failed.transcript = facts, transcript
-        failed.hint = hint_for(failed, facts)
-        raise failed from error
-    client = Client(stream, facts, options, deadline, recorder)
-    try:
-        await client.start(security, options)
-    except SMTPError:
-        await client.quit()
-        raise
-    except BaseException:
-        stream.abort()
-        await client.close()
-        raise
-    return client
-
-
-def default_context(*, verify: bool) -> ssl.SSLContext:
-    """A context for a client.
-
-    Args:
-        verify: Whether the server has to prove who it is. Without, TLS is better than nothing, and no more.
-    """
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def hello_name(given: str | None, sockname: object) -> str:
-    """The argument of EHLO: a fully-qualified domain, else an address literal (RFC 5321 4.1.4); without DNS."""
-    if given is not None:
-        if not given.isprintable():
-            raise LocalProtocolError(f"local_hostname {given!r} has control characters in it")
-        if is_hello_argument(given):
-            return given
-    else:
-        name = socket.gethostname()
-        if "." in name.strip(".") and is_hello_argument(name):
-            return name
-    host = str(sockname[0]) if isinstance(sockname, tuple) else "127.0.0.1"
-    host = host.partition("%")[0]
-    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
-
-
-def _raise_refusal(response: Response) -> None:
+def raise_refusal(response: Response) -> None:
     if not response.reply.is_success:
         raise ReplyError(response)
 
 
-def _names(recipients: object) -> list[str]:
-    if isinstance(recipients, str):
-        return [recipients]
-    what = "a string, or a sequence of strings, one for each recipient"
-    if isinstance(recipients, (bytes, bytearray, memoryview)) or not isinstance(recipients, Iterable):
-        raise wrong_type("recipients", what, recipients)
-    names = []
-    for name in recipients:
-        if not isinstance(name, str):
-            raise wrong_type("recipients", what + "; one of them is", name)
-        names.append(name)
-    if not names:
-        raise LocalProtocolError("a message needs at least one recipient")
-    return names
+def make_connection(options: ConnectOptions, tls: TlsInfo | None = None) -> ClientConnection:
+    """Make the core of a session.
 
-
-def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
-    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
-
-    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
+    Args:
+        options: Those of ``connect()``.
+        tls: TLS that is active before the greeting.
     """
-    given = [sender, *names]
-    paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
-    reduced = [in_ascii(path) for path in paths]
-    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
-    if foreign or keep:
-        return [str(path) for path in paths], foreign
-    return [str(text) for text in reduced], foreign
-
-
-def _rcpt(recipient: str) -> Rcpt:
-    try:
-        return Rcpt(recipient)
-    except LocalProtocolError as error:
-        advice = "; recipients are given as a list, one string each" if "," in recipient else ""
-        raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
-
-
-def words_of(error: Exception) -> str:
-    """What an error of the system says, without its number."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
-        return str(reason).replace("_", " ").lower()
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    extensions = options.get("extensions")
+    return ClientConnection(
+        limits=options.get("limits") or Limits(),
+        timeouts=timeouts_of(options),
+        tls=tls,
+        extensions=None if extensions is None else tuple(extensions),
+    )

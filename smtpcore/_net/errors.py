@@ -8,6 +8,7 @@ from .._core.errors import SMTPError
 from .._core.events import Response
 from .._core.failures import ConnectionLost
 from .._core.replies import Reply
+from .results import Exchange
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class ErrorContext:
         octets_received: How many octets the peer had sent.
         first_octets: The first few octets the peer sent: enough to tell TLS from SMTP from HTTP.
         idle: Seconds since the peer had last been heard of.
+        exchanges: The last commands of the dialogue with their replies, oldest first, at most 20; a command
+            without a reply comes last. Secrets are masked and content is left out. :meth:`dialogue` shows them.
     """
 
     host: str = ""
@@ -41,6 +44,11 @@ class ErrorContext:
     octets_received: int = 0
     first_octets: bytes = b""
     idle: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+
+    def dialogue(self) -> str:
+        """The last exchanges as text: each line begins with ``C: `` or ``S: ``, fit for a terminal."""
+        return "\n".join(str(one) for one in self.exchanges)
 
 
 class ConnectionFailed(ConnectionLost):
@@ -57,6 +65,12 @@ class TlsError(SMTPError):
 
 class TlsUnavailable(TlsError):
     """TLS was required and the server did not offer, or refused, STARTTLS (RFC 3207 4)."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the server refused STARTTLS for now (454, RFC 3207 4)."""
+        reply = None if self.context is None else self.context.reply
+        return reply is not None and reply.is_transient
 
 
 class AuthenticationUnavailable(SMTPError):

@@ -347,3 +347,12 @@ def _by_status(reply: Reply, facts: ErrorContext) -> str | None:
 
 def _offered(facts: ErrorContext) -> str:
     return ", ".join(facts.capabilities) or "no extensions at all"
+
+
+def words_of(error: Exception) -> str:
+    """What an error of the system says, without its number."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
+        return str(reason).replace("_", " ").lower()
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

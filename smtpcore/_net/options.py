@@ -1,9 +1,9 @@
-"""What ``connect()`` is given, checked by type and value before anything is sent.
+"""The options of ``connect()``, checked by type and value before anything is sent.
 
-A mode of security is picked by the port, by ``auth`` and by ``security``. So a port that is text, a
-``security`` of ``""`` or an ``allow_cleartext_auth`` of ``"no"`` must not pick another mode than the value it
-was meant for: a default that protects must not depend on the Python type of a value (RFC 8314 3.3). Options
-come from environment variables, forms and configuration files, where everything is text.
+The port, ``auth`` and ``security`` select a mode of security. A port given as text, a ``security`` of ``""`` or
+an ``allow_cleartext_auth`` of ``"no"`` must not select another mode than the value that was meant: a default
+that protects must not depend on the Python type of a value (RFC 8314 3.3). Options come from environment
+variables, forms and configuration files, where every value is text.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import dataclasses
 import ipaddress
 import math
 import operator
+import os
+import socket
 import ssl
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
 
 from .. import sasl
+from .._core.config import Extension
 from .._core.errors import ArgumentTypeError, LocalProtocolError
 from .._core.limits import Limits, Timeouts
 
@@ -27,27 +31,7 @@ Credentials = tuple[str, str] | sasl.ClientMechanism
 
 
 class ConnectOptions(TypedDict, total=False):
-    """What ``connect()`` of every adapter takes, besides host and port.
-
-    Attributes:
-        security: ``"tls"``: from the start. ``"starttls"``: required, mail and password wait for it.
-            ``"opportunistic"``: STARTTLS if it is offered, without asking for a certificate unless there is
-            ``auth``. ``"none"``. By default ``"tls"`` on port 465, ``"starttls"`` on 587 and wherever ``auth``
-            is given, else ``"opportunistic"``.
-        ssl_context: In place of the default, which verifies the server's certificate.
-        auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`. If the server refuses a
-            mechanism (504, 534), but not the password, the next one that it offers is tried.
-        allow_cleartext_auth: Show the password to everybody on the path, if there is no TLS.
-        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
-            If the name is not a valid EHLO argument, the address literal is sent instead. DNS is never
-            queried.
-        local_address: The address to connect from.
-        timeout: Seconds that each wait may last; in place of a number, ``Timeouts``. By default those of RFC
-            5321 4.5.3.2. A mail transaction as a whole is bounded, too: see :class:`~smtpcore.Timeouts`.
-        deadline: Seconds for the whole session; None: any number.
-        transcript: Records the session.
-        limits: Sizes and counts.
-    """
+    """The options of ``connect()``, besides host and port; the signature of ``connect()`` explains them."""
 
     security: Security | None
     ssl_context: ssl.SSLContext | None
@@ -55,19 +39,21 @@ class ConnectOptions(TypedDict, total=False):
     allow_cleartext_auth: bool
     local_hostname: str | None
     local_address: str | None
+    sock: socket.socket | None
     timeout: float | Timeouts | None
     deadline: float | None
-    transcript: Transcript | None
+    extensions: Iterable[Extension] | None
     limits: Limits | None
+    transcript: Transcript | None
 
 
 def check_options(options: ConnectOptions) -> None:
-    """See that every option is of its type.
+    """Check the type and the value of every option.
 
     Raises:
-        TypeError: There is no option of such a name.
+        TypeError: An option does not exist.
         ArgumentTypeError: A value has the wrong type; the error names the option.
-        LocalProtocolError: A value is not a possible one; the error names the option.
+        LocalProtocolError: A value is not valid; the error names the option.
     """
     if unknown := options.keys() - ConnectOptions.__optional_keys__:
         raise TypeError(f"connect() has no option {', '.join(sorted(unknown))}")
@@ -83,12 +69,23 @@ def check_options(options: ConnectOptions) -> None:
     ):
         if name in given and not isinstance(given[name], kind):
             raise wrong_type(name, words, given[name])
-    # None would be as good as False, but whether it was meant so is not known.
+    # None is refused: whether False was meant is not known.
     if not isinstance(options.get("allow_cleartext_auth", False), bool):
         raise wrong_type("allow_cleartext_auth", "True or False", options.get("allow_cleartext_auth"))
     if not isinstance(given.get("timeout"), Timeouts):
         _check_seconds(given, "timeout", "a number of seconds or Timeouts")
     _check_seconds(given, "deadline", "a number of seconds")
+    if "extensions" in given:
+        extensions = given["extensions"]
+        if not isinstance(extensions, (tuple, list)):
+            raise wrong_type("extensions", "a tuple of Extension values", extensions)
+        for extension in extensions:
+            if not isinstance(extension, Extension):
+                raise wrong_type("extensions", "a tuple of Extension values; one of them is", extension)
+    if "sock" in given:
+        _check_socket(given["sock"])
+        if "local_address" in given:
+            raise LocalProtocolError("local_address is for connecting, and sock is connected already")
     if "transcript" in given:
         if not all(
             callable(getattr(given["transcript"], name, None))
@@ -98,7 +95,7 @@ def check_options(options: ConnectOptions) -> None:
     auth = given.get("auth")
     if auth is None or isinstance(auth, sasl.ClientMechanism):
         return
-    # Never the value: it is, or has in it, a password.
+    # The text never contains the value, which is or contains a password.
     pair = "a tuple (user name, password) of strings, or a ClientMechanism"
     if not isinstance(auth, (tuple, list)):
         raise ArgumentTypeError(f"auth is {pair}, not {type(auth).__name__}")
@@ -117,16 +114,73 @@ def _check_seconds(given: dict[str, Any], name: str, words: str) -> None:
         raise LocalProtocolError(f"{name} is {words} above 0, not {value!r}")
 
 
+def _check_socket(sock: object) -> None:
+    if not isinstance(sock, socket.socket):
+        raise wrong_type("sock", "a connected socket.socket", sock)
+    if isinstance(sock, ssl.SSLSocket):
+        raise LocalProtocolError("sock is a plain socket, not an SSLSocket: security='tls' does the handshake")
+    if sock.type != socket.SOCK_STREAM:
+        raise LocalProtocolError("sock is a stream socket, not a datagram socket")
+    try:
+        sock.getpeername()
+    except OSError as error:
+        raise LocalProtocolError(f"sock is not connected: {error.strerror}") from None
+
+
 def wrong_type(name: str, accepted: str, value: object) -> ArgumentTypeError:
     """An error about an argument of the wrong type."""
     return ArgumentTypeError(f"{name} is {accepted}, not {type(value).__name__} {value!r:.80}")
 
 
 def checked_host(host: object) -> str:
-    """The host, if it is text."""
-    if not isinstance(host, str):
-        raise wrong_type("host", "a string", host)
-    return host
+    """The host, or the absolute path of a Unix socket.
+
+    Raises:
+        ArgumentTypeError: It is neither text nor a path.
+    """
+    if isinstance(host, str):
+        return host
+    path = os.fspath(host) if isinstance(host, os.PathLike) else None
+    if not isinstance(path, str):
+        raise wrong_type("host", "a string, or the path of a Unix socket", host)
+    return os.path.abspath(path)
+
+
+def is_path(host: str) -> bool:
+    """Whether a host is the path of a Unix socket."""
+    return host.startswith("/") or (os.name == "nt" and os.path.isabs(host))
+
+
+def unix_addresses(path: str) -> list[tuple[Any, ...]]:
+    """The address of a Unix socket, in the form that ``getaddrinfo()`` gives.
+
+    Raises:
+        OSError: This system does not support Unix sockets.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError("this system does not support Unix sockets")
+    return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
+
+
+def check_reference(host: str, security: Security, options: ConnectOptions) -> None:
+    """Check that there is a name to verify a certificate against, if one is going to be verified.
+
+    Raises:
+        LocalProtocolError: ``host`` is the path of a Unix socket, or empty.
+    """
+    context = options.get("ssl_context")
+    if context is not None:
+        verifies = security != "none" and context.check_hostname
+    else:
+        verifies = security in ("starttls", "tls") or (
+            security == "opportunistic" and options.get("auth") is not None
+        )
+    if verifies and (not host or is_path(host)):
+        raise LocalProtocolError(
+            f"the certificate cannot be verified: {host!r} is not the name of a host. Give the connected"
+            " socket as sock and the name as host, or security='none' (a password then needs"
+            " allow_cleartext_auth=True)"
+        )
 
 
 def checked_port(port: object) -> int:
@@ -149,7 +203,7 @@ def checked_port(port: object) -> int:
 
 
 def security_of(port: int, options: ConnectOptions) -> Security:
-    """The mode of security: the one that is given, else the port's."""
+    """The mode of security: the given one, else the default for the port and for ``auth``."""
     security = options.get("security")
     if security is not None:
         return security
@@ -158,12 +212,14 @@ def security_of(port: int, options: ConnectOptions) -> Security:
     return "starttls" if port == 587 or options.get("auth") is not None else "opportunistic"
 
 
-def reference_identifier(host: str) -> str:
-    """The name that a certificate has to be for, and that SNI says, where ``host`` is what to connect to.
+def reference_identifier(host: str) -> str | None:
+    """The name that a certificate has to be for, and that SNI says; ``host`` is where to connect to.
 
-    The two differ. A name in absolute form ends in a dot, as DNS libraries give it, but neither SNI (RFC 6066
-    3) nor a certificate (RFC 9525 2) has one. The zone of an IPv6 address means nothing outside this machine.
+    The two differ: a name in absolute form ends in a dot, as DNS libraries give it, but neither SNI (RFC 6066
+    3) nor a certificate (RFC 9525 2) has one. The zone of an IPv6 address has a meaning only on this machine.
     """
+    if is_path(host):
+        return None
     address, zone, _ = host.partition("%")
     if zone:
         try:
@@ -172,7 +228,7 @@ def reference_identifier(host: str) -> str:
             pass
         else:
             return address
-    return host.removesuffix(".") or host
+    return host.removesuffix(".") or host or None
 
 
 def timeouts_of(options: ConnectOptions) -> Timeouts:

@@ -1,10 +1,59 @@
-"""What became of a message, recipient by recipient: what sending one gives, and what its errors bear."""
+"""What sending a message gives, and what its errors bear: results for each recipient, and exchanges."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
+from .._core.commands import format_command
+from .._core.errors import LocalProtocolError
+from .._core.events import Command, Connect, EndOfMessage
+from .._core.printable import printable
 from .._core.replies import Reply
+from .._core.rules import rules_for
+from ..extensions import STANDARD
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A command of a dialogue and its reply, as errors keep the last ones of them.
+
+    Attributes:
+        command: What was sent, with secrets removed: a command, ``EndOfMessage`` for the content and its final
+            dot, ``Connect`` for the opening. None: the reply came without a command.
+        reply: The reply; None if none had come.
+    """
+
+    command: Command | EndOfMessage | Connect | None
+    reply: Reply | None
+
+    def __str__(self) -> str:
+        lines = []
+        if isinstance(self.command, Command):
+            lines.append(f"C: {_line_of(self.command)}")
+        elif isinstance(self.command, EndOfMessage):
+            lines.append("C: (content) .")
+        if self.reply is not None:
+            lines.append(f"S: {self.reply}")
+        return "\n".join(lines)
+
+
+def make_exchange(command: Command | EndOfMessage | Connect | None, reply: Reply | None) -> Exchange:
+    """Keep a command and its reply, without what is secret in the command."""
+    hidden = getattr(command, "_hidden", None)
+    if hidden:
+        command = copy.copy(command)
+        for name in hidden:
+            setattr(command, name, None)
+    return Exchange(command, reply)
+
+
+def _line_of(command: Command) -> str:
+    try:
+        line = format_command(command, rules_for(STANDARD)).decode()
+    except LocalProtocolError:  # it belongs to an extension of the application
+        line = repr(command)
+    return printable(line.rstrip("\r\n"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
-from .client import hello_name, words_of
+from .connect import hello_name
+from .hints import words_of
 from .recorder import Recorder, make_transcript
 from .stream import Stream, arrived
 

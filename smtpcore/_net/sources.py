@@ -1,7 +1,8 @@
 """The content of a message as callers give it, and pieces of octets as conversations send it.
 
-Content is bytes, a binary file or an iterable of bytes. The last two can be used up, and what is used up looks
-like an empty message. A server takes responsibility for that without complaint (RFC 5321 6.1), so:
+Content is bytes, a binary file, or an iterable of bytes, which may be asynchronous where a task can wait. All
+but bytes can be used up, and a source that is used up looks like an empty message. A server accepts an empty
+message without complaint (RFC 5321 6.1), so:
 
 * a source that is not bytes and gives no octet is refused: a message has at least a header (RFC 5322 3.6);
 * a file that can seek is read from where it stands, and goes back there if the transaction fails, so that the
@@ -9,11 +10,11 @@ like an empty message. A server takes responsibility for that without complaint 
 * a generator that was begun is closed if the transaction fails: continued later it would give the rest of a
   message as if that were one.
 
-``bytes`` are what they are: ``b""`` is an empty message.
+``b""`` is an empty message: bytes cannot be used up.
 
-What can be found out before anything is sent is found out then. A file is looked at, and so are the pieces of
-a list. An iterator is not: it is asked for its first piece after 354, since a piece that was taken from it
-would be missing in the next attempt if MAIL is refused.
+Whatever can be checked before anything is sent is checked then: the first octet of a file, and the pieces of a
+list. An iterator is not read before the reply 354, because a piece that was read would be missing in the next
+attempt if MAIL is refused.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 import tempfile
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from .._core.errors import ArgumentTypeError, LocalProtocolError
 
 Content = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+AsyncContent = Content | AsyncIterable[bytes]
 
 PIECE = 65536  # octets of content handed to the stream at a time
 IN_MEMORY = 1024 * 1024  # octets of a message that are kept in memory; more goes to a temporary file
@@ -43,27 +45,30 @@ _ACCEPTED = "content is bytes, a binary file or an iterable of bytes"
 _BYTES = (bytes, bytearray, memoryview)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """Content that can be sent.
 
     Attributes:
         octets: All of it, if it was given as bytes; else None.
-        pieces: It, in pieces that are worth a write and not too much memory.
+        pieces: The content in pieces that are worth a write and do not need too much memory.
+        awaited: The pieces of an asynchronous iterable, in place of ``pieces``; else None.
     """
 
     octets: bytes | None
     pieces: Iterator[bytes]
+    awaited: AsyncIterator[bytes] | None = None
 
 
 @contextlib.contextmanager
-def opened(content: Content, *, eight_bit: bool) -> Iterator[Source]:
+def opened(content: AsyncContent, *, eight_bit: bool, suspends: bool = True) -> Iterator[Source]:
     """Make content ready to be sent, and leave it ready to be sent again if that fails.
 
     Args:
         content: Bytes, a binary file, or an iterable of bytes.
         eight_bit: The server offers 8BITMIME. If not, the content is read to its end first, since no octet
-            above 127 may follow.
+            above 127 may follow; the caller does that with ``read_ahead()`` if the content is asynchronous.
+        suspends: The caller can wait for asynchronous iterables.
 
     Raises:
         LocalProtocolError: It is not content, or is empty, or has octets that the server does not take.
@@ -71,6 +76,14 @@ def opened(content: Content, *, eight_bit: bool) -> Iterator[Source]:
     if isinstance(content, _BYTES):
         octets = bytes(content)
         yield Source(octets, _cut(octets))
+        return
+    if isinstance(content, AsyncIterable):
+        if not suspends:
+            raise ArgumentTypeError(
+                f"{_ACCEPTED}, not the asynchronous iterable {type(content).__name__}: that needs"
+                " smtpcore.asyncio or smtpcore.trio"
+            )
+        yield Source(None, iter(()), _awaited_pieces(content))
         return
     position = _checked(content)
     try:
@@ -152,6 +165,40 @@ def _pieces(content: Any) -> Iterator[bytes]:
             yield octets
     if empty:
         raise LocalProtocolError(_EMPTY)
+
+
+async def _awaited_pieces(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The octets of an asynchronous iterable; there is at least one, or an error."""
+    empty = True
+    try:
+        async for piece in content:
+            for octets in _cut(_octets(piece)):
+                empty = False
+                yield octets
+    except BaseException:
+        # A generator that was begun would give the rest of a message in the next attempt.
+        if (close := getattr(content, "aclose", None)) is not None and not empty:
+            with contextlib.suppress(Exception):
+                await close()
+        raise
+    if empty:
+        raise LocalProtocolError(_EMPTY)
+
+
+@contextlib.asynccontextmanager
+async def read_ahead(source: Source) -> AsyncIterator[None]:
+    """Read an asynchronous source to its end, for a server that does not offer 8BITMIME (RFC 6152 3)."""
+    if source.awaited is None:
+        yield
+        return
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as copy:
+        async for piece in source.awaited:
+            if not piece.isascii():
+                raise LocalProtocolError(NOT_SEVEN_BIT)
+            copy.write(piece)
+        copy.seek(0)
+        source.awaited, source.pieces = None, _pieces(copy)
+        yield
 
 
 def _read(read: Any) -> Iterator[object]:

@@ -27,6 +27,8 @@ from typing import Any, NamedTuple
 
 from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo
 from smtpcore._net import client as _flows
+from smtpcore._net.connect import connect_client
+from smtpcore._net.options import ConnectOptions
 from smtpcore._net.stream import run as drive
 from smtpcore.transcript import Transcript
 
@@ -292,7 +294,7 @@ class Session:
 
     def _connect(self) -> _flows.Client | None:
         random = self._random
-        options: _flows.ConnectOptions = {
+        options: ConnectOptions = {
             "ssl_context": CONTEXT,
             "security": self._security,
             "transcript": self._transcript,
@@ -307,7 +309,7 @@ class Session:
             return self._server
 
         try:
-            return drive(_flows.open_client(open_stream, "mx.example", 25, options))
+            return drive(connect_client(open_stream, "mx.example", 25, options))
         except SMTPError as error:
             self._check_error(error)
             return None

@@ -30,6 +30,7 @@ import pytest
 
 from smtpcore import TlsInfo
 from smtpcore._net import client as _flows
+from smtpcore._net import connect as _connect
 from smtpcore._net import session as _sessions
 from smtpcore._net.stream import run
 
@@ -64,6 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only a Pause moves."""
     instance = Clock()
     monkeypatch.setattr(_flows, "time", instance)
+    monkeypatch.setattr(_connect, "time", instance)
     monkeypatch.setattr(_sessions, "time", instance)
     return instance
 
@@ -229,7 +231,7 @@ QUIT = ("QUIT", "221 bye")
 def connect(stream: Stream, *, port: int = 25, host: str = "mx.example", **options: Any) -> _flows.Client:
     """Connect to a script."""
     given: Any = {"local_hostname": "client.example", "security": "none", **options}
-    return run(_flows.open_client(stream.open, host, port, given))
+    return run(_connect.connect_client(stream.open, host, port, given))
 
 
 def talk(
@@ -253,7 +255,7 @@ def talk(
 
     async def all_of_it() -> T:
         given: Any = {"local_hostname": "client.example", "security": "none", **options}
-        async with await _flows.open_client(stream.open, "mx.example", 25, given) as client:
+        async with await _connect.connect_client(stream.open, "mx.example", 25, given) as client:
             return await conversation(client)
 
     try:

@@ -38,10 +38,10 @@ from smtpcore import (
     TlsUnavailable,
     sasl,
 )
-from smtpcore._net import client as _flows
 from smtpcore._net import options as _options
 from smtpcore._net import sources as _sources
 from smtpcore._net.client import Client
+from smtpcore._net.connect import connect_client, default_context
 from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 
@@ -878,7 +878,7 @@ def test_big_content_is_written_in_small_pieces() -> None:
         run(client.send(SENDER, [ONE], given))
         run(client.quit())
         stream.finish()
-        assert max(stream.sizes) <= _flows.PIECE + 5
+        assert max(stream.sizes) <= _sources.PIECE + 5
 
 
 @pytest.mark.parametrize(
@@ -1244,7 +1244,7 @@ def test_smtputf8_is_declared_for_whatever_needs_it(sender: str, recipient: str,
 
     talk(steps, conversation, keywords=keywords)
     error = failure([QUIT], conversation, LocalProtocolError, keywords=["8BITMIME"])
-    assert "no SMTPUTF8" in str(error)
+    assert "does not offer SMTPUTF8" in str(error)
 
 
 @pytest.mark.req("UTF-08")
@@ -1444,7 +1444,7 @@ def test_certificates_are_verified_but_for_encryption_that_is_a_bonus(options: A
 
 
 def test_a_context_of_ones_own_is_used_as_it_is() -> None:
-    context = _flows.default_context(verify=False)
+    context = default_context(verify=False)
     stream = Stream([(TLS, INFO), GREETING, ehlo(), QUIT])
     run(connect(stream, security="tls", ssl_context=context).quit())
     assert stream.handshakes[0]["context"] is context
@@ -2011,7 +2011,7 @@ def test_a_connection_that_cannot_be_made_has_facts_as_well(error: Exception, wo
 
     transcript = Transcript()
     with pytest.raises(ConnectionFailed, match=rf"cannot connect to mx.example port 587: {words}") as caught:
-        run(_flows.open_client(fails, "mx.example", 587, {"transcript": transcript}))
+        run(connect_client(fails, "mx.example", 587, {"transcript": transcript}))
     failed = caught.value
     assert failed.context is not None
     assert (failed.context.host, failed.context.port, failed.context.security) == (
@@ -2226,7 +2226,7 @@ def outcome_of(
     given: Any = {"security": "none", "local_hostname": "client.example", **options}
 
     async def deliver() -> SendResult:
-        async with await _flows.open_client(stream.open, "mx.example", 25, given) as client:
+        async with await connect_client(stream.open, "mx.example", 25, given) as client:
             return await client.send(SENDER, recipients or (ONE,), content)
 
     try:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from smtpcore import ArgumentTypeError, Limits, LocalProtocolError, Timeouts, sasl
-from smtpcore._net import client as _flows
+from smtpcore import ArgumentTypeError, ConnectionFailed, Limits, LocalProtocolError, Timeouts, sasl
 from smtpcore._net import options as _options
+from smtpcore._net.connect import connect_client
 from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 
@@ -23,7 +23,7 @@ def refused(host: Any = "mx.example", port: Any = 25, **options: Any) -> LocalPr
     """The error about an argument, which comes before a connection is made."""
     given: Any = options
     with pytest.raises(LocalProtocolError) as caught:
-        run(_flows.open_client(never, host, port, given))
+        run(connect_client(never, host, port, given))
     return caught.value
 
 
@@ -52,8 +52,8 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
         opened.append((host, port))
         raise ConnectionRefusedError
 
-    with pytest.raises(_flows.ConnectionFailed) as caught:
-        run(_flows.open_client(open_stream, "mx.example", port, {}))
+    with pytest.raises(ConnectionFailed) as caught:
+        run(connect_client(open_stream, "mx.example", port, {}))
     assert opened == [("mx.example", number)]
     assert type(opened[0][1]) is int
     assert caught.value.context is not None

@@ -14,6 +14,7 @@ import pytest
 import smtpcore
 from smtpcore import ConnectionFailed, TlsInfo
 from smtpcore._net import client as _flows
+from smtpcore._net.connect import connect_client
 from smtpcore._net.recorder import Recorder
 from smtpcore._net.stream import run
 from smtpcore.transcript import Entry, Transcript
@@ -154,7 +155,7 @@ def test_a_connection_that_fails_is_told_whatever_the_recorder_does() -> None:
 
     recorder: Any = Failing(1, RuntimeError())
     with pytest.raises(ConnectionFailed):
-        run(_flows.open_client(fails, "mx.example", 25, {"transcript": recorder}))
+        run(connect_client(fails, "mx.example", 25, {"transcript": recorder}))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
@@ -187,7 +188,17 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["_net/client", "_net/session", "_net/stream", "_net/listener", "handlers", "sync", "asyncio", "trio"],
+    [
+        "_net/client",
+        "_net/connect",
+        "_net/session",
+        "_net/stream",
+        "_net/listener",
+        "handlers",
+        "sync",
+        "asyncio",
+        "trio",
+    ],
 )
 def test_sessions_call_their_recorder_in_one_way(module: str) -> None:
     assert unguarded_calls((PACKAGE / f"{module}.py").read_text(encoding="utf-8")) == []

@@ -1,0 +1,197 @@
+"""A mail transaction on its way: its envelope, the replies so far, and what has become of each recipient."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.addresses import ReversePath, composed, in_ascii
+from .._core.client import ClientConnection
+from .._core.content import check_content
+from .._core.errors import LocalProtocolError
+from .._core.events import Data, Mail, Rcpt, Response
+from .._core.limits import Limits, Timeouts
+from .._core.replies import Reply
+from .options import wrong_type
+from .results import RecipientResult, SendResult
+from .sources import NOT_SEVEN_BIT, Source
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction on its way."""
+
+    mail: Mail
+    rcpts: list[Rcpt]
+    names: list[str]
+    replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
+    refusal: Response | None = None  # of MAIL or DATA
+    data: Reply | None = None
+    sent: bool = False  # the final dot is out, or may be
+    final: Reply | None = None  # to the final dot
+    began: float = math.inf  # by the clock; what the application takes to give content is added
+    octets: int = 0  # of content that were written
+
+    def allowed(self, timeouts: Timeouts, limits: Limits) -> float:
+        """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
+        waits = (
+            2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
+        )
+        return waits + timeouts.recipient * len(self.rcpts) + self.octets / limits.upload_rate
+
+    def result(self, final: Reply | None = None) -> SendResult:
+        """What has become of it so far.
+
+        Args:
+            final: The reply that refuses or accepts the content; by default that to the final dot, if any.
+        """
+        final = final or self.final
+        refusal = self.refusal
+        rows = []
+        for name, rcpt in itertools.zip_longest(self.names, self.replies):
+            reply: Reply | None
+            if refusal is not None and not isinstance(refusal.command, (Rcpt, Data)):
+                reply = refusal.reply
+            elif rcpt is not None and rcpt.is_success:
+                reply = final or (refusal.reply if refusal is not None else rcpt)
+            else:
+                reply = rcpt
+            accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
+            # What was not answered counts as a 451 (RFC 5321 3.8).
+            retryable = not accepted and (
+                reply is None
+                or reply.is_success
+                or reply.is_transient
+                or (reply is rcpt and self._too_many_recipients(reply))
+            )
+            rows.append(RecipientResult(name, reply, accepted, retryable))
+        last = final or (refusal.reply if refusal is not None else None)
+        return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
+
+    @property
+    def accepted(self) -> list[Reply]:
+        """The replies of those recipients that the content can be sent to."""
+        if self.refusal is not None and isinstance(self.refusal.command, Mail):
+            return []
+        return [reply for reply in self.replies if reply.is_success]
+
+    def _too_many_recipients(self, reply: Reply) -> bool:
+        """Whether a reply to RCPT says that there are too many, in the old way (RFC 5321 4.5.3.1.10)."""
+        # 552 can also be about the size, if that was declared (RFC 1870 6.4), or about the mailbox.
+        if reply.code != 552 or self.mail.size is not None or not self.accepted:
+            return False
+        return reply.status is None or reply.status.subject == 5
+
+
+Recipient = str | Rcpt
+Recipients = Recipient | Sequence[Recipient]
+
+
+def prepare_transaction(
+    connection: ClientConnection, sender: str | Mail, recipients: Recipients, source: Source, smtputf8: bool
+) -> Transaction:
+    """Make a transaction, with everything checked that can be checked before anything is sent.
+
+    If the server says beforehand that the message is too big, the transaction has a ``refusal``.
+    """
+    capabilities = connection.capabilities
+    given: dict[str, Any] = {}
+    if isinstance(sender, Mail):
+        given = dict(sender.parameters)
+        sender = str(sender.reverse_path)
+    elif not isinstance(sender, str):
+        raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
+    if not isinstance(smtputf8, bool):
+        raise wrong_type("smtputf8", "True or False", smtputf8)
+    names, special = names_of(recipients)
+    addresses = [sender, *names]
+    smtputf8 = smtputf8 or "SMTPUTF8" in given
+    foreign: list[str] = []
+    if not all(map(str.isascii, addresses)):
+        addresses, foreign = _international(sender, names, keep=smtputf8)
+    rcpts = [_rcpt(address) for address in addresses[1:]]
+    for position, parameters_of_one in special.items():
+        rcpts[position] = Rcpt(rcpts[position].forward_path, parameters_of_one)
+    parameters: dict[str, Any] = {}
+    size: int | None = None
+    eight_bit = True
+    if source.octets is not None:
+        octets = source.octets
+        check_content(octets)
+        size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
+        eight_bit = not octets.isascii()
+        if eight_bit and "8BITMIME" not in capabilities:
+            raise LocalProtocolError(NOT_SEVEN_BIT)
+    if size is not None and "SIZE" in capabilities:
+        parameters["SIZE"] = size
+    if eight_bit and "8BITMIME" in capabilities:
+        parameters["BODY"] = "8BITMIME"
+    if foreign or smtputf8:
+        if "SMTPUTF8" not in capabilities:
+            what = f"the address {foreign[0]!r}" if foreign else "the header"
+            raise LocalProtocolError(
+                f"{what} is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531 3.2)"
+            )
+        parameters["SMTPUTF8"] = True
+    if given:
+        if eight_bit and size is not None and given.get("BODY") == "7BIT":
+            raise LocalProtocolError("the content has octets above 127, and MAIL says BODY=7BIT (RFC 6152 2)")
+        parameters |= given
+    mail = Mail(addresses[0], parameters)
+    if given:
+        connection.check_parameters(mail)
+    for position in special:
+        connection.check_parameters(rcpts[position])
+    transaction = Transaction(mail, rcpts, names)
+    if size is not None and capabilities.exceeds_size(size):
+        reply = Reply(552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}")
+        transaction.refusal = Response(mail, reply)
+    return transaction
+
+
+def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
+    """The addresses of recipients; and the parameters of those that have some, by position."""
+    if isinstance(recipients, (str, Rcpt)):
+        recipients = [recipients]
+    what = "a string or an Rcpt, or a sequence of these, one for each recipient"
+    if isinstance(recipients, (bytes, bytearray, memoryview)) or not isinstance(recipients, Iterable):
+        raise wrong_type("recipients", what, recipients)
+    names: list[str] = []
+    special: dict[int, Any] = {}
+    for name in recipients:
+        if isinstance(name, str):
+            names.append(name)
+        elif isinstance(name, Rcpt):
+            if name.parameters:
+                special[len(names)] = name.parameters
+            names.append(str(name.forward_path))
+        else:
+            raise wrong_type("recipients", what + "; one of them is", name)
+    if not names:
+        raise LocalProtocolError("a message needs at least one recipient")
+    return names, special
+
+
+def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
+    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
+
+    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
+    """
+    given = [sender, *names]
+    paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
+    reduced = [in_ascii(path) for path in paths]
+    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
+    if foreign or keep:
+        return [str(path) for path in paths], foreign
+    return [str(text) for text in reduced], foreign
+
+
+def _rcpt(recipient: str) -> Rcpt:
+    try:
+        return Rcpt(recipient)
+    except LocalProtocolError as error:
+        advice = "; recipients are given as a list, one string each" if "," in recipient else ""
+        raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
