@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "CHANGELOG.md") if path.exists()]
-DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS += [path for folder in (".github", "docs", "tests") for path in sorted((ROOT / folder).rglob("*.md"))]
 
 _FENCE = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
@@ -83,9 +83,16 @@ def test_a_sound_reference_is_let_pass(document: str) -> None:
     assert dangling(ROOT / "docs" / "x.md", document) == []
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in DOCUMENTS])
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in DOCUMENTS])
 def test_no_document_has_a_dangling_reference(path: Path) -> None:
     assert dangling(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_the_whole_check_includes_the_quick_one() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^\.ci/check$", script, re.MULTILINE)
+    for name in ("run", "check"):
+        assert (ROOT / ".ci" / name).stat().st_mode & 0o111, f".ci/{name} is not executable"
 
 
 def test_the_readme_names_the_command_that_ci_runs() -> None:
