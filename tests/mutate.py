@@ -4,11 +4,13 @@
 
 Each mutant is one small change of the syntax tree: a comparison turned round, ``and`` for ``or``, a number off
 by one, a constant emptied, a condition negated, a statement left out. It is written into a copy of the project.
-There the tests run that are about the module, then the properties and dialogs, until one fails. A mutant that
-all of them pass is printed, with its line before and after: it is equivalent, or a test is missing.
+There the tests of that module run, with the dialogs, until one fails. If none does, the tests run that import
+the module, and the properties with EXAMPLES examples. A mutant that passes all of them is printed, with its
+line before and after: it is equivalent, or a test is missing.
 
-The sample is drawn from ``--seed``, by default a new one, which is printed. There is one process, so that
-others can use the machine meanwhile.
+The sample is drawn from ``--seed``, by default a new one, which is printed. One test run happens at a time, so
+that others can use the machine meanwhile. Starting pytest takes longer than most mutants live, so one process
+imports it, with what the tests need, and forks for each run; and the copy keeps its compiled files.
 """
 
 from __future__ import annotations
@@ -16,22 +18,47 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = Path("tests")
-# What takes everything into account, and so is run for every module.
-BROAD = ("tests/properties", "tests/core/test_dialogs.py", "tests/net/test_client.py")
+# What takes everything into account, and so is run for every module: at once, and for survivors.
+QUICK = ("tests/core/test_dialogs.py",)
+BROAD = ("tests/net/test_client.py", "tests/properties")
+EXAMPLES = 50  # of each property
 SECONDS = 300  # for the tests of one mutant: an endless loop counts as noticed
+
+# Runs in a process of its own: each line of its input is a folder and the arguments of pytest. It writes the
+# exit status of each.
+RUNNER = """
+import os, sys, json
+import asyncio, ssl, hypothesis.strategies, pytest, trio
+for line in sys.stdin:
+    folder, arguments = json.loads(line)
+    child = os.fork()
+    if not child:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+        os._exit(pytest.main(arguments))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -80,7 +107,13 @@ def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
 
 
 def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
-    """Whether a node is no code: a docstring, an annotation, or the text of an exception."""
+    """Whether a node is not code that a test could notice.
+
+    That is a docstring, an annotation, the text of an exception, or a class decorator: slots and frozen of a
+    dataclass change nothing that a caller sees who uses it as its documentation says.
+    """
+    if isinstance(parent, ast.ClassDef) and node in parent.decorator_list:
+        return True
     if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
         return True
     if isinstance(parent, ast.Raise):
@@ -139,29 +172,72 @@ def mutants(source: str) -> list[Mutant]:
     return sorted((one for one in made if one.source != before), key=lambda one: (one.line, one.what))
 
 
-def chosen_tests(module: Path) -> list[str]:
-    """The test files for a module: those of its name, then those that import it, then the broad ones."""
+def chosen_tests(module: Path) -> list[list[str]]:
+    """The test files for a module in two stages: those of its name, then those that import it."""
     name = module.stem
     folder = module.parent.name.strip("_")
     paths = sorted((ROOT / TESTS).rglob("test_*.py"))
     named = [path for path in paths if name in path.stem and path.parent.name in (folder, TESTS.name)]
     pattern = re.compile(rf"\bsmtpcore(\.\w+)*(\.{name} import| import {name}\b)")
     importing = [path for path in paths if pattern.search(path.read_text(encoding="utf-8"))]
-    own = [str(path.relative_to(ROOT)) for path in dict.fromkeys([*named, *importing])]
-    return list(dict.fromkeys([*own, *BROAD]))
+    first = [*(str(path.relative_to(ROOT)) for path in named), *QUICK]
+    second = [str(path.relative_to(ROOT)) for path in importing]
+    second = [one for one in second if not one.startswith(BROAD)]
+    return [first, [one for one in dict.fromkeys([*second, *BROAD]) if one not in first]]
 
 
-def is_noticed(root: Path, tests: Sequence[str]) -> bool:
-    """Whether the tests fail in a copy of the project."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *tests]
-    try:
-        done = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, timeout=SECONDS, check=False
+class Runner:
+    """Runs tests in copies of the project, each time in a new process.
+
+    Args:
+        root: The copy.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        environment = {**os.environ, "PYTHONPATH": str(root), "SMTPCORE_EXAMPLES": str(EXAMPLES)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", RUNNER],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    except subprocess.TimeoutExpired:
-        return True
-    return done.returncode != 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def fails(self, tests: Sequence[str]) -> bool:
+        """Whether the tests fail, or do not end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # Hypothesis is imported before pytest can look at its assertions, which does not matter here.
+        unwanted = ["-Wignore::pytest.PytestAssertRewriteWarning", "-pno:cacheprovider", "-pno:xdist"]
+        arguments = ["-qx", *unwanted, *tests]
+        self._process.stdin.write(json.dumps([str(self._root), arguments]) + "\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        watch = threading.Timer(SECONDS, os.kill, (child, signal.SIGKILL))
+        watch.start()
+        try:
+            return int(self._process.stdout.readline()) != 0
+        finally:
+            watch.cancel()
+
+    def notices(self, stages: Sequence[Sequence[str]]) -> bool:
+        """Whether the tests of a stage fail; the later stages run only if those before did not."""
+        return any(self.fails(tests) for tests in stages)
+
+
+def _write(path: Path, source: str) -> None:
+    """Write a module. What was compiled of it goes: Python compares only seconds and sizes."""
+    path.write_text(source, encoding="utf-8")
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        compiled.unlink()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,19 +252,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = (ROOT / options.module).read_text(encoding="utf-8")
     made = mutants(source)
     sample = random.Random(seed).sample(made, min(options.sample, len(made)))
-    tests = options.tests or chosen_tests(options.module)
+    stages = [options.tests] if options.tests else chosen_tests(options.module)
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, "copy")
         shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        if is_noticed(copied, tests):
-            print(f"{' '.join(tests)} fail as it is", file=sys.stderr)
-            return 2
-        for mutant in sorted(sample, key=lambda one: (one.line, one.what)):
-            (copied / options.module).write_text(mutant.source, encoding="utf-8")
-            if not is_noticed(copied, tests):
-                survivors += 1
-                print(f"{options.module}:{mutant.line}: {mutant.what}", flush=True)
+        with Runner(copied) as runner:
+            if runner.notices(stages):
+                print(f"{' '.join(chain(*stages))} fail as it is", file=sys.stderr)
+                return 2
+            for mutant in sorted(sample, key=lambda one: (one.line, one.what)):
+                _write(copied / options.module, mutant.source)
+                if not runner.notices(stages):
+                    survivors += 1
+                    print(f"{options.module}:{mutant.line}: {mutant.what}", flush=True)
     print(f"{options.module}: {len(sample) - survivors} of {len(sample)} mutants noticed, seed {seed}")
     return 0
 
