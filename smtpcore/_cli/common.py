@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
+import shutil
 import socket
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, NoReturn, TextIO
@@ -35,6 +38,8 @@ EX_CONFIG: Final = 78  # a certificate or a file with passwords is wrong
 
 PORT: Final = 1025
 """Where ``serve`` listens and where ``send`` connects, unless the command line says otherwise."""
+
+_NARROWEST: Final = 40  # columns; wrapping below this makes nothing readable
 
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
@@ -151,23 +156,43 @@ def _give_up(stream: TextIO) -> None:
             os.dup2(nowhere.fileno(), descriptor)
 
 
+def terminal_width(out: TextIO) -> int | None:
+    """Return the columns of a terminal, or COLUMNS; None if the stream is not a terminal or a tiny one."""
+    if not out.isatty():
+        return None
+    columns = shutil.get_terminal_size(fallback=(0, 0)).columns
+    return columns if columns >= _NARROWEST else None
+
+
 class Printer:
-    """Prints, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
+    """Print lines, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
 
     Args:
-        out: Where to.
+        out: The stream to print to.
+        width: Wrap lines at this column; None: never.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, width: int | None = None) -> None:
         self._out = out
+        self._width = width
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def say(self, text: str, colour: Colour | None = None) -> None:
-        """Print a line.
+    def say(self, text: str, colour: Colour | None = None, indent: str = "") -> None:
+        """Print a line, or several.
+
+        Args:
+            text: The lines, without the last line end.
+            colour: Their colour on a terminal.
+            indent: The beginning of the second and further lines, where a line is wrapped.
 
         Raises:
-            Failure: See :func:`write`.
+            Failure: The output is closed, full, or not read any more.
         """
+        if self._width is not None:
+            wrap = functools.partial(
+                textwrap.fill, width=self._width, subsequent_indent=indent, replace_whitespace=False
+            )
+            text = "\n".join(map(wrap, text.split("\n")))
         if self._coloured and colour is not None:
             text = f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
         write(self._out, f"{text}\n")
