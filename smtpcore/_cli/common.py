@@ -44,6 +44,17 @@ _NARROWEST: Final = 40  # columns; wrapping below this makes nothing readable
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
+# Parts of hints, which advise arguments of connect(), and the options of the command line to show instead.
+AS_OPTIONS: Final = {
+    ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
+    "set local_hostname to its real one": "give its real one with --ehlo",
+    "security='starttls'": "--security starttls",
+    "security='tls'": "--security tls",
+    "security='opportunistic' or 'none'": "--security opportunistic or none",
+    "auth=(user, password)": "--user",
+    "give an ssl_context that trusts it": "--ca-file FILE",
+}
+
 
 class Failure(Exception):
     """Ends a command.
@@ -56,6 +67,13 @@ class Failure(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def as_options(hint: str) -> str:
+    """Return a hint with options of the command line in place of arguments of ``connect()``."""
+    for words, option in AS_OPTIONS.items():
+        hint = hint.replace(words, option)
+    return hint
 
 
 def unreadable(path: str, error: OSError) -> Failure:
