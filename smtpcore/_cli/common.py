@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
+import shutil
 import socket
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, NoReturn, TextIO
@@ -36,8 +39,21 @@ EX_CONFIG: Final = 78  # a certificate or a file with passwords is wrong
 PORT: Final = 1025
 """Where ``serve`` listens and where ``send`` connects, unless the command line says otherwise."""
 
+_NARROWEST: Final = 40  # columns; wrapping below this makes nothing readable
+
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+
+# Parts of hints, which advise arguments of connect(), and the options of the command line to show instead.
+AS_OPTIONS: Final = {
+    ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
+    "set local_hostname to its real one": "give its real one with --ehlo",
+    "security='starttls'": "--security starttls",
+    "security='tls'": "--security tls",
+    "security='opportunistic' or 'none'": "--security opportunistic or none",
+    "auth=(user, password)": "--user",
+    "give an ssl_context that trusts it": "--ca-file FILE",
+}
 
 
 class Failure(Exception):
@@ -51,6 +67,13 @@ class Failure(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def as_options(hint: str) -> str:
+    """Return a hint with options of the command line in place of arguments of ``connect()``."""
+    for words, option in AS_OPTIONS.items():
+        hint = hint.replace(words, option)
+    return hint
 
 
 def unreadable(path: str, error: OSError) -> Failure:
@@ -151,23 +174,43 @@ def _give_up(stream: TextIO) -> None:
             os.dup2(nowhere.fileno(), descriptor)
 
 
+def terminal_width(out: TextIO) -> int | None:
+    """Return the columns of a terminal, or COLUMNS; None if the stream is not a terminal or a tiny one."""
+    if not out.isatty():
+        return None
+    columns = shutil.get_terminal_size(fallback=(0, 0)).columns
+    return columns if columns >= _NARROWEST else None
+
+
 class Printer:
-    """Prints, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
+    """Print lines, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
 
     Args:
-        out: Where to.
+        out: The stream to print to.
+        width: Wrap lines at this column; None: never.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, width: int | None = None) -> None:
         self._out = out
+        self._width = width
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def say(self, text: str, colour: Colour | None = None) -> None:
-        """Print a line.
+    def say(self, text: str, colour: Colour | None = None, indent: str = "") -> None:
+        """Print a line, or several.
+
+        Args:
+            text: The lines, without the last line end.
+            colour: Their colour on a terminal.
+            indent: The beginning of the second and further lines, where a line is wrapped.
 
         Raises:
-            Failure: See :func:`write`.
+            Failure: The output is closed, full, or not read any more.
         """
+        if self._width is not None:
+            wrap = functools.partial(
+                textwrap.fill, width=self._width, subsequent_indent=indent, replace_whitespace=False
+            )
+            text = "\n".join(map(wrap, text.split("\n")))
         if self._coloured and colour is not None:
             text = f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
         write(self._out, f"{text}\n")

@@ -31,7 +31,7 @@ from ..message import PreparedMessage, prepare_message
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
 from .annotator import Annotator
-from .common import Colour, Printer
+from .common import Colour, Failure, Printer, terminal_width
 from .demo_certificate import INSECURE_LOCALHOST_PEM
 
 if TYPE_CHECKING:
@@ -68,16 +68,23 @@ def run(out: TextIO) -> int:
     Returns:
         0 if the message has arrived as it was sent, else 1.
     """
-    say = Printer(out).say
+    say = Printer(out, terminal_width(out)).say
     message = _message()
     prepared = prepare_message(message, recipients=[KNOWN, UNKNOWN])
     annotator = Annotator()
 
+    failures: list[Failure] = []
+
     def show(entry: Entry) -> None:
-        say(format_entry(entry), _COLOURS[entry.direction])
         remark = annotator.annotate(entry)
-        if remark is not None:
-            say(f"{_INDENT}= {remark}", "dim")
+        if failures:
+            return
+        try:
+            say(format_entry(entry), _COLOURS[entry.direction], _INDENT)
+            if remark is not None:
+                say(f"{_INDENT}= {remark}", "dim", f"{_INDENT}  ")
+        except Failure as failure:  # a session logs the errors of its transcript, and goes on
+            failures.append(failure)
 
     say("smtpcore demo: a real server and a real client, on loopback, for one message", "bold")
     say("C is the client, S the server, -- what happens around them; * is under TLS, : is in plaintext.")
@@ -99,9 +106,11 @@ def run(out: TextIO) -> int:
             ) as client,
         ):
             result = client.send(prepared.sender, prepared.recipients, prepared.content)
-        say("\nThe client was told:", "bold")
+        if failures:
+            raise failures[0]
+        say("\nResults of the client:", "bold")
         for one in result.results:
-            say(f"  {one.recipient}: {'accepted' if one.accepted else 'refused'}, {one.reply}")
+            say(f"  {one.recipient}: {'accepted' if one.accepted else 'refused'}, {one.reply}", indent="    ")
         files = sorted(path for path in postbox.path.rglob("*") if path.is_file())
         right = (result.accepted_recipients, list(result.refused_recipients)) == ((KNOWN,), [UNKNOWN]) and len(
             files
@@ -139,7 +148,7 @@ def _compare(stored: bytes, sent: PreparedMessage, name: Path, say: Say) -> bool
     say(f"\nStored as {name.parent}/{name.name}:", "bold")
     lines = stored.decode("utf-8", "replace").splitlines()
     for line in lines[:_SHOWN]:
-        say(f"  {line}")
+        say(f"  {line}", indent="    ")
     say(f"  [{len(lines) - _SHOWN} more lines]\n")
     trace, content = stored[: -len(sent.content)], stored[-len(sent.content) :]
     fields = email.message_from_bytes(trace, policy=default).keys()
@@ -155,5 +164,5 @@ def _compare(stored: bytes, sent: PreparedMessage, name: Path, say: Say) -> bool
 def _same(what: str, sent: bytes, stored: bytes, say: Say) -> bool:
     for verb, octets in (("sent", sent), ("stored", stored)):
         digest = hashlib.sha256(octets).hexdigest()
-        say(f"{what:10} {verb:6} {len(octets):6} octets, sha256 {digest}")
+        say(f"{what:10} {verb:6} {len(octets):6} octets, sha256 {digest}", indent="  ")
     return sent == stored

@@ -1,7 +1,7 @@
-"""The command line: ``python3 -m smtpcore demo``, ``serve`` and ``send``. Python's standard library is enough.
+"""The command line: ``python3 -m smtpcore`` ``demo``, ``serve``, ``send`` and ``explain``.
 
-Whatever fails is told in one line on the standard error, ``smtpcore: what (hint: what to try)``, and by an exit
-code of sysexits.h. A traceback is a defect of ours.
+A failure is reported in one line on the standard error, ``smtpcore: what (hint: what to try)``, and by an exit
+code of sysexits.h. A traceback is a defect of this package.
 """
 
 from __future__ import annotations
@@ -18,23 +18,12 @@ from .._core.errors import SMTPError
 from .._core.limits import Limits
 from .._core.printable import printable
 from .._version import __version__
-from .common import EX_IOERR, EX_OK, EX_USAGE, PORT, Failure, complain, standard_streams, write
+from .common import EX_IOERR, EX_OK, EX_USAGE, PORT, Failure, as_options, complain, standard_streams, write
 
 _EXIT_CODES = """\
 exit codes: 0 done, 64 usage, 65 bad message or input, 66 missing file, 68 unknown host, 69 refused for good or
-nobody there, 73 cannot make a folder, 74 cannot read the input or write the output, 75 failed for now, 76 not
-SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 ended at once by a signal"""
-
-# What a hint advises to a program, and the same as an option of the command line.
-_AS_OPTIONS = {
-    ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
-    "set local_hostname to its real one": "give its real one with --ehlo",
-    "security='starttls'": "--security starttls",
-    "security='tls'": "--security tls",
-    "security='opportunistic' or 'none'": "--security opportunistic or none",
-    "auth=(user, password)": "--user",
-    "give an ssl_context that trusts it": "--ca-file FILE",
-}
+no server there, 73 cannot create a folder, 74 cannot read the input or write the output, 75 failed for now, 76
+not SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 ended at once by a signal"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -86,13 +75,6 @@ def _command(argv: Sequence[str] | None, closed: frozenset[str]) -> int:
     return code
 
 
-def as_options(hint: str) -> str:
-    """Return a hint with options of the command line in place of arguments of ``connect()``."""
-    for words, option in _AS_OPTIONS.items():
-        hint = hint.replace(words, option)
-    return hint
-
-
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     # Each command loads what it needs: --help should not wait for ssl.
     if options.command == "demo":
@@ -107,6 +89,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         from . import send as _cli_send
 
         return _cli_send.run(options)
+    if options.command == "explain":
+        from . import explain as _cli_explain
+
+        return _cli_explain.run(options)
     parser.print_help()
     return EX_OK
 
@@ -125,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(commands, "demo", "one real mail session on loopback, explained line by line")
     _add_serve(commands)
     _add_send(commands)
+    explain = _add_command(
+        commands, "explain", "say what a reply or the text of an error means, and what to try"
+    )
+    explain.add_argument(
+        "text", nargs="+", metavar="TEXT", help="such as '535 5.7.8' or 'SSL: WRONG_VERSION_NUMBER'"
+    )
     return parser
 
 

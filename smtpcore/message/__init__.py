@@ -1,42 +1,43 @@
 """From ``EmailMessage`` to envelope and octets.
 
-**Two addressings.** The header says what people shall read, the envelope where the mail goes (RFC 5321
-2.3.1). :func:`prepare_message` derives the second from the first and then takes out of the first what is
-nobody's business: Bcc. Whoever knows the envelope better gives it and the header is not asked. A field that
-cannot be read beyond doubt is refused, never guessed at: a guess is mail to a stranger. So
-``=?utf-8?q?a=40b?=@c`` is a strange local-part and nothing else: encoded words mean something in names, and
-nothing in addresses (RFC 2047 5). The parser of the standard library would decode them; it is handed the text
-with ``=?`` in disguise. Where it has been at work already, because a field was set and not parsed, its result
-is refused.
+**Envelope and header.** The header says what the recipients read; the envelope says where the mail goes (RFC
+5321 2.3.1). :func:`prepare_message` derives the envelope from the header unless the caller gives it, and then
+removes Bcc, which no recipient may see. An address field that cannot be read with certainty is refused: a
+guess could send the mail to a stranger. So ``=?utf-8?q?a=40b?=@c`` is a strange local-part and nothing else,
+because encoded words have no meaning in addresses (RFC 2047 5). The parser of the standard library would
+decode them, so it is given the text with ``=?`` replaced. If a field was set with an address object that the
+library has already decoded, the field is refused.
 
-**What may change, and what may not.** A message is rendered depth first: each part from what it holds, its
-fields last, because only then it is known what they have to say. Changed is as little as possible:
+**What changes.** A message is rendered depth first: each part from what it contains, its fields last, because
+their values depend on the content. As little as possible changes:
 
-* A field that was *parsed* goes out as it came in, folding included, since it may be signed. A field that was
-  *set* is a value, and is written anew. Where a field that was parsed cannot go out (UTF-8, a line too long) it
-  becomes a value too.
-* The parser of the standard library drops the white space after the colon, and with it a signature over the
-  field (RFC 6376 3.4.1). So a message that is given as *bytes* is parsed with ``_KeepSource``, and what
-  needs no change, the header field by field and the body as a whole, is the octets that were given.
-* Line ends become CRLF. In text that is all: a line end is a line end. In anything else it would be damage,
-  so binary data that is not encoded, or so encoded that it depends on its line ends, is put into base64.
-* Text with lines that are too long, or with octets that the server does not take, is encoded; the labels
-  (Content-Transfer-Encoding) around it are made true.
-* What stands in a multipart/signed is somebody's word. Nothing changes in there but line ends, which a
-  signature does not see (RFC 1847 2.1). If that will not do, the message is refused.
-* What type a part has that does not say so depends on its parent: in a multipart/digest it is a message (RFC
-  2046 5.1.5). And a message inside a message is encoded inside, never as a whole (RFC 2046 5.2.1).
+* A field that was *parsed* is sent as it arrived, including its folding, because it may be signed. A field
+  that was *set* is a value and is written anew. A parsed field that cannot be sent as it is (UTF-8, a line
+  that is too long) is treated as a value too.
+* The parser of the standard library drops the white space after the colon, which breaks a signature over the
+  field (RFC 6376 3.4.1). So a message given as *bytes* is parsed with ``_KeepSource``; what needs no change,
+  the header field by field and the body as a whole, is sent as the octets that were given.
+* Line ends become CRLF. In text this changes nothing else. In other data it would be damage, so binary data
+  that is not encoded, or whose encoding depends on line ends, is encoded as base64.
+* Text with lines that are too long, or with octets that the server does not accept, is encoded, and the
+  Content-Transfer-Encoding fields around it are corrected.
+* In a multipart/signed only line ends change, because the signature does not depend on them (RFC 1847 2.1). If
+  that is not enough, the message is refused.
+* The type of a part without Content-Type depends on its parent: in a multipart/digest it is a message (RFC 2046
+  5.1.5). A message inside a message is encoded inside, never as a whole (RFC 2046 5.2.1).
+* No field is added except MIME fields that an encoding needs. Date and Message-ID are the author's to set (RFC
+  5322 3.6); a library that added them would make a second message of each retry, and would break a signature.
 
-Rules that hold for the whole content (CRLF only, 998 octets a line, no NUL, 8 bits only where allowed) are
-checked once, at the end, on the very octets to be sent.
+The rules for the whole content (CRLF only, 998 octets a line, no NUL, 8 bits only where allowed) are checked
+once, at the end, on the octets to be sent.
 
-**UTF-8 in a header** needs SMTPUTF8 from every server on the way, so it is used for what cannot be expressed
-otherwise: a local-part that is not ASCII, a signed field. The message is rendered without; if that turns out
-to be impossible (``NeedsSmtpUtf8``) it is rendered once more with. Domains alone have A-labels, and
-words are encoded.
+**UTF-8 in a header** needs SMTPUTF8 from every server on the way, so it is used only where nothing else is
+possible: for a local-part that is not ASCII, and for a signed field. The message is rendered without UTF-8
+first; if that fails with ``NeedsSmtpUtf8``, it is rendered again with it. A domain has A-labels, and words are
+encoded.
 
-**Depth.** Rendering is recursive, as is the parser of the standard library; so a message in which parts are
-nested deeper than :data:`NESTING_LIMIT` is refused before either.
+**Depth.** Rendering is recursive, and so is the parser of the standard library. A message whose parts are
+nested deeper than :data:`NESTING_LIMIT` is refused before either runs.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ class PreparedMessage:
 
     Attributes:
         sender: The reverse-path; ``""`` is the null reverse-path.
-        recipients: The forward-paths, none twice.
-        content: What follows DATA, without dot-stuffing: CRLF only, and ending in one.
+        recipients: The forward-paths, without duplicates.
+        content: The content that follows DATA, without dot-stuffing. All line ends are CRLF, and it ends in
+            one.
         eight_bit: The content has octets above 127, so ``BODY=8BITMIME`` is needed (RFC 6152).
-        smtputf8: Envelope or header have a UTF-8 address, so ``SMTPUTF8`` is needed (RFC 6531).
+        smtputf8: The envelope or the header has UTF-8, so ``SMTPUTF8`` is needed (RFC 6531).
     """
 
     sender: str
@@ -82,33 +84,36 @@ def prepare_message(
     eight_bit_mime: bool = True,
     smtputf8: bool = True,
 ) -> PreparedMessage:
-    """Make envelope and octets of a message, which is not changed by that.
+    """Return the envelope and the octets of a message; the message itself does not change.
 
-    Without ``sender`` it is the first mailbox of Sender or From; without ``recipients`` they are those of To,
-    Cc and Bcc. In a message that was resent the newest block of Resent fields, the one nearest to the top,
-    counts instead (RFC 5322 3.6.6).
+    The default ``sender`` is the first mailbox of Sender or From; the default ``recipients`` are those of To,
+    Cc and Bcc. In a message that was resent the newest block of Resent fields, which is the one nearest to the
+    top, is used instead (RFC 5322 3.6.6).
 
-    Bcc and Return-Path are taken out, and so are address fields without an address. Of a message that is given
-    as bytes, only what cannot be sent as it is changes: line ends, lines of more than 998 octets, octets above
-    127 for a server without 8BITMIME, UTF-8 in the header. Otherwise ``content`` is the very bytes that were
-    given, so a signature over them stays valid (RFC 6376 5.3).
+    Bcc, Return-Path and address fields without an address are removed. No field is added, except MIME fields
+    where a part has to be encoded: set Date, which RFC 5322 3.6 requires, and Message-ID, which it recommends,
+    with ``email.utils.localtime()`` and ``email.utils.make_msgid()``. A submission server may add both (RFC
+    6409 8.2, 8.3).
+
+    A message given as bytes changes only where it cannot be sent as it is: line ends, lines of more than 998
+    octets, octets above 127 for a server without 8BITMIME, UTF-8 in the header. Otherwise ``content`` is the
+    given bytes, so a signature over them stays valid (RFC 6376 5.3).
 
     Args:
-        message: An ``EmailMessage``, a ``Message`` of the older interface, or a message as bytes, such as a
-            file holds it. Its line ends may be CRLF, LF or CR.
-        sender: The reverse-path; ``""`` for the null reverse-path.
-        recipients: The forward-paths, one string each.
-        eight_bit_mime: The server takes 8BITMIME. If not, what has 8 bits is encoded.
-        smtputf8: The server takes SMTPUTF8.
+        message: An ``EmailMessage``, a ``Message`` of the older interface, or a message as bytes, such as
+            the content of a file, with CRLF, LF or CR as line ends.
+        sender: The reverse-path; ``""`` for the null reverse-path; None for that of the header.
+        recipients: The forward-paths, one string each; None for those of the header.
+        eight_bit_mime: The server offers 8BITMIME. If not, parts with octets above 127 are encoded.
+        smtputf8: The server offers SMTPUTF8.
 
     Returns:
-        What MAIL, RCPT and DATA carry. Addresses are in Normalization Form C (RFC 6530 10.1).
+        The arguments of MAIL and RCPT, and the content. Addresses are in Normalization Form C (RFC 6530 10.1).
 
     Raises:
-        LocalProtocolError: There is no envelope in this message, or a field or a part of it cannot be sent
-            without changing what it says, or its parts are nested deeper than :data:`NESTING_LIMIT`. Nothing
-            has been sent.
-        TypeError: An argument is of another type.
+        LocalProtocolError: The message has no sender or no recipients, a field or a part cannot be sent without
+            changing its meaning, or parts are nested deeper than :data:`NESTING_LIMIT`.
+        TypeError: An argument has the wrong type.
     """
     source = None
     if not isinstance(message, EmailBase):

@@ -37,7 +37,7 @@ from smtpcore import Envelope, Mail, Rcpt, Reply, ServerConfig, TlsUnavailable
 from smtpcore._cli import main as _cli
 from smtpcore._cli import send as _cli_send
 from smtpcore._cli import serve as _cli_serve
-from smtpcore._cli.common import Failure, Printer
+from smtpcore._cli.common import AS_OPTIONS, Failure, Printer, as_options
 from smtpcore._cli.main import main
 from smtpcore._cli.serve import Delivery
 from smtpcore._net import hints as _hints
@@ -1217,7 +1217,7 @@ def test_hints_advise_options(capsys: pytest.CaptureFixture[str], authority: Aut
         assert "--ca-file FILE)" in fails(capsys, 69, "send", "--port", port, "--security", "starttls", *HELLO)
 
 
-@pytest.mark.parametrize("words", _cli._AS_OPTIONS)
+@pytest.mark.parametrize("words", AS_OPTIONS)
 def test_what_is_said_otherwise_on_the_command_line_is_said_in_hints(words: str) -> None:
     assert words in re.sub(r'"\s+f?"', "", inspect.getsource(_hints))
 
@@ -1229,9 +1229,7 @@ def test_no_hint_on_the_command_line_is_for_programs(capsys: pytest.CaptureFixtu
     texts = [
         node.value for node in ast.walk(ast.parse(inspect.getsource(_hints))) if isinstance(node, ast.Constant)
     ]
-    said = [
-        _cli.as_options(text) for text in texts if isinstance(text, str) and " " in text and "``" not in text
-    ]
+    said = [as_options(text) for text in texts if isinstance(text, str) and " " in text and "``" not in text]
     assert len(said) > 50
     for hint in said:
         assert not re.search(r"[a-z]=|[a-z]_[a-z]|smtpcore\.", hint), hint

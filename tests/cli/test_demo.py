@@ -15,6 +15,7 @@ from cryptography import x509
 
 from smtpcore._cli import demo as _demo
 from smtpcore._cli import demo_certificate as _demo_certificate
+from smtpcore._cli.common import Failure
 from smtpcore._cli.demo_certificate import INSECURE_LOCALHOST_PEM
 from smtpcore.maildir import MaildirSink
 
@@ -106,6 +107,37 @@ def test_a_terminal_gets_colour() -> None:
 def test_a_terminal_gets_no_colour_if_none_is_wanted(environment: dict[str, str]) -> None:
     shown = on_a_terminal(**environment)
     assert "identical: yes" in shown and "\x1b" not in shown
+
+
+class LostReader(io.StringIO):
+    """An output whose reader goes away after some lines."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue().count("\n") > 10:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_reader_that_goes_away_in_the_middle_ends_the_demo(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Failure, match="nobody reads the output"):
+        _demo.run(LostReader())
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_terminal_is_not_wider_than_its_columns(columns: int) -> None:
+    shown = on_a_terminal(COLUMNS=str(columns), NO_COLOR="1")
+    lines = shown.replace("\r\n", "\n").split("\n")
+    assert max(map(len, lines)) <= columns
+    assert any(line.endswith("nothing more to say; state ready -> tls") for line in lines) is (columns == 200)
+    # Wrapped lines begin below the text of the first one, so the times stay a column of their own.
+    assert all(re.match(r" +\d+\.\d{3} (?:[CS][:*]|--)|            ", line) for line in dialogue_of(lines))
+    assert "identical: yes" in lines
+
+
+def dialogue_of(lines: list[str]) -> list[str]:
+    first = next(number for number, line in enumerate(lines) if re.match(r" +\d+\.\d{3} ", line))
+    return lines[first : lines.index("", first)]
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

@@ -361,6 +361,22 @@ def test_a_local_part_in_utf8_in_a_given_envelope_needs_smtputf8() -> None:
     assert (prepared.sender, prepared.recipients) == ("j\u00f6rg@x", ("u@b\u00fccher.example",))
 
 
+def test_no_date_and_no_message_id_are_added() -> None:
+    assert header_names(prepare_message(new_message())) == [
+        "from",
+        "to",
+        "content-type",
+        "content-transfer-encoding",
+        "mime-version",
+    ]
+    octets = b"From: from@example.org\r\nTo: to@example.org\r\n\r\nHello\r\n"
+    assert prepare_message(octets).content == octets
+
+
+def header_names(message: PreparedMessage) -> list[str]:
+    return [line.partition(b":")[0].decode().lower() for line in header_of(message)]
+
+
 @pytest.mark.req("UTF-08")
 def test_a_domain_alone_goes_out_in_a_labels() -> None:
     message = prepare_message(
@@ -1113,7 +1129,11 @@ def test_the_documented_ways_to_send_signed_messages(tmp_path: Path, monkeypatch
     Path("signed.eml").write_bytes(FILE)
     Path("key.pem").write_bytes(b"key")
     text = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
-    from_a_file, with_a_signature = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    with_a_date, from_a_file, with_a_signature = blocks
+    names: dict[str, EmailMessage] = {}
+    exec(with_a_date, names)
+    assert names["message"].keys() == ["Date", "Message-ID"]
     store = Store()
     with smtpcore.sync.serve(store) as listener:
         for block in (from_a_file, with_a_signature):

@@ -1,0 +1,171 @@
+"""``python3 -m smtpcore explain``: what a reply, or the text of an error, means, and what to try.
+
+A reply is explained by its codes, with the same words and hints that the library gives for it. The text of an
+error is found in a table, whose entries are parts of the texts of OpenSSL, of operating systems and of Python;
+other mail programs show these too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import Final
+
+from .._core.errors import ErrorContext, LocalProtocolError, ReplyError
+from .._core.events import Response
+from .._core.replies import Reply, describe
+from .._net.hints import hint_for
+from .common import EX_DATAERR, EX_OK, Failure, Printer, as_options, terminal_width
+
+# A reply within other text: "550-5.1.1 no", "(535, b'5.7.8 no')" of smtplib.
+_REPLY = re.compile(
+    r"(?<![0-9.])([2-5][0-5][0-9])(?:[ -]|, b?['\"])?([245]\.[0-9]{1,3}\.[0-9]{1,3})?(?![0-9.])"
+)
+# The phase of a session in which a reply code is usual, for the hint.
+_PHASES: Final = dict.fromkeys((432, 454, 534, 535, 538), "auth")
+_NEED_TLS: Final = frozenset({523, 538})
+_KINDS: Final = {
+    2: "success",
+    3: "the server waits for more",
+    4: "a temporary failure: the same command may succeed later",
+    5: "a permanent failure: the same command will fail again",
+}
+
+# Parts of texts in lower case; their meaning; what to try. The first that occurs counts.
+_TEXTS: Final = (
+    (
+        ("wrong_version_number", "wrong version number"),
+        "the client began with TLS and the server answered in plain text",
+        "use STARTTLS, usually on port 587; TLS from the start is for port 465 (RFC 8314 3.3)",
+    ),
+    (
+        ("hostname mismatch", "doesn't match"),
+        "the certificate of the server is for another name",
+        "connect by a name that is in the certificate; an IP address or an alias is usually not",
+    ),
+    (
+        ("certificate has expired",),
+        "the certificate of the server is out of date, or the clock of this machine is wrong",
+        "renew the certificate on the server, or set the clock",
+    ),
+    (
+        ("certificate_verify_failed", "certificate verify failed", "self-signed", "self signed"),
+        "the certificate of the server is not from an authority that this machine trusts",
+        "trust the certificate of your own server with --ca-file; any other has to send its whole chain",
+    ),
+    (
+        (
+            "unsupported_protocol",
+            "unsupported protocol",
+            "no_protocols",
+            "handshake_failure",
+            "handshake failure",
+        ),
+        "client and server have no version or cipher of TLS in common",
+        "update the older side; TLS 1.0 and 1.1 are obsolete (RFC 8996)",
+    ),
+    (
+        ("key_too_small", "key too small"),
+        "a key of the server is too short for the OpenSSL of this machine",
+        "the server needs a longer key",
+    ),
+    (
+        ("unexpected_eof", "eof occurred"),
+        "the server closed the connection during the TLS handshake",
+        "look into the log of the server; it may refuse this address or want a certificate of the client",
+    ),
+    (
+        ("connection refused", "actively refused"),
+        "no server listens on this port of this host",
+        "check host and port: 587 or 465 for users, 25 between servers; is the server started?",
+    ),
+    (
+        (
+            "name or service not known",
+            "nodename nor servname",
+            "getaddrinfo failed",
+            "temporary failure in name",
+        ),
+        "the host name has no address, or cannot be looked up now",
+        "check the spelling of the host name, and the network of this machine",
+    ),
+    (
+        ("timed out", "timeout"),
+        "the other side did not answer in time",
+        "check host and port: many networks block port 25, and port 465 is silent without TLS from the start",
+    ),
+    (
+        ("connection reset", "broken pipe", "unexpectedly closed", "forcibly closed"),
+        "the other side closed the connection",
+        "look into the log of the other side; some servers do so after a wrong password or too many errors",
+    ),
+    (
+        ("auth extension not supported", "no suitable authentication"),
+        "the server offers no login here, or no mechanism that the client has",
+        "many servers offer AUTH only after STARTTLS: use port 587 or 465",
+    ),
+    (
+        ("starttls extension not supported", "does not offer starttls"),
+        "the server offers no TLS on this port",
+        "use port 587, or port 465 with TLS from the start",
+    ),
+)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain a text.
+
+    Args:
+        options: The command line; ``text`` has its words.
+
+    Returns:
+        EX_OK.
+
+    Raises:
+        Failure: Nothing is known about the text.
+    """
+    text = " ".join(options.text)
+    # The text of a reply may have any words, so a reply at the beginning counts first.
+    lines = _by_reply(text) if _REPLY.match(text) else _by_text(text) or _by_reply(text)
+    if lines is None:
+        raise Failure(
+            EX_DATAERR,
+            f"nothing is known about {text!r} (hint: give a reply such as '550 5.1.1', or an error text)",
+        )
+    say = Printer(sys.stdout, terminal_width(sys.stdout)).say
+    for name, line in lines:
+        if line is not None:
+            say(f"{name + ':':8} {line}", indent=" " * 9)
+    return EX_OK
+
+
+def _by_text(text: str) -> list[tuple[str, str | None]] | None:
+    lower = text.lower()
+    for parts, meaning, advice in _TEXTS:
+        if any(part in lower for part in parts):
+            return [("meaning", meaning), ("try", advice)]
+    return None
+
+
+def _by_reply(text: str) -> list[tuple[str, str | None]] | None:
+    match = _REPLY.search(text)
+    if match is None:
+        return None
+    code, status = int(match[1]), match[2]
+    try:
+        reply = Reply(code, status, "")
+        meaning = describe(reply)
+    except LocalProtocolError:  # an enhanced status code of another class (RFC 2034 4)
+        reply = Reply(code, None, "")
+        meaning = describe(reply)
+    advice = None
+    if code >= 400:
+        facts = ErrorContext(phase=_PHASES.get(code, "command"), tls=code not in _NEED_TLS)
+        advice = as_options(hint_for(ReplyError(Response(None, reply)), facts) or "") or None
+    return [
+        ("reply", f"{code} {reply.status}" if reply.status else str(code)),
+        ("meaning", meaning),
+        ("kind", _KINDS[code // 100]),
+        ("try", advice),
+    ]

@@ -1,0 +1,81 @@
+"""``explain``: the meaning of a reply, or of the text of an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtpcore import describe
+from smtpcore._cli.explain import _TEXTS
+from smtpcore._cli.main import main
+
+
+def explained(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
+    assert main(["explain", *words]) == 0
+    lines = [line.split(":", 1) for line in capsys.readouterr().out.splitlines()]
+    return {name: line.strip() for name, line in lines}
+
+
+@pytest.mark.parametrize(
+    "text, reply, advice",
+    [
+        ("535 5.7.8", "535 5.7.8", "user name or password are wrong"),
+        ("535-5.7.8 Username and Password not accepted", "535 5.7.8", "user name or password are wrong"),
+        ("(535, b'5.7.8 Error: authentication failed')", "535 5.7.8", "user name or password are wrong"),
+        ("failed: MAIL was answered 530 5.7.0 log in", "530 5.7.0", "give --user"),
+        ("550 5.1.1 no such user", "550 5.1.1", "check the spelling"),
+        ("421 4.4.2 timeout exceeded", "421 4.4.2", "open a new connection later"),
+        ("452", "452", "try again later, with fewer"),
+        ("538 5.7.11", "538 5.7.11", "--security starttls"),
+        ("550 2.1.1 a class of another code", "550", None),
+        ("571", None, None),
+    ],
+)
+def test_a_reply_is_explained_by_its_codes(
+    capsys: pytest.CaptureFixture[str], text: str, reply: str | None, advice: str | None
+) -> None:
+    if reply is None:
+        assert main(["explain", text]) == 65
+        return
+    lines = explained(capsys, *text.split())
+    assert lines["reply"] == reply
+    assert lines["meaning"] == describe(reply)
+    assert lines["kind"].startswith("a temporary" if reply.startswith("4") else "a permanent")
+    assert (advice in lines["try"]) if advice else "try" not in lines
+
+
+@pytest.mark.parametrize("text, kind", [("250 2.0.0 ok", "success"), ("354 go", "the server waits for more")])
+def test_what_is_not_a_failure_needs_no_advice(
+    capsys: pytest.CaptureFixture[str], text: str, kind: str
+) -> None:
+    lines = explained(capsys, text)
+    assert lines["kind"] == kind and "try" not in lines
+
+
+@pytest.mark.parametrize(
+    "text, meaning",
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "began with TLS"),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, (_ssl.c:1006)",
+            "for another name",
+        ),
+        ("ssl.SSLCertVerificationError: certificate verify failed: self-signed certificate", "authority"),
+        ("ConnectionRefusedError: [Errno 111] Connection refused", "no server listens"),
+        ("smtplib.SMTPServerDisconnected: Connection unexpectedly closed: timed out", "in time"),
+        ("socket.gaierror: [Errno -2] Name or service not known", "has no address"),
+    ],
+)
+def test_the_text_of_an_error_is_found(capsys: pytest.CaptureFixture[str], text: str, meaning: str) -> None:
+    lines = explained(capsys, text)
+    assert meaning in lines["meaning"] and lines["try"]
+
+
+def test_each_text_of_the_table_is_found_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for parts, meaning, _ in _TEXTS:
+        for part in parts:
+            assert explained(capsys, part.upper())["meaning"] == meaning
+
+
+def test_an_unknown_text_is_65(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "nonsense"]) == 65
+    assert capsys.readouterr().err.startswith("smtpcore: nothing is known about 'nonsense' (hint: ")
