@@ -28,8 +28,10 @@ PACKAGE = ROOT / "smtpcore"
 FLOORS = (
     "_core.codes _core.errors _core.grammar _core.limits _core.printable _core.secrets",
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
-    "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures"
-    " _core.replyparser _core.rules _core.state",
+    (
+        "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures"
+        " _core.replyparser _core.rules _core.state"
+    ),
     "sasl",
     "extensions state",
     "_core.server _core.client",

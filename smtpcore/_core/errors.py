@@ -29,6 +29,9 @@ class SMTPError(Exception):
         hint: One sentence on what to try, or None.
         transcript: The recorded dialogue, if a :class:`~smtpcore.transcript.Transcript` was on.
         result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
+        retryable: Whether the same attempt may succeed later without a change by the caller: after a refusal
+            with 4yz (RFC 5321 4.2.1), a failure of the network or of TLS, a peer that breaks the protocol.
+            Where ``result.maybe_delivered`` is true, another attempt may deliver the message twice.
     """
 
     # Their types are made of replies and commands, whose constructors raise these errors: an import from here
@@ -37,6 +40,11 @@ class SMTPError(Exception):
     hint: str | None = None
     transcript: Any = None
     result: Any = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt may succeed later; see the class."""
+        return False
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -67,11 +75,11 @@ def _compared(error: object) -> dict[str, object]:
 
 
 class ProtocolError(SMTPError):
-    """Somebody broke the protocol; the subclass says who."""
+    """The protocol was broken: by the caller or by the peer, as the subclass says."""
 
 
 class LocalProtocolError(ProtocolError):
-    """The caller's mistake; checked before anything changes."""
+    """The caller asked for what the protocol does not allow; nothing has changed."""
 
 
 class ArgumentTypeError(LocalProtocolError, TypeError):
