@@ -34,7 +34,7 @@ FLOORS = (
     ),
     "sasl",
     "extensions state",
-    "_core.server _core.client",
+    "_core.auth _core.server _core.client",
     "message",
     "_net transcript handlers",
     "sync asyncio trio",

@@ -41,17 +41,14 @@ from ..sasl import (
     SERVER_MECHANISMS,
     AuthQuestion,
     Challenge,
-    MechanismError,
-    ServerMechanism,
     Step,
     StoredSecret,
     Succeeded,
-    decode_base64,
-    decode_initial_response,
     encode_base64,
 )
 from . import replytexts as texts
 from .addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
+from .auth import ServerExchange
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import (
     BARE_LF,
@@ -193,8 +190,7 @@ class ServerConnection:
         self._rules: Rules = _STANDARD_RULES if config.extensions is None else rules_for(config.extensions)
         self._parser = CommandParser(config, self._rules)
         self._decoder = ContentDecoder()
-        self._mechanism: ServerMechanism | None = None
-        self._failure: Reply | None = None  # what the application has rejected credentials with
+        self._exchange: ServerExchange | None = None
         self._shortcuts = _SHORTCUTS[config.enhanced_status_codes]
         self._output: list[bytes] = []
         self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
@@ -543,7 +539,7 @@ class ServerConnection:
         self._state = State.CLOSED
         self._legal = frozenset()
         self._unanswered = None
-        self._mechanism = None
+        self._exchange = None
         self.envelope = None
         self._buffer.clear()
 
@@ -582,7 +578,7 @@ class ServerConnection:
                     self._idle_commands = 0
                 self._enter(new, event)
         elif isinstance(event, AuthQuestion):
-            step = self._running().accepted(identity)
+            step = self._running().accept(identity)
             self._unanswered = None
             self._take(step, text)
         else:
@@ -646,9 +642,8 @@ class ServerConnection:
             if reply.is_success:
                 self.accept(reply.text)
             else:
-                step = self._running().rejected()
+                step = self._running().reject(reply)
                 self._unanswered = None
-                self._failure = reply
                 self._take(step)
         else:
             self._answer(event, reply)
@@ -814,17 +809,8 @@ class ServerConnection:
     def _begin_auth(self, command: Auth) -> Event | None:
         self._advance(Auth, 334)
         self._refused = ""
-        self._mechanism = SERVER_MECHANISMS[command.mechanism]()
-        self._failure = None
-        initial: bytes | None = None
-        if command.initial_response is not None:
-            if self._mechanism.server_first:
-                return self._break_off(texts.NO_INITIAL_RESPONSE)
-            try:
-                initial = decode_initial_response(command.initial_response)
-            except MechanismError:
-                return self._break_off(texts.NOT_BASE64)
-        return self._take_and_go_on(self._mechanism.start(initial))
+        self._exchange = ServerExchange(SERVER_MECHANISMS[command.mechanism]())
+        return self._go_on_with(self._exchange.begin(command.initial_response))
 
     def _next_response(self) -> Event | None:
         """Take the next line of an exchange, whatever it looks like."""
@@ -840,19 +826,15 @@ class ServerConnection:
         line, too_long = taken
         if too_long:
             return self._break_off(texts.RESPONSE_TOO_LONG)
-        if line == b"*":
-            return self._break_off(texts.CANCELLED)
-        try:
-            response = decode_base64(line)
-        except MechanismError:
-            return self._break_off(texts.NOT_BASE64)
-        return self._take_and_go_on(self._running().step(response))
+        return self._go_on_with(self._running().respond(line))
 
-    def _running(self) -> ServerMechanism:
-        assert self._mechanism is not None  # a question, and a response, are only there while one is
-        return self._mechanism
+    def _running(self) -> ServerExchange:
+        assert self._exchange is not None  # a question, and a response, are only there while one is
+        return self._exchange
 
-    def _take_and_go_on(self, step: Step) -> Event | None:
+    def _go_on_with(self, step: Step | Reply) -> Event | None:
+        if isinstance(step, Reply):
+            return self._break_off(step)
         self._take(step)
         return self.next_event()
 
@@ -863,7 +845,7 @@ class ServerConnection:
         elif isinstance(step, Challenge):
             self._output.append(f"334 {encode_base64(step.data)}\r\n".encode("ascii"))
         elif isinstance(step, Succeeded):
-            self._mechanism = None
+            self._exchange = None
             self.authenticated = step.identity
             self._failed_logins = 0
             self._put(texts.AUTHENTICATED if text is None else Reply.sanitized(235, "2.7.0", text))
@@ -872,13 +854,13 @@ class ServerConnection:
         elif step.malformed:
             self._queue.appendleft(self._break_off(texts.MALFORMED_RESPONSE))  # it may have ended the session
         else:
-            self._fail(self._failure or texts.BAD_CREDENTIALS)
+            self._fail(self._running().refusal)
 
     def _break_off(self, reply: Reply) -> Event:
         return CommandRejected(b"AUTH " + _HIDDEN, self._fail(reply))
 
     def _fail(self, reply: Reply) -> Reply:
-        self._mechanism = None
+        self._exchange = None
         self._refused = "AUTH"
         self._failed_logins += 1
         if self._failed_logins > self._limits.auth_attempts:
