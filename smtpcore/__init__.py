@@ -43,7 +43,7 @@ from ._core.events import (
     Rset,
     Vrfy,
 )
-from ._core.failures import ConnectionLost, RemoteProtocolError
+from ._core.failures import ConnectionLost, RemoteProtocolError, TransportError
 from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import EnhancedStatusCode, Reply, describe
 from ._core.server import ServerConnection
@@ -127,6 +127,7 @@ __all__ = [
     "TlsError",
     "TlsInfo",
     "TlsUnavailable",
+    "TransportError",
     "Vrfy",
     "describe",
     "normalize_line_endings",

@@ -35,12 +35,12 @@ FLOORS = (
     ),
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (
-        "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures "
-        "_core.replyparser _core.rules _core.state"
+        "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures"
+        " _core.replyparser _core.replytexts _core.rules _core.state"
     ),
     "sasl",
     "extensions state",
-    "_core.server _core.client",
+    "_core.auth _core.server _core.client",
     "message trace",
     "_net transcript handlers",
     "sync asyncio trio",

@@ -12,9 +12,10 @@ import re
 import sys
 from typing import Final
 
-from .._core.errors import ErrorContext, LocalProtocolError, ReplyError
+from .._core.errors import LocalProtocolError
 from .._core.events import Response
 from .._core.replies import Reply, describe
+from .._net.errors import ErrorContext, ReplyError
 from .._net.hints import hint_for
 from .common import EX_DATAERR, EX_OK, Failure, Printer, as_options, terminal_width
 

@@ -46,6 +46,9 @@ _new = object.__new__
 class Mailbox:
     """``local-part@domain``.
 
+    It is equal to another mailbox, and to a str, if the text is exactly the same: ``path == "b@example.org"``.
+    So it can be looked up in a set or dictionary of texts. :meth:`is_same` compares what addresses mean.
+
     Args:
         local_part: What the local-part means, without quoting: ``Mailbox("a b", "example.org")``.
         domain: A domain or an address literal in its brackets.
@@ -101,14 +104,20 @@ class Mailbox:
         return f"{type(self).__name__}({self._text!r})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mailbox):
-            return NotImplemented
-        return self._text == other._text or self._meaning() == other._meaning()
+        if isinstance(other, Mailbox):
+            return self._text == other._text
+        return self._text == other if isinstance(other, str) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._meaning())
+        return hash(self._text)
 
-    def _meaning(self) -> tuple[str, str]:
+    def is_same(self, other: Mailbox) -> bool:
+        """Whether both name one mailbox: domains compare in any case (RFC 5321 2.4), and quoting is ignored."""
+        return self.key == other.key
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """A value that is equal for all ways to write one mailbox, as :meth:`is_same` compares them."""
         domain = self.domain
         # Without a domain it is null or <Postmaster>, and that in any case (RFC 5321 4.1.1.3).
         return (self.local_part, domain.lower()) if domain else (self._text.lower(), "")
@@ -126,6 +135,8 @@ class _Path(Mailbox):
 
 class ReversePath(_Path):
     """The sender of an envelope: a mailbox, or null (``<>``) for notifications (RFC 5321 4.5.5).
+
+    The null reverse-path is false and equal to ``""``.
 
     Args:
         text: ``"user@example.org"``, or ``""`` or ``"<>"`` for the null reverse-path. Angle brackets are
@@ -147,6 +158,9 @@ class ReversePath(_Path):
     def is_null(self) -> bool:
         """Whether this is ``<>``."""
         return not self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
 
 
 class ForwardPath(_Path):

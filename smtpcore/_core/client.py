@@ -42,7 +42,8 @@ from typing import Final
 
 from ..extensions import STANDARD
 from ..extensions.auth import Auth
-from ..sasl import ClientMechanism, MechanismError, decode_base64, encode_base64, encode_initial_response
+from ..sasl import ClientMechanism, encode_base64
+from .auth import ClientExchange
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import format_command
 from .config import Extension, Facts
@@ -86,25 +87,6 @@ _STANDARD_RULES: Final = rules_for(STANDARD)
 _DEFAULT_TIMEOUTS = Timeouts()
 
 _Answerable = Command | EndOfMessage | Connect
-
-
-class _Exchange:
-    """An AUTH exchange under way.
-
-    Args:
-        mechanism: The mechanism.
-        held_response: The initial response, if it was too long for the command.
-    """
-
-    __slots__ = ("cancelled", "challenges", "held_response", "mechanism", "names")
-
-    def __init__(self, mechanism: ClientMechanism, held_response: bytes | None) -> None:
-        self.mechanism = mechanism
-        self.held_response = held_response
-        self.challenges = 0
-        self.cancelled = False
-        names = (getattr(mechanism, name, None) for name in ("username", "authorization_identity"))
-        self.names = frozenset(name for name in names if isinstance(name, str))  # which are not secret
 
 
 class ClientConnection:
@@ -164,7 +146,7 @@ class ClientConnection:
         self._mail: Mail | None = None  # of the transaction that is being built
         self._addressed = False  # the content has a recipient
         self._encoder = ContentEncoder(max_line=max_line)
-        self._exchange: _Exchange | None = None
+        self._exchange: ClientExchange | None = None
         self._secrets: Secrets | None = None  # None until there are any
 
     # -- facts --
@@ -397,18 +379,11 @@ class ClientConnection:
             )
         if mechanism.cleartext and self.tls is None and not allow_cleartext:
             raise LocalProtocolError(f"{mechanism.name} without TLS shows the password (RFC 4954 4)")
-        initial = mechanism.initial_response()
-        command = Auth(mechanism.name, None if initial is None else encode_initial_response(initial))
-        octets = format_command(command, self._rules)
-        held_response = None
-        if initial is not None and len(octets) > self._limits.command_line:
-            # RFC 4954 4: then it becomes the answer to an empty challenge.
-            held_response = initial
-            command = Auth(mechanism.name)
-            octets = format_command(command, self._rules)
-        self._exchange = exchange = _Exchange(mechanism, held_response)
-        if initial is not None:
-            self._remember(initial, exchange.names)
+        exchange = ClientExchange(mechanism, self._limits.challenges)
+        command, octets = exchange.command(self._rules, self._limits.command_line)
+        self._exchange = exchange
+        if exchange.initial is not None:
+            self._remember(exchange.initial, exchange.names)
         self._dispatch(command, octets, state)
 
     def data_to_send(self) -> bytes:
@@ -580,18 +555,9 @@ class ClientConnection:
             raise self._impossible(self._outstanding[0], reply)
         self._state = after(self._rules.after, Auth, reply.code, self._state)
         self._answered += 1  # and AUTH stays outstanding, now for the response
-        exchange.challenges += 1
-        try:
-            if exchange.challenges > self._limits.challenges:
-                raise MechanismError("too many challenges")
-            challenge = decode_base64(reply.text)
-            if exchange.held_response is not None:
-                response, exchange.held_response = exchange.held_response, None
-            else:
-                response = exchange.mechanism.respond(challenge)
-        except MechanismError:
-            exchange.cancelled = True  # RFC 4954 4: and now the server has to say 501
-            self._output.append(b"*\r\n")
+        response = exchange.respond(reply.text)
+        if response is None:
+            self._output.append(b"*\r\n")  # RFC 4954 4: the server has to reply 501
         else:
             self._remember(response, exchange.names)
             self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
@@ -613,13 +579,7 @@ class ClientConnection:
 
     def _check_success(self, reply: Reply) -> None:
         exchange, self._exchange = self._exchange, None
-        complaint = ""
-        try:
-            if exchange is None or exchange.cancelled:
-                raise MechanismError("the exchange had been cancelled")
-            exchange.mechanism.verify_success()
-        except MechanismError as error:
-            complaint = str(error)
+        complaint = "the exchange had been cancelled" if exchange is None else exchange.finish()
         if complaint:  # raised out here, so that it has no context, which would show what is masked
             raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
         self.authenticated = True

@@ -29,6 +29,9 @@ class SMTPError(Exception):
         hint: One sentence on what to try, or None.
         transcript: The recorded dialogue, if a :class:`~smtpcore.transcript.Transcript` was on.
         result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
+        retryable: Whether the same attempt may succeed later without a change by the caller: after a refusal
+            with 4yz (RFC 5321 4.2.1), a failure of the network or of TLS, a peer that breaks the protocol.
+            Where ``result.maybe_delivered`` is true, another attempt may deliver the message twice.
     """
 
     # Their types are made of replies and commands, whose constructors raise these errors: an import from here
@@ -40,13 +43,7 @@ class SMTPError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same attempt may succeed later, without a change on this side.
-
-        True after a lost connection, a timeout and a reply of 4yz (RFC 5321 3.8, 4.2.1). A new session is
-        needed unless the error is a :class:`ReplyError` with a code other than 421. False: something has to be
-        changed first. For a message to several recipients ``result.retryable_recipients`` names those to try
-        again.
-        """
+        """Whether the same attempt may succeed later; see the class."""
         return False
 
     def __str__(self) -> str:
@@ -78,11 +75,11 @@ def _compared(error: object) -> dict[str, object]:
 
 
 class ProtocolError(SMTPError):
-    """Somebody broke the protocol; the subclass says who."""
+    """The protocol was broken: by the caller or by the peer, as the subclass says."""
 
 
 class LocalProtocolError(ProtocolError):
-    """The caller's mistake; checked before anything changes."""
+    """The caller asked for what the protocol does not allow; nothing has changed."""
 
 
 class ArgumentTypeError(LocalProtocolError, TypeError):

@@ -13,13 +13,13 @@ from .replies import Reply
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer's mistake; raised from ``next_event()`` only.
+    """The peer broke the protocol; raised from ``next_event()`` only.
 
     Attributes:
-        reply: The offending reply. If it is a line that offends: what was received of its reply before, or
-            what the line would say if it were well-formed; None if it says nothing.
-        line: The offending line, shortened and fit to be shown, if it is not a valid line of a reply
-            (RFC 5321 4.2, 4.2.1); else None.
+        reply: The offending reply. If a line is the offence: the lines of its reply before it, or what the line
+            would say if it were well-formed; None if it says nothing.
+        line: The offending line, shortened and printable, if it is not a valid line of a reply (RFC 5321 4.2,
+            4.2.1); else None.
     """
 
     def __init__(self, message: str, *, reply: Reply | None = None, line: str | None = None) -> None:
@@ -29,17 +29,17 @@ class RemoteProtocolError(ProtocolError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the reply that breaks the protocol is a temporary refusal (4yz)."""
-        return self.reply is not None and self.reply.is_transient
+        """Whether the reply, if there was one, is not a permanent refusal: a broken server may be mended."""
+        return self.reply is None or not self.reply.is_permanent
 
 
-class ConnectionLost(SMTPError):
-    """The connection ended while something was unanswered (RFC 5321 3.8: treat it as a 451).
+class TransportError(SMTPError):
+    """There is no connection, or it ended or fell silent (RFC 5321 3.8: treat it as a 451).
 
     Attributes:
-        outstanding: The commands that got no reply, oldest first.
-        maybe_delivered: The whole message with its final dot had been sent and only the answer is
-            missing: the server may or may not have taken it.
+        outstanding: The commands without a reply, oldest first.
+        maybe_delivered: The whole message with its final dot had been sent and only its reply is missing: the
+            server may have accepted the message, or not (RFC 5321 4.5.4.1, 6.1).
     """
 
     def __init__(
@@ -51,5 +51,9 @@ class ConnectionLost(SMTPError):
 
     @property
     def retryable(self) -> bool:
-        """True: a lost reply counts as 451 (RFC 5321 3.8). With ``maybe_delivered`` a duplicate may result."""
+        """True: RFC 5321 3.8 and 4.5.4.1 ask for another attempt later."""
         return True
+
+
+class ConnectionLost(TransportError):
+    """The connection ended before every command had its reply, or was used after its end."""

@@ -41,16 +41,14 @@ from ..sasl import (
     SERVER_MECHANISMS,
     AuthQuestion,
     Challenge,
-    MechanismError,
-    ServerMechanism,
     Step,
     StoredSecret,
     Succeeded,
-    decode_base64,
-    decode_initial_response,
     encode_base64,
 )
+from . import replytexts as texts
 from .addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
+from .auth import ServerExchange
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import (
     BARE_LF,
@@ -63,7 +61,7 @@ from .commands import (
     verb_of,
 )
 from .config import Facts, ServerConfig
-from .content import ContentDecoder, Violation
+from .content import ContentDecoder
 from .errors import LocalProtocolError
 from .events import (
     Chunk,
@@ -85,7 +83,6 @@ from .events import (
     Rcpt,
     Rset,
     TextCommand,
-    Vrfy,
 )
 from .limits import TlsInfo
 from .parameters import NO_PARAMETERS
@@ -96,25 +93,11 @@ from .state import HANDSHAKEN, TRANSITIONS, VERBS, State, after
 
 _new = object.__new__
 
-# What accept() says. The texts tell which command they answer (RFC 2920 3.2 (10)).
-_SUCCESS: Final[Mapping[type[Event], Reply]] = {
-    Connect: Reply(220, None, "ESMTP service ready"),
-    Ehlo: Reply(250, None, "greets you"),
-    Helo: Reply(250, None, "greets you"),
-    Mail: Reply(250, "2.1.0", "sender ok"),
-    Rcpt: Reply(250, "2.1.5", "recipient ok"),
-    Data: Reply(354, None, "send the message, and end it with a dot on a line of its own"),
-    EndOfMessage: Reply(250, "2.0.0", "message accepted"),
-    Rset: Reply(250, "2.0.0", "reset"),
-    Noop: Reply(250, "2.0.0", "ok"),
-    Vrfy: Reply(252, "2.5.0", "not verified: send mail and see"),
-    Quit: Reply(221, "2.0.0", "goodbye"),
-}
 # The ordinary ones, ready to be sent, with where they lead: with and without enhanced status codes.
 _SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State, State]]]]] = {
     enhanced: {
         kind: (reply.encode(enhanced=enhanced), TRANSITIONS.get((kind, reply.severity), {}))
-        for kind, reply in _SUCCESS.items()
+        for kind, reply in texts.SUCCESS.items()
         if kind in (Mail, Rcpt, Data, EndOfMessage, Rset, Noop)
     }
     for enhanced in (True, False)
@@ -123,46 +106,6 @@ _SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State,
 _WITH_HOSTNAME = frozenset({220, 221, 421})
 # The greeting and the replies to these have no enhanced status code (RFC 2034 3).
 _WITHOUT_STATUS = (Connect, Ehlo, Helo)
-
-_VIOLATIONS: Final[Mapping[Violation, Reply]] = {
-    "bare-cr": Reply(550, "5.6.0", "the content has a CR without LF; every line must end in CRLF"),
-    "bare-lf": Reply(550, "5.6.0", "the content has an LF without CR; every line must end in CRLF"),
-    "nul": Reply(550, "5.6.0", "the content has a NUL octet"),
-    "line-too-long": Reply(554, "5.6.0", "a line of the content is too long"),
-    "too-large": Reply(552, "5.3.4", "the message is too big"),
-}
-
-_NEED_HELLO = Reply(503, "5.5.1", "say EHLO first")
-_IN_TRANSACTION = Reply(503, "5.5.1", "a mail transaction is under way")
-_NEED_MAIL = Reply(503, "5.5.1", "say MAIL first")
-_NEED_RCPT = Reply(503, "5.5.1", "no valid recipients")
-_CONTENT_WITHOUT_354 = Reply(554, "5.5.1", "this looks like content, for which DATA was not granted")
-_NEED_TLS = Reply(530, "5.7.0", "say STARTTLS first")
-_WEAK_TLS = Reply(554, "5.7.0", "this TLS channel is too weak: all that is left is QUIT")
-_NEED_AUTH = Reply(530, "5.7.0", "authentication is required")
-_NO_SERVICE = Reply(503, "5.5.1", "no service here: all that is left is QUIT")
-_NEVER_MAIL = Reply(521, "5.3.2", "this host accepts no mail")
-_NO_COUNT = Reply(501, "5.5.4", "BDAT without a usable count: cannot tell where the next command begins")
-_AUTHENTICATED = Reply(235, "2.7.0", "authenticated")
-_BAD_CREDENTIALS = Reply(535, "5.7.8", "credentials not accepted")
-_MALFORMED_RESPONSE = Reply(501, "5.5.2", "malformed response")
-_NOT_BASE64 = Reply(501, "5.5.2", "not valid base64")
-_NO_INITIAL_RESPONSE = Reply(501, "5.7.0", "this mechanism takes no initial response: the server speaks first")
-_CANCELLED = Reply(501, "5.7.0", "authentication cancelled")
-_RESPONSE_TOO_LONG = Reply(500, "5.5.6", "line too long")
-_TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients")
-_TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors")
-_TOO_MANY_IDLE = Reply(421, "4.7.0", "too many commands without mail")
-_TOO_MANY_REFUSED = Reply(421, "4.7.0", "too many refused recipients")
-_TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed authentications")
-_TOO_MUCH_CONTENT = Reply(421, "4.3.4", "far more content than is taken here")
-_TIMEOUT = Reply(421, "4.4.2", "timeout, closing connection")
-_TIMEOUT_AFTER_LF = Reply(
-    421, "4.4.2", "timeout, closing connection: received LF without CR, lines end in CRLF"
-)
-_SHUTTING_DOWN = Reply(421, "4.3.2", "service is shutting down")
-_NO_HTTP = Reply(554, "5.5.1", "this is an SMTP server, not a web server")
-_NO_TLS_HERE = Reply(554, "5.5.1", "this port speaks SMTP, and TLS only after STARTTLS")
 
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
@@ -247,8 +190,7 @@ class ServerConnection:
         self._rules: Rules = _STANDARD_RULES if config.extensions is None else rules_for(config.extensions)
         self._parser = CommandParser(config, self._rules)
         self._decoder = ContentDecoder()
-        self._mechanism: ServerMechanism | None = None
-        self._failure: Reply | None = None  # what the application has rejected credentials with
+        self._exchange: ServerExchange | None = None
         self._shortcuts = _SHORTCUTS[config.enhanced_status_codes]
         self._output: list[bytes] = []
         self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
@@ -261,7 +203,7 @@ class ServerConnection:
         self._legal: frozenset[type[Event]] = frozenset()
         self._circumstances_changed()
         if config.never_accepts_mail:
-            self._answer(Connect(), _NEVER_MAIL)
+            self._answer(Connect(), texts.NEVER_MAIL)
         else:
             self._queue.append(Connect())
 
@@ -298,7 +240,7 @@ class ServerConnection:
             lf = self._decoder.violation == "bare-lf"
         else:
             lf = self._buffer.has_bare_lf
-        return _TIMEOUT_AFTER_LF if lf else _TIMEOUT
+        return texts.TIMEOUT_AFTER_LF if lf else texts.TIMEOUT
 
     @property
     def submitter(self) -> ReversePath | None:
@@ -403,7 +345,7 @@ class ServerConnection:
         """Take a line the long way."""
         buffer = self._buffer
         if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
-            return self._hang_up(_HANDSHAKE_RECORD, _NO_TLS_HERE)
+            return self._hang_up(_HANDSHAKE_RECORD, texts.NO_TLS_HERE)
         taken = buffer.take_line(self._parser.max_line)
         if taken is None:
             if not buffer.at_eof:
@@ -413,7 +355,7 @@ class ServerConnection:
         if too_long:
             return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
         if self._state is State.GREETED and _HTTP.match(line):
-            return self._hang_up(line, _NO_HTTP)
+            return self._hang_up(line, texts.NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
         try:
             command = self._parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
@@ -434,15 +376,15 @@ class ServerConnection:
             reply = self._why_illegal(kind)
         elif isinstance(command, (Mail, Rcpt)):
             if kind is Rcpt and not self._room:
-                return self._show(command, start, _TOO_MANY_RECIPIENTS)
+                return self._show(command, start, texts.TOO_MANY_RECIPIENTS)
             if kind is Mail and self._idle_commands and self._too_idle(0):
-                reply = _TOO_MANY_IDLE
+                reply = texts.TOO_MANY_IDLE
             elif command.parameters:
                 refusal = self._rules.refusal(command, self._capabilities, self._facts())
                 if refusal is not None:
                     return self._show(command, start, refusal)
         elif kind in self._rules.idle and self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
-            reply = _TOO_MANY_IDLE
+            reply = texts.TOO_MANY_IDLE
         elif kind in self._rules.owner:
             reply = self._rules.refusal(command, self._capabilities, self._facts())
             if reply is None and not self._offers(kind):
@@ -459,16 +401,16 @@ class ServerConnection:
         """What to say to a command that must not come now."""
         state = self._state
         if state is State.REFUSED:
-            return _NEVER_MAIL if self._config.never_accepts_mail else _NO_SERVICE
+            return texts.NEVER_MAIL if self._config.never_accepts_mail else texts.NO_SERVICE
         if self._permitted is not None and kind not in self._permitted:
             if self.tls is not None and self.tls.too_weak:
-                return _WEAK_TLS
-            return _NEED_TLS if self.tls is None and self._config.require_tls else _NEED_AUTH
+                return texts.WEAK_TLS
+            return texts.NEED_TLS if self.tls is None and self._config.require_tls else texts.NEED_AUTH
         if state is State.GREETED:
-            return _NEED_HELLO
+            return texts.NEED_HELLO
         if kind in (Rcpt, Data):
-            return _NEED_RCPT if state is _MAIL else _NEED_MAIL
-        return _IN_TRANSACTION
+            return texts.NEED_RCPT if state is _MAIL else texts.NEED_MAIL
+        return texts.IN_TRANSACTION
 
     def _facts(self) -> Facts:
         """The circumstances, for extensions to judge by."""
@@ -488,7 +430,7 @@ class ServerConnection:
         """Refuse a command that is no offence: it has only come up against a limit."""
         line = self._buffer.data[start : self._buffer.start - 2]
         if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
-            reply = _TOO_MANY_IDLE
+            reply = texts.TOO_MANY_IDLE
         self._put(reply)
         if reply.code == 421:
             self._end()
@@ -504,15 +446,15 @@ class ServerConnection:
             self._refused = verb
         elif self._refused == "DATA":
             # Content that was sent without waiting for 354, which did not come. None of it must be run.
-            reply = _CONTENT_WITHOUT_354
+            reply = texts.CONTENT_WITHOUT_354
         elif self._refused == "AUTH":
             # And these are responses that were sent without waiting for 334.
             shown = _HIDDEN
         self._bad_commands += 1
         if self._bad_commands > self._limits.bad_commands:
-            reply = _TOO_MANY_ERRORS
+            reply = texts.TOO_MANY_ERRORS
         self._put(reply, status=verb not in ("EHLO", "HELO"))
-        if reply.code == 421 or reply is _CONTENT_WITHOUT_354:
+        if reply.code == 421 or reply is texts.CONTENT_WITHOUT_354:
             self._end()
         return CommandRejected(shown, reply)
 
@@ -526,11 +468,11 @@ class ServerConnection:
         self._bad_commands += 1
         match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else _COUNTED_CHUNK.fullmatch(line)
         if self._bad_commands > self._limits.bad_commands:
-            reply = _TOO_MANY_ERRORS
+            reply = texts.TOO_MANY_ERRORS
         elif match is None:
-            reply = _NO_COUNT
+            reply = texts.NO_COUNT
         elif self._drained_enough(int(match[1])):
-            reply = _TOO_MUCH_CONTENT
+            reply = texts.TOO_MUCH_CONTENT
         else:
             self._chunk = int(match[1])
             self._queue.append(CommandRejected(line[:_SHOWN], reply))
@@ -572,7 +514,7 @@ class ServerConnection:
             self._unanswered = _END_OF_MESSAGE
             return _END_OF_MESSAGE
         too_much = self._drained_enough(decoder.size)
-        reply = _TOO_MUCH_CONTENT if too_much else _VIOLATIONS[decoder.violation]
+        reply = texts.TOO_MUCH_CONTENT if too_much else texts.VIOLATIONS[decoder.violation]
         self._put(reply)
         self._too_idle(_COMMAND)
         self._advance(EndOfMessage, reply.code)
@@ -597,7 +539,7 @@ class ServerConnection:
         self._state = State.CLOSED
         self._legal = frozenset()
         self._unanswered = None
-        self._mechanism = None
+        self._exchange = None
         self.envelope = None
         self._buffer.clear()
 
@@ -636,7 +578,7 @@ class ServerConnection:
                     self._idle_commands = 0
                 self._enter(new, event)
         elif isinstance(event, AuthQuestion):
-            step = self._running().accepted(identity)
+            step = self._running().accept(identity)
             self._unanswered = None
             self._take(step, text)
         else:
@@ -700,9 +642,8 @@ class ServerConnection:
             if reply.is_success:
                 self.accept(reply.text)
             else:
-                step = self._running().rejected()
+                step = self._running().reject(reply)
                 self._unanswered = None
-                self._failure = reply
                 self._take(step)
         else:
             self._answer(event, reply)
@@ -716,7 +657,7 @@ class ServerConnection:
         Raises:
             LocalProtocolError: The reply is not 421.
         """
-        reply = _SHUTTING_DOWN if reply is None else reply
+        reply = texts.SHUTTING_DOWN if reply is None else reply
         if reply.code != 421:
             raise LocalProtocolError("a server says 421 when it closes a connection (RFC 5321 3.8)")
         if self._state is State.CLOSED:
@@ -761,7 +702,7 @@ class ServerConnection:
     def _success(self, event: Event, text: str | None) -> Reply:
         kind = event.__class__
         spec = self._rules.commands.get(kind)
-        default = _SUCCESS[kind] if spec is None else spec.reply
+        default = texts.SUCCESS[kind] if spec is None else spec.reply
         if kind is Help:
             offered = [verb for verb, spec in self._rules.verbs.items() if self._offers(spec.event)]
             default = Reply(default.code, default.status, " ".join((default.text, *VERBS, *offered)))
@@ -791,13 +732,13 @@ class ServerConnection:
             if reply.is_permanent and self._limits.refused_recipients is not None:
                 self._refused_recipients += 1
                 if self._refused_recipients > self._limits.refused_recipients:
-                    return _TOO_MANY_REFUSED
-            return _TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
+                    return texts.TOO_MANY_REFUSED
+            return texts.TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
         if kind in self._rules.idle and not self._is_first_hello(kind):
             return reply  # it was counted when it came
         too_many = self._too_idle(_COMMAND)
         # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
-        return _TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
+        return texts.TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
         if reply.code in _WITH_HOSTNAME:
@@ -868,17 +809,8 @@ class ServerConnection:
     def _begin_auth(self, command: Auth) -> Event | None:
         self._advance(Auth, 334)
         self._refused = ""
-        self._mechanism = SERVER_MECHANISMS[command.mechanism]()
-        self._failure = None
-        initial: bytes | None = None
-        if command.initial_response is not None:
-            if self._mechanism.server_first:
-                return self._break_off(_NO_INITIAL_RESPONSE)
-            try:
-                initial = decode_initial_response(command.initial_response)
-            except MechanismError:
-                return self._break_off(_NOT_BASE64)
-        return self._take_and_go_on(self._mechanism.start(initial))
+        self._exchange = ServerExchange(SERVER_MECHANISMS[command.mechanism]())
+        return self._go_on_with(self._exchange.begin(command.initial_response))
 
     def _next_response(self) -> Event | None:
         """Take the next line of an exchange, whatever it looks like."""
@@ -893,20 +825,16 @@ class ServerConnection:
             return self._break_off(BARE_LF)
         line, too_long = taken
         if too_long:
-            return self._break_off(_RESPONSE_TOO_LONG)
-        if line == b"*":
-            return self._break_off(_CANCELLED)
-        try:
-            response = decode_base64(line)
-        except MechanismError:
-            return self._break_off(_NOT_BASE64)
-        return self._take_and_go_on(self._running().step(response))
+            return self._break_off(texts.RESPONSE_TOO_LONG)
+        return self._go_on_with(self._running().respond(line))
 
-    def _running(self) -> ServerMechanism:
-        assert self._mechanism is not None  # a question, and a response, are only there while one is
-        return self._mechanism
+    def _running(self) -> ServerExchange:
+        assert self._exchange is not None  # a question, and a response, are only there while one is
+        return self._exchange
 
-    def _take_and_go_on(self, step: Step) -> Event | None:
+    def _go_on_with(self, step: Step | Reply) -> Event | None:
+        if isinstance(step, Reply):
+            return self._break_off(step)
         self._take(step)
         return self.next_event()
 
@@ -917,26 +845,26 @@ class ServerConnection:
         elif isinstance(step, Challenge):
             self._output.append(f"334 {encode_base64(step.data)}\r\n".encode("ascii"))
         elif isinstance(step, Succeeded):
-            self._mechanism = None
+            self._exchange = None
             self.authenticated = step.identity
             self._failed_logins = 0
-            self._put(_AUTHENTICATED if text is None else Reply.sanitized(235, "2.7.0", text))
+            self._put(texts.AUTHENTICATED if text is None else Reply.sanitized(235, "2.7.0", text))
             self._advance(Auth, 235)
             self._circumstances_changed()
         elif step.malformed:
-            self._queue.appendleft(self._break_off(_MALFORMED_RESPONSE))  # it may have ended the session
+            self._queue.appendleft(self._break_off(texts.MALFORMED_RESPONSE))  # it may have ended the session
         else:
-            self._fail(self._failure or _BAD_CREDENTIALS)
+            self._fail(self._running().refusal)
 
     def _break_off(self, reply: Reply) -> Event:
         return CommandRejected(b"AUTH " + _HIDDEN, self._fail(reply))
 
     def _fail(self, reply: Reply) -> Reply:
-        self._mechanism = None
+        self._exchange = None
         self._refused = "AUTH"
         self._failed_logins += 1
         if self._failed_logins > self._limits.auth_attempts:
-            reply = _TOO_MANY_LOGINS
+            reply = texts.TOO_MANY_LOGINS
         self._put(reply)
         self._advance(Auth, reply.code)
         return reply

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .._core.errors import SMTPError
 from .._core.events import Response
-from .._core.failures import ConnectionLost
+from .._core.failures import TransportError
 from .._core.replies import Reply
 from .results import Exchange
 
@@ -51,16 +51,21 @@ class ErrorContext:
         return "\n".join(str(one) for one in self.exchanges)
 
 
-class ConnectionFailed(ConnectionLost):
+class ConnectionFailed(TransportError):
     """No connection could be made: no such host, refused, unreachable."""
 
 
-class TimedOut(ConnectionLost, TimeoutError):
+class TimedOut(TransportError, TimeoutError):
     """A deadline passed; ``context.phase`` says which (RFC 5321 4.5.3.2)."""
 
 
 class TlsError(SMTPError):
     """The TLS handshake failed: wrong port, wrong certificate, no common version."""
+
+    @property
+    def retryable(self) -> bool:
+        """True: certificates and servers are mended; a message is kept meanwhile (RFC 8461 5)."""
+        return True
 
 
 class TlsUnavailable(TlsError):
@@ -77,7 +82,7 @@ class AuthenticationUnavailable(SMTPError):
     """Credentials were given but no usable mechanism is offered; ``context.capabilities`` says what is."""
 
 
-# How a refusal is told of what is no command.
+# The beginning of the error text where the reply is not one to a command.
 _REFUSED = {".": "the message was refused:", "connect": "the connection was refused:"}
 
 
@@ -105,9 +110,9 @@ class ReplyError(SMTPError):
 
 
 class MessageTooBig(ReplyError):
-    """The message is bigger than the server has announced to take (RFC 1870 7), so it was not even asked.
+    """The message is bigger than the server accepts by its EHLO reply (RFC 1870 7), so nothing was sent.
 
-    ``reply`` is what it would have said.
+    ``reply`` is the refusal of RFC 1870 6.1 that the server would have sent.
     """
 
 

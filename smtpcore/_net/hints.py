@@ -19,7 +19,7 @@ from typing import Final
 
 from .. import sasl
 from .._core.errors import SMTPError
-from .._core.failures import ConnectionLost, RemoteProtocolError
+from .._core.failures import RemoteProtocolError, TransportError
 from .._core.printable import printable
 from .._core.replies import Reply
 from .errors import (
@@ -141,7 +141,7 @@ def _by_kind(error: SMTPError, facts: ErrorContext) -> str | None:
         return _by_failed_connection(error.__cause__, facts)
     if isinstance(error, ReplyError):
         return _by_reply(error.reply, facts, recipients=isinstance(error, RecipientsRefused))
-    if isinstance(error, ConnectionLost):
+    if isinstance(error, TransportError):
         return _by_silence(error, facts)
     if isinstance(error, RemoteProtocolError):
         return _by_offence(error, facts)
@@ -264,7 +264,7 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
     return "check host name and port, and the network of this machine"
 
 
-def _by_silence(error: ConnectionLost, facts: ErrorContext) -> str | None:
+def _by_silence(error: TransportError, facts: ErrorContext) -> str | None:
     if error.maybe_delivered:
         return "the message may have arrived: sending it again may make two of it"
     timed_out = isinstance(error, TimedOut)

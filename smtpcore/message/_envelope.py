@@ -43,10 +43,12 @@ def find_forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> 
         raise LocalProtocolError(f"the recipients are a sequence of strings, one each, not {recipients!r}")
     else:
         paths = map(_forward_path, recipients)
-    unique = tuple(dict.fromkeys(paths))
+    unique: dict[tuple[str, str], Mailbox] = {}
+    for path in paths:
+        unique.setdefault(path.key, path)
     if not unique:
         raise LocalProtocolError("the message names no recipients: give them")
-    return unique
+    return tuple(unique.values())
 
 
 def _forward_path(text: str) -> ForwardPath:

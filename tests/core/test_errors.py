@@ -14,6 +14,7 @@ import pytest
 
 from smtpcore import (
     ArgumentTypeError,
+    AuthenticationUnavailable,
     Connect,
     ConnectionFailed,
     ConnectionLost,
@@ -33,6 +34,7 @@ from smtpcore import (
     TimedOut,
     TlsError,
     TlsUnavailable,
+    TransportError,
 )
 from smtpcore._core import errors as _errors
 from smtpcore._core import failures as _failures
@@ -79,8 +81,9 @@ def test_who_is_to_blame() -> None:
     assert issubclass(LocalProtocolError, ProtocolError) and issubclass(RemoteProtocolError, ProtocolError)
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert not issubclass(ConnectionLost, ProtocolError) and not issubclass(ReplyError, ProtocolError)
-    assert issubclass(ConnectionFailed, ConnectionLost) and issubclass(TlsUnavailable, TlsError)
-    assert issubclass(TimedOut, ConnectionLost)
+    assert issubclass(TlsUnavailable, TlsError)
+    for kind in (ConnectionLost, ConnectionFailed, TimedOut):
+        assert kind.__bases__[0] is TransportError, "none is another"
     with pytest.raises(TimeoutError):
         raise TimedOut("no answer")
 
@@ -92,8 +95,22 @@ def test_the_peers_mistake_may_have_been_a_reply() -> None:
     assert str(RemoteProtocolError("what?", reply=reply)) == "what?"
 
 
-@pytest.mark.parametrize("cls", [ConnectionLost, ConnectionFailed, TimedOut])
-def test_a_lost_connection_tells_what_was_unanswered(cls: type[ConnectionLost]) -> None:
+@pytest.mark.parametrize(
+    "error, retryable",
+    [
+        *[(kind("no"), False) for kind in (SMTPError, ProtocolError, LocalProtocolError)],
+        *[(kind("no"), True) for kind in (RemoteProtocolError, TlsError, TlsUnavailable)],
+        *[(kind("no"), True) for kind in (TransportError, ConnectionLost, ConnectionFailed, TimedOut)],
+        *[(ReplyError(REFUSED), False), (ReplyError(LATER), True)],
+        (AuthenticationUnavailable("no"), False),
+    ],
+)
+def test_every_error_says_whether_another_attempt_may_succeed(error: SMTPError, retryable: bool) -> None:
+    assert error.retryable is retryable
+
+
+@pytest.mark.parametrize("cls", [TransportError, ConnectionLost, ConnectionFailed, TimedOut])
+def test_a_lost_connection_tells_what_was_unanswered(cls: type[TransportError]) -> None:
     error = cls("gone")
     assert (error.outstanding, error.maybe_delivered) == ((), False)
     error = cls("gone", outstanding=[Mail(""), Data()], maybe_delivered=True)

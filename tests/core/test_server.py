@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from smtpcore._core import commands as _commands
-from smtpcore._core import server as _server
+from smtpcore._core import replytexts as _replytexts
 from smtpcore._core.codes import STATUSES
 from smtpcore._core.config import ServerConfig
 from smtpcore._core.errors import LocalProtocolError
@@ -1695,7 +1695,7 @@ def test_somebody_who_begins_a_TLS_handshake_on_a_plain_port() -> None:
 def own_replies() -> list[Reply]:
     """Every reply that is written down in the core."""
     found: list[Reply] = []
-    for module in (_server, _commands):
+    for module in (_replytexts, _commands):
         for value in vars(module).values():
             found += [value] if isinstance(value, Reply) else []
             if isinstance(value, dict):

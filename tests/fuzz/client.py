@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from smtpcore import ConnectionLost, Limits, SMTPError, TlsInfo
+from smtpcore import Limits, SMTPError, TlsInfo, TransportError
 from smtpcore._net import client as _flows
 from smtpcore._net.connect import connect_client
 from smtpcore._net.options import ConnectOptions
@@ -355,7 +355,7 @@ class Session:
         result = error.result
         assert result is None or not result.accepted_recipients, f"an error, but accepted: {result}"
         for one in stored:
-            if isinstance(error, ConnectionLost) and not one.reply.startswith((b"4", b"5")):
+            if isinstance(error, TransportError) and not one.reply.startswith((b"4", b"5")):
                 assert error.maybe_delivered, f"the content was complete, but {error!r}"
             if one.reply.startswith(b"2"):
                 assert result is not None and result.maybe_delivered, f"taken by the server, but {error!r}"
