@@ -92,7 +92,7 @@ class SMTPError(Exception):
 
         True after a lost connection, a timeout and a reply of 4yz (RFC 5321 3.8, 4.2.1). A new session is
         needed unless the error is a :class:`ReplyError` with a code other than 421. False: something has to be
-        changed first. For a message to several recipients ``result.retryable_recipients`` says which to try again.
+        changed first. For a message to several recipients see ``result.retryable_recipients``.
         """
         return False
 
