@@ -29,6 +29,9 @@ SMTP, 77 login or permission, 78 certificate, key or password file; 130 and 143 
 _AS_OPTIONS = {
     ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
     "set local_hostname to its real one": "give its real one with --local-hostname",
+    "security='starttls' or 'tls'; or give allow_cleartext_auth=True on a network that you trust": (
+        "--security starttls or tls"
+    ),
     "security='starttls'": "--security starttls",
     "security='tls'": "--security tls",
     "security='opportunistic' or 'none'": "--security opportunistic or none",
