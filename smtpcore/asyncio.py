@@ -10,21 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from ._core.config import Extension
+from ._core.limits import Limits, Timeouts
 from ._net.client import Client as Client
+from ._net.connect import Opening as Opening
 from ._net.connect import connect_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
-from ._net.options import ConnectOptions
+from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
+from ._net.results import SendResult
 from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.sockets import reach
 from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
+from ._net.transaction import Recipients, Sender
 from .handlers import session_runner
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from .transcript import Transcript
 
 
 class _Waiter:
@@ -189,9 +201,14 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 
 
 async def open_stream(
-    host: str, port: int, *, local_address: str | None = None, timeout: float | None = None
+    host: str,
+    port: int,
+    *,
+    local_address: str | None = None,
+    sock: socket.socket | None = None,
+    timeout: float | None = None,
 ) -> Stream:
-    """Connect within ``timeout`` seconds; see reach."""
+    """Connect within ``timeout`` seconds, to a host or a Unix socket; or use a connected socket."""
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
 
@@ -200,6 +217,15 @@ async def open_stream(
             await loop.sock_connect(sock, address)
             return (await loop.create_connection(Stream, sock=sock))[1]
 
+    if sock is not None:
+        try:
+            sock.setblocking(False)
+            return (await loop.create_connection(Stream, sock=sock))[1]
+        except BaseException:
+            sock.close()
+            raise
+    if is_path(host):
+        return await reach(unix_addresses(host), deadline, loop.time, None, connect)
     async with asyncio.timeout_at(deadline):
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return await reach(found, deadline, loop.time, local_address, connect)
@@ -291,11 +317,131 @@ async def listen(
     return listener
 
 
-@asynccontextmanager
-async def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> AsyncIterator[Client]:
-    """Connect to a server, secure the connection, log in; see ConnectOptions and connect_client()."""
-    async with await connect_client(open_stream, host, port, options) as client:
-        yield client
+def connect(
+    host: str | os.PathLike[str],
+    port: int = 25,
+    *,
+    security: Security | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    auth: Credentials | None = None,
+    allow_cleartext_auth: bool = False,
+    local_hostname: str | None = None,
+    local_address: str | None = None,
+    sock: socket.socket | None = None,
+    timeout: float | Timeouts | None = None,
+    deadline: float | None = None,
+    extensions: Iterable[Extension] | None = None,
+    limits: Limits | None = None,
+    transcript: Transcript | None = None,
+) -> Opening[Client]:
+    """Connect to a server, secure the connection, log in.
+
+    It can be used in two ways: ``async with connect(...) as client`` ends the session with the block;
+    ``client = await connect(...)`` leaves it open until ``await client.quit()``.
+
+    Args:
+        host: A host name or an IP address; or the path of a Unix socket: an ``os.PathLike``, or a string that
+            begins with ``/``. A path is not a name to verify a certificate against: for TLS over a Unix
+            socket give the connected socket as ``sock`` and the name as ``host``.
+        port: 1 to 65535; text of digits is converted. With a Unix socket it only selects ``security``.
+        security: ``"tls"``: TLS from the start. ``"starttls"``: STARTTLS is required; mail and password are not
+            sent before it. ``"opportunistic"``: STARTTLS if the server offers it. The certificate is then not
+            verified unless ``auth`` or ``ssl_context`` is given, so an attacker on the path can read and
+            change the mail. ``"none"``: plaintext. None, the default: ``"tls"`` on port 465, ``"starttls"`` on
+            port 587 and wherever ``auth`` is given, else ``"opportunistic"``.
+        ssl_context: The TLS context. By default one that verifies the certificate of the server against the
+            authorities that this machine trusts.
+        auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`. If the server refuses a
+            mechanism (504, 534) and not the password, the next mechanism that it offers is tried. None, the
+            default: no login.
+        allow_cleartext_auth: Whether the password may be sent without TLS, readable for everybody on the path.
+        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
+            If the name is not a valid EHLO argument, the address literal is sent instead. DNS is never queried.
+        local_address: The IP address to connect from. By default the system chooses.
+        sock: A connected stream socket to use in place of a new one, for example through a proxy. ``host`` is
+            then only the name to verify. The socket belongs to the client, which also closes it on failure.
+        timeout: Seconds that each wait may last, above 0, or :class:`~smtpcore.Timeouts`. By default the waits
+            of RFC 5321 4.5.3.2. A mail transaction as a whole is bounded too: see Timeouts.
+        deadline: Seconds for the whole session, above 0. None, the default: no limit.
+        extensions: The service extensions that the client can use where the server offers them. None, the
+            default: ``smtpcore.extensions.STANDARD``.
+        limits: Sizes and counts (:class:`~smtpcore.Limits`). None: the defaults.
+        transcript: A :class:`~smtpcore.transcript.Transcript` that records the session. None: no record.
+
+    Returns:
+        An object to ``await`` or to enter with ``async with``, once; both give the :class:`Client`.
+
+    Raises:
+        LocalProtocolError: An argument is not valid; no connection was made. If it has the wrong type, this
+            is a TypeError as well.
+        ConnectionFailed: No connection could be made.
+        TlsUnavailable: TLS is required, and the server does not offer it or refuses it.
+        TlsError: The TLS handshake failed, for example because the certificate is not valid for ``host``.
+        AuthenticationUnavailable: The server offers no mechanism that can be used with ``auth``.
+        AuthenticationFailed: The server refused the credentials.
+        ReplyError: The server refused the connection or EHLO.
+        ConnectionLost, TimedOut: The connection broke, or the server did not reply in time.
+
+    Example:
+        ::
+
+            from smtpcore import asyncio
+
+            async def main() -> None:
+                async with asyncio.connect("mx.example", 587, auth=("joe", "secret")) as client:
+                    await client.send_message(message)
+    """
+    options = ConnectOptions(
+        security=security,
+        ssl_context=ssl_context,
+        auth=auth,
+        allow_cleartext_auth=allow_cleartext_auth,
+        local_hostname=local_hostname,
+        local_address=local_address,
+        sock=sock,
+        timeout=timeout,
+        deadline=deadline,
+        extensions=extensions,
+        limits=limits,
+        transcript=transcript,
+    )
+    return Opening(connect_client(open_stream, host, port, options))
+
+
+async def send_message(
+    message: Message,
+    host: str | os.PathLike[str],
+    port: int = 25,
+    *,
+    sender: Sender | None = None,
+    recipients: Recipients | None = None,
+    **options: Unpack[ConnectOptions],
+) -> SendResult:
+    """Connect, send one ``EmailMessage``, and quit.
+
+    Args:
+        message: The message; it is not changed.
+        host: The server, as for :func:`connect`.
+        port: The port, as for :func:`connect`.
+        sender: The reverse-path, ``""`` for the null reverse-path, or a :class:`~smtpcore.Mail` with
+            parameters. By default the address of Sender or From.
+        recipients: The forward-paths, strings or :class:`~smtpcore.Rcpt` objects. By default the addresses of
+            To, Cc and Bcc.
+        options: The other options of :func:`connect`, by name.
+
+    Returns:
+        What became of the message for each recipient.
+
+    Raises:
+        SMTPError: As :func:`connect` and :meth:`Client.send_message`.
+
+    Example:
+        ::
+
+            await asyncio.send_message(message, "mx.example", 587, auth=("joe", "secret"))
+    """
+    async with connect(host, port, **options) as client:
+        return await client.send_message(message, sender, recipients)
 
 
 @asynccontextmanager

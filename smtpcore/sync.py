@@ -8,26 +8,39 @@ The sockets are non-blocking: what can be done is done at once, and otherwise th
 
 from __future__ import annotations
 
-import functools
+import os
 import selectors
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from ._core.events import Event
+from ._core.capabilities import Capabilities
+from ._core.config import Extension
+from ._core.events import Command, Event
+from ._core.limits import Limits, Timeouts, TlsInfo
+from ._core.replies import Reply
 from ._net import client as _flows
 from ._net import session as _sessions
 from ._net.connect import connect_client
+from ._net.errors import ErrorContext
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
-from ._net.options import ConnectOptions
+from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
+from ._net.results import SendResult
 from ._net.sockets import SocketStream, reach
+from ._net.sources import Content
 from ._net.stream import TIMED_OUT, Address, run
+from ._net.transaction import Recipients, Sender
 from .handlers import session_runner
 
-P = ParamSpec("P")
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from .transcript import Transcript
+
 T = TypeVar("T")
 
 
@@ -67,11 +80,24 @@ class Stream(SocketStream):
 
 
 async def open_stream(
-    host: str, port: int, *, local_address: str | None = None, timeout: float | None = None
+    host: str,
+    port: int,
+    *,
+    local_address: str | None = None,
+    sock: socket.socket | None = None,
+    timeout: float | None = None,
 ) -> Stream:
-    """Connect within ``timeout`` seconds, not counting the system's resolver; see reach."""
+    """Connect within ``timeout`` seconds, to a host or to the path of a Unix socket; or use a connected socket.
+
+    The time of the system's resolver does not count.
+    """
+    if sock is not None:
+        return Stream(sock)
     deadline = None if timeout is None else time.monotonic() + timeout
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if is_path(host):
+        found, local_address = unix_addresses(host), None
+    else:
+        found = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     async def connect(sock: socket.socket, address: Any, seconds: float | None) -> Stream:
         sock.settimeout(seconds if seconds is None else max(0.001, seconds))  # 0 would not wait at all
@@ -160,32 +186,178 @@ def listen(
     return listener
 
 
-def _blocking(
-    method: Callable[Concatenate[_flows.Client, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Client, P], T]:
-    @functools.wraps(method)
-    def call(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(method(client.session, *args, **kwargs))
-
-    return call
-
-
 class Client:
-    """A session with a server: see :class:`smtpcore._net.client.Client`, which does everything."""
+    """A session with a server. :func:`connect` makes one.
+
+    It is a context manager: the end of the block sends QUIT and closes. After an exception that is not an
+    ``Exception``, such as KeyboardInterrupt, it closes without QUIT.
+
+    One conversation at a time: a concurrent second one, of another thread, raises RuntimeError.
+    """
 
     def __init__(self, session: _flows.Client) -> None:
-        self.session = session
+        self._session = session
 
-    send_message = _blocking(_flows.Client.send_message)
-    send = _blocking(_flows.Client.send)
-    noop = _blocking(_flows.Client.noop)
-    reset = _blocking(_flows.Client.reset)
-    verify = _blocking(_flows.Client.verify)
-    quit = _blocking(_flows.Client.quit)
-    close = _blocking(_flows.Client.close)
+    def __enter__(self) -> Self:
+        return self
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        run(self._session.__aexit__(kind))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server offers."""
+        return self._session.capabilities
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """The facts of TLS, None in plaintext."""
+        return self._session.tls
+
+    @property
+    def context(self) -> ErrorContext:
+        """Where the conversation stands now, with the last exchanges; a copy."""
+        return self._session.context
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """The recorder, if one was given."""
+        return self._session.transcript
+
+    @property
+    def last_result(self) -> SendResult | None:
+        """What became of the last message, as far as it is known; None if none was begun.
+
+        ``send()`` returns it and its errors have it as ``result``. It is here for what can end ``send()``
+        otherwise, such as KeyboardInterrupt. ``maybe_delivered`` is then True if the final dot had been sent or
+        was being sent: the server may have accepted the message, and to send it again may duplicate it.
+        """
+        return self._session.last_result
+
+    def send_message(
+        self, message: Message, sender: Sender | None = None, recipients: Recipients | None = None
+    ) -> SendResult:
+        """Send an ``EmailMessage``.
+
+        Args:
+            message: It is not changed: Bcc is left out of the copy that is sent, and content that the server
+                does not support is encoded (:mod:`smtpcore.message`).
+            sender: The reverse-path, ``""`` for the null reverse-path, or a :class:`~smtpcore.Mail`. By default
+                the address of Sender or From.
+            recipients: The forward-paths, as for :meth:`send`. By default the addresses of To, Cc and Bcc.
+
+        Returns:
+            What became of the message for each recipient.
+
+        Raises:
+            LocalProtocolError: The message cannot be sent as it is; nothing was sent.
+            RecipientsRefused: No recipient was accepted; ``result`` has each reply.
+            ReplyError: The message was refused as a whole; ``result`` has each reply.
+            ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
+        """
+        return run(self._session.send_message(message, sender, recipients))
+
+    def send(
+        self, sender: Sender, recipients: Recipients, content: Content, *, smtputf8: bool = False
+    ) -> SendResult:
+        """Send a message.
+
+        Args:
+            sender: The reverse-path; ``""`` for the null reverse-path. A :class:`~smtpcore.Mail` adds
+                parameters: ``Mail("a@client.example", {"X-TAG": "7"})``. SIZE, BODY and SMTPUTF8 are added as
+                the content requires, unless they are given.
+            recipients: The forward-paths, one string each, or :class:`~smtpcore.Rcpt` objects with parameters.
+                The domain of an address is sent with A-labels, as :meth:`send_message` sends it, and text that
+                is not in NFC is normalized (RFC 6532 3.1).
+            content: Octets with CRLF line ends: bytes, a binary file, or an iterable of bytes.
+                ``smtpcore.normalize_line_endings()``
+                converts other line ends. A file is read from its position, and if it can seek it goes back
+                there when the message is not accepted. A file or an iterable that gives no octets is refused;
+                ``b""`` is an empty message.
+            smtputf8: The header contains UTF-8 (RFC 6531 3.4). A local-part with UTF-8 implies it.
+
+        Returns:
+            What became of the message, if the server has accepted it for at least one recipient.
+
+        Raises:
+            LocalProtocolError: An argument cannot be sent. Nothing was sent, unless ``content`` is an iterable
+                or a file. If the argument has the wrong type, the error is a TypeError as well.
+            RecipientsRefused: No recipient was accepted; ``result`` has each reply.
+            ReplyError: The message was refused as a whole; ``result`` has each reply.
+            ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
+        """
+        return run(self._session.send(sender, recipients, content, smtputf8=smtputf8))
+
+    def command(self, event: Command) -> Reply:
+        """Send a command, and give its reply.
+
+        It is for commands of extensions, such as ``Expn("staff")`` or a command of one's own (``extensions`` of
+        ``connect()``). Commands that need more than one reply have methods of their own.
+
+        Args:
+            event: The command: an object of a class derived from :class:`smtpcore.Command`.
+
+        Returns:
+            The reply, of 2yz.
+
+        Raises:
+            LocalProtocolError: The command cannot come now, the server does not offer it, or another method
+                sends it. Nothing was sent. If ``event`` is not a command, this is a TypeError as well.
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
+        """
+        return run(self._session.command(event))
+
+    def noop(self) -> Reply:
+        """Send NOOP: check that the session is alive.
+
+        Returns:
+            The reply, of 2yz.
+
+        Raises:
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
+        """
+        return run(self._session.noop())
+
+    def reset(self) -> Reply:
+        """Send RSET: drop the mail transaction.
+
+        Returns:
+            The reply, of 2yz.
+
+        Raises:
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
+        """
+        return run(self._session.reset())
+
+    def verify(self, address: str) -> Reply:
+        """Send VRFY: ask about a user or a mailbox.
+
+        Args:
+            address: A user name or an address.
+
+        Returns:
+            The reply, of 2yz. 252 means that the server does not say (RFC 5321 3.5.3).
+
+        Raises:
+            LocalProtocolError: The address cannot be sent. If it is not a string, this is a TypeError as well.
+            ReplyError: The server refused the command, or does not know the address.
+            SMTPError: The session failed.
+        """
+        return run(self._session.verify(address))
+
+    def quit(self) -> None:
+        """Send QUIT, and close.
+
+        It does not raise SMTPError: accepted messages stay accepted, whatever the server replies to QUIT.
+        """
+        run(self._session.quit())
+
+    def close(self) -> None:
+        """What the server offers."""
+        run(self._session.close())
 
 
 class ServerSession(_sessions.ServerSession):
@@ -196,16 +368,130 @@ class ServerSession(_sessions.ServerSession):
             yield event
 
 
-@contextmanager
-def connect(host: str, port: int = 25, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
-    """Connect to a server, secure the connection, log in; see ConnectOptions and connect_client()."""
-    session = run(connect_client(open_stream, host, port, options))
-    try:
-        yield Client(session)
-    except BaseException as error:
-        run(session.__aexit__(type(error)))
-        raise
-    run(session.__aexit__(None))
+def connect(
+    host: str | os.PathLike[str],
+    port: int = 25,
+    *,
+    security: Security | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    auth: Credentials | None = None,
+    allow_cleartext_auth: bool = False,
+    local_hostname: str | None = None,
+    local_address: str | None = None,
+    sock: socket.socket | None = None,
+    timeout: float | Timeouts | None = None,
+    deadline: float | None = None,
+    extensions: Iterable[Extension] | None = None,
+    limits: Limits | None = None,
+    transcript: Transcript | None = None,
+) -> Client:
+    """Connect to a server, secure the connection, log in.
+
+    It can be used in two ways: ``with connect(...) as client`` ends the session with the block;
+    ``client = connect(...)`` leaves it open until ``client.quit()``.
+
+    Args:
+        host: A host name or an IP address; or the path of a Unix socket: an ``os.PathLike``, or a string that
+            begins with ``/``. A path is not a name to verify a certificate against: for TLS over a Unix
+            socket give the connected socket as ``sock`` and the name as ``host``.
+        port: 1 to 65535; text of digits is converted. With a Unix socket it only selects ``security``.
+        security: ``"tls"``: TLS from the start. ``"starttls"``: STARTTLS is required; mail and password are not
+            sent before it. ``"opportunistic"``: STARTTLS if the server offers it. The certificate is then not
+            verified unless ``auth`` or ``ssl_context`` is given, so an attacker on the path can read and
+            change the mail. ``"none"``: plaintext. None, the default: ``"tls"`` on port 465, ``"starttls"`` on
+            port 587 and wherever ``auth`` is given, else ``"opportunistic"``.
+        ssl_context: The TLS context. By default one that verifies the certificate of the server against the
+            authorities that this machine trusts.
+        auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`. If the server refuses a
+            mechanism (504, 534) and not the password, the next mechanism that it offers is tried. None, the
+            default: no login.
+        allow_cleartext_auth: Whether the password may be sent without TLS, readable for everybody on the path.
+        local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
+            If the name is not a valid EHLO argument, the address literal is sent instead. DNS is never queried.
+        local_address: The IP address to connect from. By default the system chooses.
+        sock: A connected stream socket to use in place of a new one, for example through a proxy. ``host`` is
+            then only the name to verify. The socket belongs to the client, which also closes it on failure.
+        timeout: Seconds that each wait may last, above 0, or :class:`~smtpcore.Timeouts`. By default the waits
+            of RFC 5321 4.5.3.2. A mail transaction as a whole is bounded too: see Timeouts.
+        deadline: Seconds for the whole session, above 0. None, the default: no limit.
+        extensions: The service extensions that the client can use where the server offers them. None, the
+            default: ``smtpcore.extensions.STANDARD``.
+        limits: Sizes and counts (:class:`~smtpcore.Limits`). None: the defaults.
+        transcript: A :class:`~smtpcore.transcript.Transcript` that records the session. None: no record.
+
+    Returns:
+        The :class:`Client`, which is a context manager.
+
+    Raises:
+        LocalProtocolError: An argument is not valid; no connection was made. If it has the wrong type, this
+            is a TypeError as well.
+        ConnectionFailed: No connection could be made.
+        TlsUnavailable: TLS is required, and the server does not offer it or refuses it.
+        TlsError: The TLS handshake failed, for example because the certificate is not valid for ``host``.
+        AuthenticationUnavailable: The server offers no mechanism that can be used with ``auth``.
+        AuthenticationFailed: The server refused the credentials.
+        ReplyError: The server refused the connection or EHLO.
+        ConnectionLost, TimedOut: The connection broke, or the server did not reply in time.
+
+    Example:
+        ::
+
+            from smtpcore import sync
+
+            with sync.connect("mx.example", 587, auth=("joe", "secret")) as client:
+                client.send_message(message)
+    """
+    options = ConnectOptions(
+        security=security,
+        ssl_context=ssl_context,
+        auth=auth,
+        allow_cleartext_auth=allow_cleartext_auth,
+        local_hostname=local_hostname,
+        local_address=local_address,
+        sock=sock,
+        timeout=timeout,
+        deadline=deadline,
+        extensions=extensions,
+        limits=limits,
+        transcript=transcript,
+    )
+    return Client(run(connect_client(open_stream, host, port, options, suspends=False)))
+
+
+def send_message(
+    message: Message,
+    host: str | os.PathLike[str],
+    port: int = 25,
+    *,
+    sender: Sender | None = None,
+    recipients: Recipients | None = None,
+    **options: Unpack[ConnectOptions],
+) -> SendResult:
+    """Connect, send one ``EmailMessage``, and quit.
+
+    Args:
+        message: The message; it is not changed.
+        host: The server, as for :func:`connect`.
+        port: The port, as for :func:`connect`.
+        sender: The reverse-path, ``""`` for the null reverse-path, or a :class:`~smtpcore.Mail` with
+            parameters. By default the address of Sender or From.
+        recipients: The forward-paths, strings or :class:`~smtpcore.Rcpt` objects. By default the addresses of
+            To, Cc and Bcc.
+        options: The other options of :func:`connect`, by name.
+
+    Returns:
+        What became of the message for each recipient.
+
+    Raises:
+        SMTPError: As :func:`connect` and :meth:`Client.send_message`.
+
+    Example:
+        ::
+
+            sync.send_message(message, "mx.example", 587, auth=("joe", "secret"))
+    """
+    with connect(host, port, **options) as client:
+        return client.send_message(message, sender, recipients)
 
 
 @contextmanager

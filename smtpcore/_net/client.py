@@ -552,8 +552,7 @@ class Client:
                 # In a group, later commands may have been answered after it.
                 self._context.phase = _PHASES.get(error.response.command.__class__, self._context.phase)
                 self._context.reply = error.reply
-            reply = getattr(error, "reply", None) if isinstance(error, RemoteProtocolError) else None
-            error.context = self._snapshot(reply)
+            error.context = self._snapshot(error)
             error.hint = hint_for(error, error.context)
             error.transcript = self.transcript
             if self._transaction is not None:
@@ -565,12 +564,16 @@ class Client:
                 self._recorder.record_note(str(error))
         return error
 
-    def _snapshot(self, unsolicited: Reply | None = None) -> ErrorContext:
+    def _snapshot(self, error: SMTPError | None = None) -> ErrorContext:
         """Where the conversation stands, with the exchanges as values."""
         exchanges = [make_exchange(one.command, one.reply) for one in self._exchanges]
-        exchanges += [make_exchange(command, None) for command in self._connection.outstanding]
-        if unsolicited is not None:
-            exchanges.append(make_exchange(None, unsolicited))
+        # The core forgets what is outstanding when the connection has ended.
+        lost = error.outstanding if isinstance(error, ConnectionLost) else self._connection.outstanding
+        for command in lost:
+            assert isinstance(command, (Command, EndOfMessage, Connect))
+            exchanges.append(make_exchange(command, None))
+        if isinstance(error, RemoteProtocolError) and error.reply is not None:
+            exchanges.append(make_exchange(None, error.reply))
         idle = time.monotonic() - self._heard
         return dataclasses.replace(self._context, idle=idle, exchanges=tuple(exchanges[-_EXCHANGES:]))
 

@@ -71,12 +71,6 @@ class TlsError(SMTPError):
 class TlsUnavailable(TlsError):
     """TLS was required and the server did not offer, or refused, STARTTLS (RFC 3207 4)."""
 
-    @property
-    def retryable(self) -> bool:
-        """Whether the server refused STARTTLS for now (454, RFC 3207 4)."""
-        reply = None if self.context is None else self.context.reply
-        return reply is not None and reply.is_transient
-
 
 class AuthenticationUnavailable(SMTPError):
     """Credentials were given but no usable mechanism is offered; ``context.capabilities`` says what is."""

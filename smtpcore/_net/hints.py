@@ -1,12 +1,12 @@
-"""What to try: one sentence for an error, worked out from facts.
+"""Hints: one sentence for an error that says what to try, derived from facts.
 
 The facts are those of :class:`~smtpcore.ErrorContext` (what was asked for, how far it went, what the server
 offered, replied, and first sent), the class of the error, and what the system or OpenSSL give as a number or a
 name: an errno, the code of a failed verification. Never the wording of a text: words change with versions and
 languages, and two causes share them.
 
-A hint must not contradict the facts. So each is given only where they leave no other meaning, and where they
-do not tell, there is no hint. A hint that advises an argument of ``connect()`` uses the words that
+A hint must not contradict the facts. So each is given only where the facts leave no other meaning, and without
+such facts there is no hint. A hint that advises an argument of ``connect()`` uses the words that
 ``_cli.main`` replaces with an option of the command line.
 """
 
@@ -32,6 +32,7 @@ from .errors import (
     TlsError,
     TlsUnavailable,
 )
+from .options import is_path
 
 # How the other side may begin.
 _SMTP = re.compile(rb"[2-5][0-9][0-9][ \r\n-]")
@@ -167,9 +168,14 @@ def _without_starttls(facts: ErrorContext) -> str:
         return "TLS is out of order at the server: try again later, or ask its operator"
     if facts.reply is not None and facts.reply.severity == 5:
         return "the server offers STARTTLS and refuses it: ask its operator"
+    offers = (
+        f"the server offers {_offered(facts)}, and not STARTTLS"
+        if facts.capabilities
+        else "the server offers no extensions, and so no STARTTLS"
+    )
     return (
-        f"the server offers no STARTTLS, but {_offered(facts)}; if this server is known to have none,"
-        " use security='opportunistic' or 'none', and then without a password"
+        f"{offers}; if this server is known to have none, use security='opportunistic' or 'none', and then"
+        " without a password"
     )
 
 
@@ -182,7 +188,10 @@ def _without_mechanism(facts: ErrorContext) -> str:
     if not names.isdisjoint(sasl.CLIENT_MECHANISMS):
         if facts.tls:
             return f"the server offers {', '.join(sorted(names))}: give auth=(user, password)"
-        return "what is offered would show the password to everybody on the path: use TLS"
+        return (
+            "the offered mechanisms show the password to everybody on the path: use security='starttls' or"
+            " 'tls'; or give allow_cleartext_auth=True on a network that you trust"
+        )
     if names:
         return (
             f"the server offers {', '.join(sorted(names))}, which takes more than a user name and a password:"
@@ -230,6 +239,10 @@ def _no_tls_there(facts: ErrorContext) -> str | None:
 
 def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> str:
     host, port = facts.host, facts.port
+    if is_path(host):
+        if isinstance(cause, (FileNotFoundError, ConnectionRefusedError)):
+            return "no server listens on this Unix socket: is it started, and is the path right?"
+        return "check the path of the Unix socket, and the permissions on it"
     if isinstance(cause, UnicodeError):
         return f"{host!r} cannot be the name of a host: check its spelling"
     if isinstance(cause, socket.gaierror):

@@ -177,9 +177,8 @@ def check_reference(host: str, security: Security, options: ConnectOptions) -> N
         )
     if verifies and (not host or is_path(host)):
         raise LocalProtocolError(
-            f"the certificate cannot be verified: {host!r} is not the name of a host. Give the connected"
-            " socket as sock and the name as host, or security='none' (a password then needs"
-            " allow_cleartext_auth=True)"
+            f"the certificate cannot be verified: {host!r} is not the name of a host. Give a connected socket"
+            " as sock and the name as host; or security='none', with allow_cleartext_auth=True for a password"
         )
 
 

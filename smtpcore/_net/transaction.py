@@ -86,6 +86,7 @@ class Transaction:
         return reply.status is None or reply.status.subject == 5
 
 
+Sender = str | Mail
 Recipient = str | Rcpt
 Recipients = Recipient | Sequence[Recipient]
 

@@ -353,13 +353,13 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
             "capabilities": ("SIZE 10", "HELP"),
             "reply": Reply(250, None, ""),
         },
-        "offers no STARTTLS, but SIZE 10, HELP",
+        "offers SIZE 10, HELP, and not STARTTLS",
     ),
     (
         "no STARTTLS and nothing else",
         TlsUnavailable,
         {"security": "starttls", "phase": "starttls"},
-        "no extensions at all",
+        "offers no extensions, and so no STARTTLS",
     ),
     (
         "STARTTLS refused",
@@ -383,7 +383,7 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         "a password in cleartext",
         AuthenticationUnavailable,
         {"security": "none", "phase": "auth", "capabilities": ("HELP", "AUTH PLAIN")},
-        "would show the password",
+        "give allow_cleartext_auth=True",
     ),
     (
         "no mechanism of ours in plaintext",

@@ -1,0 +1,461 @@
+"""The options and methods that the three adapters share: equal signatures, docstrings, and typed errors."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtpcore import (
+    ArgumentTypeError,
+    Auth,
+    AuthenticationFailed,
+    Command,
+    Connect,
+    ConnectionLost,
+    Data,
+    EndOfMessage,
+    Exchange,
+    Expn,
+    Helo,
+    LocalProtocolError,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    RemoteProtocolError,
+    Reply,
+    ReplyError,
+    SMTPError,
+    StartTls,
+    TlsUnavailable,
+    sync,
+)
+from smtpcore import asyncio as asyncio_adapter
+from smtpcore import trio as trio_adapter
+from smtpcore._net.client import Client
+from smtpcore._net.connect import open_client
+from smtpcore._net.options import ConnectOptions
+from smtpcore._net.stream import run
+from smtpcore.extensions import STANDARD, CommandSpec, Extension, Parameter
+
+from ..helpers.scripted import ANY, EOF, GREETING, QUIT, Stream, ehlo, talk
+
+SENDER, ONE, TWO = "a@client.example", "one@mx.example", "two@mx.example"
+CONTENT = b"Subject: x\r\n\r\nbody\r\n"
+DOT = CONTENT + b".\r\n"
+
+ADAPTERS = (sync, asyncio_adapter, trio_adapter)
+
+
+def options_of(function: Callable[..., Any]) -> list[tuple[str, Any, Any, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind, one.default, one.annotation) for one in parameters]
+
+
+def sections_of(function: Callable[..., Any]) -> dict[str, str]:
+    """The sections of a docstring by their titles; ``""`` is what comes before them."""
+    parts = re.split(r"^(Args|Returns|Raises|Example):\n", inspect.getdoc(function) or "", flags=re.MULTILINE)
+    return dict(zip(["", *parts[1::2]], parts[0::2], strict=True))
+
+
+def documented(function: Callable[..., Any]) -> set[str]:
+    return set(re.findall(r"^    (\w+):", sections_of(function)["Args"], flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["connect", "send_message"])
+def test_a_function_has_the_same_options_in_every_adapter(name: str) -> None:
+    functions = [getattr(adapter, name) for adapter in ADAPTERS]
+    first, *others = map(options_of, functions)
+    assert all(other == first for other in others)
+    sections = [sections_of(function) for function in functions]
+    for title in ("Args", "Raises"):
+        assert len({one[title] for one in sections}) == 1, title
+    assert all(set(one) == {"", "Args", "Returns", "Raises", "Example"} for one in sections)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_connect_documents_each_of_its_options(adapter: Any) -> None:
+    names = {name for name, *_ in options_of(adapter.connect)}
+    assert documented(adapter.connect) == names
+    assert names == {"host", "port", *ConnectOptions.__optional_keys__}
+    assert documented(adapter.send_message) == {"message", "host", "port", "sender", "recipients", "options"}
+
+
+def public(cls: type[Any]) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+def test_the_blocking_client_has_the_methods_and_properties_of_the_others() -> None:
+    assert public(sync.Client) == public(Client) | {"transcript"}
+    assert "__getattr__" not in vars(sync.Client)
+    for name in public(Client):
+        ours, theirs = getattr(sync.Client, name), getattr(Client, name)
+        if isinstance(theirs, property):
+            assert isinstance(ours, property), name
+        else:
+            without = [parameter[:3] for parameter in options_of(theirs)]
+            assert [parameter[:3] for parameter in options_of(ours)] == without, name
+        assert ours.__doc__, name
+
+
+# --- Arguments ------------------------------------------------------------------------------------------------
+
+
+def refused(**options: Any) -> LocalProtocolError:
+    """The error about an argument of connect(), which comes before a connection is made."""
+    with pytest.raises(LocalProtocolError) as caught:
+        sync.connect(**{"host": "mx.invalid", **options})
+    return caught.value
+
+
+def test_a_socket_that_cannot_be_used_is_refused() -> None:
+    assert isinstance(refused(sock=7), ArgumentTypeError)
+    with socket.socket() as sock:
+        assert "not connected" in str(refused(sock=sock))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        assert "stream socket" in str(refused(sock=sock))
+    one, two = socket.socketpair()
+    with one, two:
+        assert "local_address" in str(refused(sock=one, local_address="127.0.0.1"))
+
+
+@pytest.mark.parametrize("extensions", ["SIZE", 7, [7], (Extension,)])
+def test_extensions_are_values(extensions: Any) -> None:
+    assert isinstance(refused(extensions=extensions), ArgumentTypeError)
+
+
+def test_a_host_that_is_bytes_is_refused() -> None:
+    assert isinstance(refused(host=b"/run/smtp"), ArgumentTypeError)
+
+
+@pytest.mark.parametrize(
+    "options", [{"security": "tls"}, {"security": "starttls"}, {"auth": ("joe", "secret")}, {"port": 465}]
+)
+def test_a_certificate_cannot_be_verified_against_a_path(options: Any) -> None:
+    assert "sock" in str(refused(host="/run/smtp", **options))
+    assert "sock" in str(refused(host=Path("smtp"), **options))
+
+
+# --- An open stream -------------------------------------------------------------------------------------------
+
+
+def test_a_session_runs_over_a_stream_that_is_open() -> None:
+    stream = Stream([GREETING, ehlo(), ("NOOP", "250 ok"), QUIT])
+
+    async def conversation() -> Reply:
+        async with await open_client(stream, security="none", local_hostname="client.example") as client:
+            return await client.noop()
+
+    assert run(conversation()) == Reply(250, None, "ok")
+    stream.finish()
+
+
+def test_arguments_of_an_open_stream_are_checked_first() -> None:
+    stream = Stream([])
+    with pytest.raises(ArgumentTypeError, match="allow_cleartext_auth"):
+        run(open_client(stream, allow_cleartext_auth="no"))  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="cannot be verified"):
+        run(open_client(stream, security="starttls"))
+    assert stream.written == b""
+
+
+# --- The exchanges of an error --------------------------------------------------------------------------------
+
+
+def failure(steps: Any, conversation: Callable[[Client], Any], **options: Any) -> SMTPError:
+    with pytest.raises(SMTPError) as caught:
+        talk(steps, conversation, **options)
+    assert caught.value.context is not None
+    return caught.value
+
+
+def test_an_error_has_the_dialogue_up_to_it() -> None:
+    steps = [
+        (f"MAIL FROM:<{SENDER}>", "250 ok"),
+        (f"RCPT TO:<{ONE}>", "250 ok"),
+        ("DATA", "354 go"),
+        (DOT, "554 5.7.1 no"),
+        QUIT,
+    ]
+    error = failure(steps, lambda client: client.send(SENDER, ONE, CONTENT))
+    assert error.context is not None
+    assert error.context.exchanges[0] == Exchange(Connect(), Reply(220, None, "mx.example ESMTP"))
+    assert error.context.exchanges[-1] == Exchange(EndOfMessage(), Reply(554, "5.7.1", "no"))
+    assert error.context.dialogue() == (
+        "S: 220 mx.example ESMTP\nC: EHLO client.example\nS: 250 mx.example greets you\n"
+        f"C: MAIL FROM:<{SENDER}>\nS: 250 ok\nC: RCPT TO:<{ONE}>\nS: 250 ok\nC: DATA\nS: 354 go\n"
+        "C: (content) .\nS: 554 5.7.1 no"
+    )
+    assert pickle.loads(pickle.dumps(error)) == copy.copy(error) == error
+
+
+def test_a_command_without_a_reply_is_the_last_exchange() -> None:
+    error = failure([("NOOP", EOF)], lambda client: client.noop())
+    assert error.context is not None
+    assert error.context.exchanges[-1] == Exchange(Noop(), None)
+
+
+def test_an_unsolicited_reply_is_the_last_exchange() -> None:
+    error = failure([("NOOP", "250 ok\n250 ok")], lambda client: twice(client.noop), last="QUIT")
+    assert isinstance(error, RemoteProtocolError) and error.context is not None
+    assert error.context.exchanges[-1] == Exchange(None, Reply(250, None, "ok"))
+
+
+async def twice(method: Callable[[], Any]) -> None:
+    await method()
+    await method()
+
+
+def test_no_exchange_shows_a_password() -> None:
+    steps = [GREETING, ehlo("AUTH PLAIN"), (ANY, "535 5.7.8 no secret is AGpvZQBzZWNyZXQ="), QUIT]
+    stream = Stream(steps)
+    with pytest.raises(AuthenticationFailed) as caught:
+        run(
+            open_client(
+                stream,
+                security="none",
+                auth=("joe", "secret"),
+                allow_cleartext_auth=True,
+                local_hostname="client.example",
+            )
+        )
+    context = caught.value.context
+    assert context is not None
+    assert context.exchanges[-1].command == Auth("PLAIN")
+    shown = context.dialogue() + repr(context)
+    assert "secret" not in shown and "AGpvZ" not in shown
+
+
+def test_only_the_last_exchanges_are_kept() -> None:
+    async def conversation(client: Client) -> None:
+        for _ in range(50):
+            await client.noop()
+        assert len(client.context.exchanges) == 20
+        assert {one.command for one in client.context.exchanges} == {Noop()}
+
+    talk([*[("NOOP", "250 ok")] * 50, QUIT], conversation)
+
+
+# --- retryable ------------------------------------------------------------------------------------------------
+
+
+def test_every_error_says_whether_the_same_may_succeed_later() -> None:
+    assert not LocalProtocolError("x").retryable
+    assert ConnectionLost("x").retryable
+    assert RemoteProtocolError("x", reply=Reply(450, None, "x")).retryable
+    assert not RemoteProtocolError("x", reply=Reply(550, None, "x")).retryable
+    assert not RemoteProtocolError("x").retryable
+    assert not TlsUnavailable("x").retryable
+
+
+@pytest.mark.parametrize("reply, retryable", [("454 4.7.0 later", True), ("502 5.5.1 no", False)])
+def test_starttls_refused_for_now_is_retryable(reply: str, retryable: bool) -> None:
+    stream = Stream([GREETING, ehlo("STARTTLS"), ("STARTTLS", reply), QUIT])
+    with pytest.raises(TlsUnavailable) as caught:
+        run(open_client(stream, "mx.example", security="starttls", local_hostname="client.example"))
+    assert caught.value.retryable is retryable
+
+
+# --- The outcome after a cancellation -------------------------------------------------------------------------
+
+
+class Cancelled(BaseException):
+    """As asyncio and trio cancel a task."""
+
+
+@pytest.mark.parametrize("at, maybe_delivered", [("rcpt", False), ("dot", True)])
+def test_the_outcome_of_a_cancelled_message_is_known(at: str, maybe_delivered: bool) -> None:
+    steps = [
+        GREETING,
+        ehlo(),
+        (f"MAIL FROM:<{SENDER}>", "250 ok"),
+        (f"RCPT TO:<{ONE}>", Cancelled() if at == "rcpt" else "250 ok"),
+    ]
+    if at == "dot":
+        steps += [("DATA", "354 go"), (DOT, Cancelled())]
+    stream = Stream(steps)
+
+    async def conversation() -> None:
+        client = await open_client(stream, security="none", local_hostname="client.example")
+        assert client.last_result is None
+        with pytest.raises(Cancelled):
+            await client.send(SENDER, ONE, CONTENT)
+        await client.close()
+        assert client.last_result is not None
+        assert client.last_result.maybe_delivered is maybe_delivered
+        assert client.last_result.accepted_recipients == ()
+        assert client.last_result.retryable_recipients == (ONE,)
+
+    run(conversation())
+
+
+def test_the_last_result_is_that_of_send() -> None:
+    steps = [
+        (f"MAIL FROM:<{SENDER}>", "250 ok"),
+        (f"RCPT TO:<{ONE}>", "250 ok"),
+        ("DATA", "354 go"),
+        (DOT, "250 ok"),
+        ("NOOP", "250 ok"),
+        QUIT,
+    ]
+
+    async def conversation(client: Client) -> None:
+        result = await client.send(SENDER, ONE, CONTENT)
+        await client.noop()
+        assert client.last_result == result
+
+    talk(steps, conversation)
+
+
+# --- command(), and parameters of a message -------------------------------------------------------------------
+
+
+class Hurry(Command):
+    """A command of an extension of the application."""
+
+    __slots__ = ()
+    verb = "X-HURRY"
+
+
+def text(value: str | None) -> str:
+    return value or ""
+
+
+HURRY = Extension(
+    "X-HURRY",
+    parameters=(Parameter("X-TAG", "MAIL", text, str), Parameter("X-NOTE", "RCPT", text, str)),
+    commands=(CommandSpec(Hurry, parse=lambda _: Hurry(), reply=Reply(250, None, "ok")),),
+)
+EXTENSIONS = (*STANDARD, HURRY)
+
+
+def test_a_command_of_an_extension_can_be_sent_where_it_is_offered() -> None:
+    steps = [("X-HURRY", "250 soon"), ("EXPN staff", "250 joe"), QUIT]
+
+    async def conversation(client: Client) -> list[Reply]:
+        return [await client.command(Hurry()), await client.command(Expn("staff"))]
+
+    replies = talk(steps, conversation, keywords=["X-HURRY"], extensions=EXTENSIONS)
+    assert [str(reply) for reply in replies] == ["250 soon", "250 joe"]
+    error = failure([QUIT], lambda client: client.command(Hurry()), extensions=EXTENSIONS)
+    assert "does not offer X-HURRY" in str(error)
+    error = failure([("X-HURRY", "550 no"), QUIT], lambda client: client.command(Hurry()), **OFFERED)
+    assert isinstance(error, ReplyError)
+
+
+OFFERED: dict[str, Any] = {"keywords": ["X-HURRY"], "extensions": EXTENSIONS}
+
+
+@pytest.mark.parametrize("event", [Helo("a.example"), Data(), StartTls(), Auth("PLAIN"), Quit()])
+def test_a_command_with_a_method_of_its_own_is_not_sent_by_command(event: Command) -> None:
+    error = failure([QUIT], lambda client: client.command(event), keywords=["STARTTLS", "AUTH PLAIN"])
+    assert isinstance(error, LocalProtocolError) and event.verb in str(error)
+
+
+@pytest.mark.parametrize("event", ["NOOP", b"NOOP", None, Noop, EndOfMessage()])
+def test_a_command_of_the_wrong_type_is_named(event: Any) -> None:
+    error = failure([QUIT], lambda client: client.command(event))
+    assert isinstance(error, TypeError) and "event is a Command" in str(error)
+
+
+def test_a_message_can_have_parameters_and_its_recipients_too() -> None:
+    steps = [
+        (f"MAIL FROM:<{SENDER}> SIZE={len(CONTENT)} X-TAG=7", "250 ok"),
+        (f"RCPT TO:<{ONE}>", "250 ok"),
+        (f"RCPT TO:<{TWO}> X-NOTE=z", "250 ok"),
+        ("DATA", "354 go"),
+        (DOT, "250 ok"),
+        QUIT,
+    ]
+    result = talk(
+        steps,
+        lambda client: client.send(Mail(SENDER, {"X-TAG": "7"}), [ONE, Rcpt(TWO, {"X-NOTE": "z"})], CONTENT),
+        keywords=["SIZE", "X-HURRY"],
+        extensions=EXTENSIONS,
+    )
+    assert result.accepted_recipients == (ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    "sender, recipient",
+    [(Mail(SENDER, {"X-TAG": "7"}), ONE), (SENDER, Rcpt(ONE, {"X-NOTE": "z"}))],
+)
+def test_a_parameter_that_is_not_offered_is_refused_beforehand(sender: Any, recipient: Any) -> None:
+    error = failure([QUIT], lambda client: client.send(sender, [recipient], CONTENT), extensions=EXTENSIONS)
+    assert isinstance(error, LocalProtocolError) and "has not offered" in str(error)
+
+
+def test_content_that_contradicts_its_parameters_is_refused_before_anything_is_sent() -> None:
+    error = failure(
+        [QUIT],
+        lambda client: client.send(Mail(SENDER, {"BODY": "7BIT"}), ONE, b"\xff\r\n"),
+        keywords=["8BITMIME"],
+    )
+    assert "BODY=7BIT" in str(error)
+
+
+# --- Asynchronous content -------------------------------------------------------------------------------------
+
+
+async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
+    for piece in octets:
+        yield piece
+
+
+STEPS = [("RCPT TO:<one@mx.example>", "250 ok"), ("DATA", "354 go")]
+
+
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
+def test_an_asynchronous_iterable_is_sent(keywords: list[str]) -> None:
+    body = " BODY=8BITMIME" if keywords else ""
+    steps = [(f"MAIL FROM:<{SENDER}>{body}", "250 ok"), *STEPS, (DOT, "250 ok"), QUIT]
+    result = talk(
+        steps, lambda client: client.send(SENDER, ONE, pieces(CONTENT[:7], b"", CONTENT[7:])), keywords=keywords
+    )
+    assert result.accepted_recipients == (ONE,)
+
+
+def test_an_asynchronous_iterable_that_is_empty_gets_no_final_dot() -> None:
+    steps = [(f"MAIL FROM:<{SENDER}> BODY=8BITMIME", "250 ok"), *STEPS]
+    error = failure(steps, lambda client: client.send(SENDER, ONE, pieces()), keywords=["8BITMIME"])
+    assert "the content is empty" in str(error)
+    error = failure([QUIT], lambda client: client.send(SENDER, ONE, pieces()))
+    assert "the content is empty" in str(error)
+
+
+def test_eight_bit_asynchronous_content_is_refused_before_anything_is_sent() -> None:
+    error = failure([QUIT], lambda client: client.send(SENDER, ONE, pieces(b"\xff")))
+    assert "8BITMIME" in str(error)
+
+
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
+def test_an_asynchronous_generator_that_was_begun_is_closed_when_sending_fails(keywords: list[str]) -> None:
+    source: Any = pieces(CONTENT, "text", CONTENT)  # type: ignore[arg-type]
+    steps: list[Any] = [(f"MAIL FROM:<{SENDER}> BODY=8BITMIME", "250 ok"), *STEPS, (ANY, b"")][:3]
+    error = failure(
+        steps if keywords else [QUIT],
+        lambda client: client.send(SENDER, ONE, source),
+        keywords=keywords,
+        last=ANY,
+    )
+    assert isinstance(error, TypeError)
+    with pytest.raises(StopAsyncIteration):
+        run(anext(source))
+
+
+def test_an_asynchronous_generator_that_was_not_begun_can_be_sent_again() -> None:
+    source = pieces(CONTENT)
+    failure(
+        [(f"MAIL FROM:<{SENDER}> BODY=8BITMIME", "450 later"), QUIT],
+        lambda client: client.send(SENDER, ONE, source),
+        keywords=["8BITMIME"],
+    )
+    assert run(anext(source)) == CONTENT
