@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Unpack, cast
 
+from ._net.callbacks import session_runner
 from ._net.client import Client as Client
 from ._net.client import ConnectOptions, open_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
@@ -23,7 +24,6 @@ from ._net.session import ServerSession as ServerSession
 from ._net.sockets import reach
 from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
-from .handlers import session_runner
 
 
 class _Waiter:

@@ -20,10 +20,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from ._core.events import Event
 from ._net import client as _flows
 from ._net import session as _sessions
+from ._net.callbacks import session_runner
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address, run
-from .handlers import session_runner
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Unpack
 
 import trio
 
+from ._net.callbacks import session_runner
 from ._net.client import Client as Client
 from ._net.client import ConnectOptions, open_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
@@ -22,7 +23,6 @@ from ._net.session import ServeOptions, ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address
-from .handlers import session_runner
 
 T = TypeVar("T")
 

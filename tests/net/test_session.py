@@ -26,9 +26,9 @@ from smtpcore import (
 )
 from smtpcore import sync as sync_adapter
 from smtpcore._net import session as _sessions
+from smtpcore._net.callbacks import session_runner
 from smtpcore._net.session import ServerOptions, ServerSession
 from smtpcore._net.stream import run
-from smtpcore.handlers import session_runner
 from smtpcore.transcript import Transcript
 
 from ..helpers.scripted import ANY, EOF, TLS, TLS_BEHIND_220, Clock, Pause, Stream, clock, serve
