@@ -46,7 +46,7 @@ class _NameNoter:
 
 def _note_server_names(context: ssl.SSLContext) -> None:
     """See that handshakes of a server note the name; the callback of the application stays in place."""
-    current: Any = context.sni_callback
+    current: Any = getattr(context, "sni_callback", None)
     if not isinstance(current, _NameNoter):
         context.sni_callback = _NameNoter(current)
 
