@@ -34,7 +34,7 @@ FLOORS = (
     "_core.server _core.client _core.results",
     "message",
     "_net transcript handlers",
-    "sync asyncio trio",
+    "sync asyncio trio stream",
     "maildir testing",
     "__init__",
     "_cli __main__",

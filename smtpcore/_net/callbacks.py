@@ -10,10 +10,12 @@ import difflib
 import errno
 import inspect
 import logging
+import ssl
 import tempfile
 from collections.abc import Callable, Coroutine
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
+from .._core.config import ServerConfig
 from .._core.events import (
     Chunk,
     Command,
@@ -45,6 +47,9 @@ from ..sasl import Credentials, SecretRequest
 from .client import IN_MEMORY
 from .session import ServerOptions, ServerSession, serve_one
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from ..transcript import Transcript
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 
@@ -470,3 +475,40 @@ async def _run_function(handler: Callable[[ServerSession], Any], session: Server
         if session.connection.state is not State.CLOSED:
             logger.error(_RETURNED_EARLY, _name(handler), session.peername, _LEFT_EARLY)
     session.connection.close(_LEFT_EARLY)  # of no effect if it is closed already
+
+
+async def serve_stream(
+    stream: Stream,
+    handler: object,
+    *,
+    hostname: str | None = None,
+    config: ServerConfig | Callable[[Any], ServerConfig] | None = None,
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+    implicit_tls: bool = False,
+    transcript: Callable[[], Transcript | None] | None = None,
+    greet_pause: float = 0.0,
+) -> None:
+    """Run one session of a server over a stream, and close the stream.
+
+    Args:
+        stream: The connection of a client.
+        handler: An object with methods of :class:`smtpcore.handlers.Handler`, or a function that is called with
+            the session and loops over its events.
+        hostname: The server's name in the greeting; by default this machine's, or the address of the stream.
+        config: What the server offers and its limits; or a function of the client's address.
+        ssl_context: The certificate, for STARTTLS or ``implicit_tls``; or a function that returns it.
+        implicit_tls: TLS begins at once (RFC 8314 3).
+        transcript: Called once; returns the recorder of the session, or None.
+        greet_pause: Seconds to wait before the greeting for a client that does not wait for it.
+
+    Raises:
+        TypeError: The handler cannot be a handler, or an argument has the wrong type.
+        LocalProtocolError: A value or a combination of values is not possible.
+        Exception: What the handler has raised outside its callbacks; the client got 421.
+    """
+    options = ServerOptions(hostname, config, ssl_context, implicit_tls, transcript, greet_pause)
+    run_session = session_runner(handler, options, ServerSession)
+    try:
+        await run_session(stream)
+    finally:
+        await stream.close()
