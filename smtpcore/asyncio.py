@@ -13,25 +13,25 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from ._core.config import Extension
+from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
+from ._net.callbacks import session_runner
 from ._net.client import Client as Client
 from ._net.connect import Opening as Opening
 from ._net.connect import connect_client
-from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
-from ._net.session import ServeOptions, ServerOptions, refusal_of
+from ._net.session import ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.sockets import reach
 from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
-from .handlers import session_runner
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -236,16 +236,36 @@ class Server(BaseServer[Stream]):
 
     def _begin(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))
-        self._changed = asyncio.Event()
+        self._changed, self._ended = asyncio.Event(), asyncio.Event()
         self._sessions: set[asyncio.Task[None]] = set()
         self._accepting = [asyncio.create_task(self._accept_all(sock)) for sock in self._sockets]
 
-    async def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest.
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def serve_forever(self) -> None:
+        """Wait until ``close()`` is called; close the server if this task is cancelled."""
+        try:
+            await self._ended.wait()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self, grace: float | None = None) -> None:
+        """Stop accepting, give running sessions time to end, and cancel the rest.
 
         A session that ignores its cancellation is not waited for.
+
+        Args:
+            grace: Seconds that running sessions get; None: the ``grace`` of ``serve()``.
         """
-        await self._close(grace)
+        try:
+            await self._close(self._grace if grace is None else grace)
+        finally:
+            self._ended.set()
 
     async def _stop_accepting(self) -> None:
         for task in self._accepting:
@@ -309,7 +329,10 @@ def _set_done(future: asyncio.Future[None]) -> None:
 
 
 async def listen(
-    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
+    host: str | os.PathLike[str] | None,
+    port: int | str,
+    serve_one: RunSession[Stream],
+    **options: Unpack[ListenOptions],
 ) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)
@@ -444,29 +467,98 @@ async def send_message(
         return await client.send_message(message, sender, recipients)
 
 
-@asynccontextmanager
-async def serve(
+class _Serving:
+    """What ``serve()`` returns: to await, or to enter with ``async with``; both give the server."""
+
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Server]]) -> None:
+        self._start = start
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._server.close()
+
+
+def serve(
     handler: object,
-    host: str | None = "127.0.0.1",
-    port: int = 0,
+    host: str | os.PathLike[str] | None = "127.0.0.1",
+    port: int | str = 0,
     *,
+    hostname: str | None = None,
+    config: ServerConfig | Callable[[Any], ServerConfig] | None = None,
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+    implicit_tls: bool = False,
+    transcript: Callable[[], Transcript | None] | None = None,
     max_connections: int = MAX_CONNECTIONS,
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
-    **options: Unpack[ServeOptions],
-) -> AsyncIterator[Server]:
-    """Run a server while the ``async with`` block lasts; see ServeOptions."""
-    given = ServerOptions(**options)
-    run = session_runner(handler, given, ServerSession)
-    listener = await listen(
-        host,
-        port,
-        run,
-        max_connections=max_connections,
-        max_connections_per_address=max_connections_per_address,
-        refusal=refusal_of(given),
-    )
-    try:
-        yield listener
-    finally:
-        await listener.close(grace)
+    greet_pause: float = 0.0,
+    sock: socket.socket | None = None,
+) -> _Serving:
+    """Start a server that runs each session in a task of its own.
+
+    ::
+
+        async with serve(handler, port=2525) as server:     # closed at the end of the block
+            await server.serve_forever()
+
+        server = await serve(handler, port=2525)            # closed by close()
+        ...
+        await server.close()
+
+    Args:
+        handler: An object with methods of :class:`smtpcore.handlers.Handler`, or a function that is called with
+            each :class:`ServerSession` and loops over its events.
+        host: The name or the address to listen on; None is every interface. A path, or text that begins with a
+            slash, is that of a Unix socket.
+        port: 0 lets the system choose a free port, which ``server.addresses`` has.
+        hostname: The server's name in the greeting; by default this machine's fully qualified name, or the
+            address of the connection.
+        config: What the server offers and its limits; or a function that is called with the address of each
+            client and returns its configuration. None is ``ServerConfig()``.
+        ssl_context: The certificate. With it STARTTLS is offered, or TLS begins at once. A function is called
+            for each connection, so that a renewed certificate needs no restart.
+        implicit_tls: TLS begins when the client connects (RFC 8314 3).
+        transcript: Called for each session; returns the recorder of the session, or None. A recorder that fails
+            is logged and dropped.
+        max_connections: Concurrent sessions; further clients get 421. A session needs two descriptors, so the
+            number is lowered to half of what RLIMIT_NOFILE leaves.
+        max_connections_per_address: Concurrent sessions from one IPv4 address or one IPv6 network of 64 bits;
+            further clients get 421. None: 100, and any number from loopback addresses. A server that all
+            clients reach through a proxy needs more.
+        grace: Seconds that running sessions get when the server stops; then each client gets 421.
+        greet_pause: Seconds to wait before the greeting for clients that do not wait for it;
+            ``session.early_input`` then says whether the client did so (RFC 5321 4.3.1).
+        sock: A bound socket to listen on, in place of host and port; the server closes it.
+
+    Returns:
+        An object to await, or to enter with ``async with``: both give the running :class:`Server`.
+
+    Raises:
+        TypeError: The handler cannot be a handler, or an argument has the wrong type.
+        LocalProtocolError: A value or a combination of values is not possible.
+        ValueError: A number of connections is less than 1.
+        OSError: An address cannot be resolved or bound; then none is.
+    """
+    options = ServerOptions(hostname, config, ssl_context, implicit_tls, transcript, greet_pause)
+    run_session = session_runner(handler, options, ServerSession)
+    check_listen_arguments(host, port, max_connections, max_connections_per_address, grace, sock)
+
+    async def start() -> Server:
+        return await listen(
+            host,
+            port,
+            run_session,
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+            refusal=refusal_of(options),
+            grace=grace,
+            sock=sock,
+        )
+
+    return _Serving(start)

@@ -1,395 +1,291 @@
-"""Handlers with callbacks: the small way to write a server.
+"""Handlers: the application's decisions, as methods that ``serve()`` calls.
 
-An object with some of the methods of :class:`Handler` is enough; ``serve()`` takes it. What it leaves out is
-done as RFC 5321 prescribes for success, with one exception that is the point of the whole thing: **mail is
-accepted by an explicit yes and by nothing else**. No ``store``: no 250. A ``store`` that returns None, fails,
-or never returns: no 250. The other methods decide in the same way; where there is one, a forgotten ``return``
-refuses.
+Inherit from :class:`Handler` and override the methods that the server needs. An object of another class works
+as well: a method that is absent has the default of :class:`Handler`. The defaults are what RFC 5321 prescribes
+for success, with one exception, which is deliberate: **mail is accepted by an explicit yes and by nothing
+else**. Without ``store``, or with a ``store`` that returns None, fails or never returns, there is no 250. The
+other methods decide by the same rule: an overridden method that lacks a ``return`` refuses.
 
-A method may be plain or ``async``; it is awaited if what it returns can be. Its answer is
+A method may be plain or ``async``. A decision is one of these values:
 
-* True: granted, with the usual reply;
-* False: refused, with the usual reply for that;
-* a ``Reply``: exactly this;
-* None, or an exception: 451, and a line in the log ("smtpcore"): the handler has not made up its mind, so the
-  client should come again. Running out of space is 452.
+* True: accepted, with the usual reply;
+* False: refused, with the usual reply for that command;
+* a ``Reply``: exactly this reply;
+* None, or an exception: 451, and a line in the log ("smtpcore"), because the handler has not decided and the
+  client should try again later. If the exception says that there is no room on the disk, the reply is 452.
 
-**Content** has two ways. ``store()`` gets it whole, as a file that is in memory while it is small and on disk
-otherwise; so a handler that only wants the message need not know how it came. ``begin_message()`` is for those
-who want the pieces as they arrive: it returns a sink. Both get one message per session at a time, and the end
-always comes: ``finish()`` if the message is whole, ``abort()`` if not.
+**Content** is delivered in one of two ways. ``store()`` gets it whole, as a file that is in memory while it is
+small and on disk otherwise. ``begin_message()`` returns a sink, which gets the pieces as they arrive. A session
+has at most one message at a time, and each message ends: with ``finish()`` if it is complete, otherwise with
+``abort()``.
+
+``serve()`` raises TypeError for an object that cannot be a handler: none of the methods, a class instead of an
+object, a method that takes the wrong arguments, or a public method whose name is nearly one of these, since a
+misspelt ``accept_recipient`` would accept mail for every recipient.
 """
 
 from __future__ import annotations
 
-import errno
-import inspect
-import logging
-import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, BinaryIO, Final, Protocol, cast
+from collections.abc import Awaitable, Collection
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
-from ._core.addresses import ForwardPath, ReversePath
-from ._core.events import (
-    Chunk,
-    CommandRejected,
-    Connect,
-    Data,
-    EndOfMessage,
-    Envelope,
-    Event,
-    InputDiscarded,
-    Mail,
-    MessageAborted,
-    Rcpt,
-    Vrfy,
-)
-from ._core.parameters import Parameters
 from ._core.replies import Reply
-from ._core.state import State
-from ._net.session import ServerOptions, ServerSession, serve_one
-from ._net.sources import IN_MEMORY
-from ._net.stream import Stream
-from .extensions.expn import Expn
-from .sasl import Credentials, SecretRequest, StoredSecret
 
-logger = logging.getLogger("smtpcore")
+if TYPE_CHECKING:
+    from ._core.addresses import ForwardPath, ReversePath
+    from ._core.events import Command, CommandRejected, Ehlo, Envelope, Helo
+    from ._core.limits import TlsInfo
+    from ._core.parameters import Parameters
+    from ._net.session import ServerSession
+    from .sasl import Credentials, SecretRequest, StoredSecret
 
-Decision = bool | Reply | None
-MaybeAsync = Decision | Awaitable[Decision]
+__all__ = ["RELAY_DENIED", "Handler", "MessageSink"]
 
-_UNDECIDED: Final = Reply(451, "4.3.0", "local error in processing")
-_NOT_NOW: Final = Reply(421, "4.3.0", "local error in processing")  # the same for a connection
-_NO_ROOM: Final = Reply(452, "4.3.1", "not enough storage")
-_REFUSALS: Final[dict[type[Event], Reply]] = {
-    Connect: Reply(554, None, "you are not welcome here"),  # the opening has no status (RFC 2034 3)
-    Mail: Reply(550, "5.7.1", "sender not accepted"),
-    Rcpt: Reply(550, "5.1.1", "no such mailbox here"),
-    Data: Reply(451, "4.3.0", "no message can be taken now"),
-    EndOfMessage: Reply(554, "5.6.0", "message refused"),
-    Vrfy: Reply(550, "5.1.1", "no such mailbox here"),
-    Expn: Reply(550, "5.1.1", "no such mailing list here"),
-}
-_BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "credentials not accepted")
-_AUTH_UNDECIDED: Final = Reply(454, "4.7.0", "temporary authentication failure")
+_Decision = bool | Reply | None
+_MaybeAsync = _Decision | Awaitable[_Decision]
+
+RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
+"""Refuses a recipient for whose domain this server does not accept mail (RFC 5321 3.6.2, 7.9)."""
+
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
-_LEFT_EARLY: Final = Reply(421, "4.3.0", "local error in processing")
-
-# Lines of the log. The octets themselves may hold a password.
-_DISCARDED: Final = (
-    "%s sent %d octets in plaintext after STARTTLS, which were discarded (RFC 3207 4.2): this may be an attack"
-)
-_ABORTED: Final = "a message from %s is not stored: %s"
-_RETURNED: Final = "%s has to return %s, and has returned %s"
-_GENERATOR: Final = "%s is a generator function, so no line of it was run: a handler has no yield"
-_RETURNED_EARLY: Final = "%s has returned before the end of the session with %s: the client gets %s"
-
-_SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
-_SINK_METHODS: Final = ("write", "finish", "abort")
 
 
 class MessageSink(Protocol):
-    """Takes the content of one message, piece by piece. If a method is missing, DATA is answered 451."""
+    """Receives the content of one message in pieces.
+
+    ``begin_message()`` returns one for each message. An object that lacks a method is not a sink: DATA is
+    answered 451. Each method may be plain or ``async``.
+    """
 
     def write(self, data: bytes, /) -> object:
-        """Take the next piece. If this fails, the message is refused at its end."""
+        """Store the next piece of the content.
 
-    def finish(self) -> MaybeAsync:
-        """The message is whole: make it safe, and say so. True is answered 250 (RFC 5321 6.1)."""
+        Args:
+            data: At least one octet; lines end in CRLF, and the dots of RFC 5321 4.5.2 are removed.
+
+        Raises:
+            Exception: The message is refused at its end with 451, or 452 if there is no room; no more pieces
+                are written.
+        """
+
+    def finish(self) -> _MaybeAsync:
+        """Make the complete message safe, and decide.
+
+        Returns:
+            True: the server answers 250 and has the responsibility for the message (RFC 5321 6.1). False or a
+            ``Reply`` refuses it.
+        """
 
     def abort(self) -> object:
-        """The message is void; also called if ``write()`` or ``finish()`` failed."""
+        """Discard the message: it is incomplete, or ``write()`` or ``finish()`` failed."""
 
 
-class Handler(Protocol):
-    """What ``serve()`` calls, as far as it is there. This class is documentation: do not inherit."""
+class Handler:
+    """The base class of handlers: each method has its documented default.
 
-    def accept_connection(self, session: ServerSession) -> MaybeAsync:
-        """A client has connected."""
+    ::
+
+        class Inbox(Handler):
+            served_domains = ("example.org",)
+
+            def accept_recipient(self, session, forward_path, parameters):
+                return forward_path.local_part in ("joe", "ann")
+
+            def store(self, session, envelope, content):
+                save(content.read())
+                return True
+
+        with serve(Inbox(), port=2525) as server:
+            server.serve_forever()
+
+    All methods get the session first. On blocking sockets they run in the threads of the sessions, several at a
+    time.
+
+    Attributes:
+        served_domains: The domains for which this server accepts mail; None: not declared, so that
+            ``accept_recipient`` alone decides. ``serve()`` reads it once. If it is set,
+
+            * ``<Postmaster>`` and the postmaster of a served domain are accepted, in any letter case, without a
+              call of ``accept_recipient`` (RFC 5321 4.5.1);
+            * a recipient of another domain is refused with :data:`RELAY_DENIED` if ``accept_recipient`` is
+              absent, or returns False. If it returns True, for instance for a client that has authenticated,
+              the recipient is accepted.
+    """
+
+    served_domains: Collection[str] | None = None
+
+    def accept_connection(self, session: ServerSession) -> _MaybeAsync:
+        """Decide on a client that has connected, before the greeting.
+
+        Args:
+            session: The session; ``session.early_input`` says whether the client has sent octets already.
+
+        Returns:
+            A decision. Default: True, 220. False is 554. None is 421.
+        """
+        return True
+
+    def accept_hello(self, session: ServerSession, hello: Ehlo | Helo) -> _MaybeAsync:
+        """Decide on EHLO or HELO.
+
+        Args:
+            session: The session.
+            hello: The command; ``hello.domain`` is its argument.
+
+        Returns:
+            A decision. Default: True, 250. False is 550.
+        """
+        return True
 
     def accept_sender(
         self, session: ServerSession, reverse_path: ReversePath, parameters: Parameters
-    ) -> MaybeAsync:
-        """MAIL."""
+    ) -> _MaybeAsync:
+        """Decide on MAIL.
+
+        Args:
+            session: The session.
+            reverse_path: The sender; the null reverse-path in a bounce.
+            parameters: The parameters of MAIL, such as SIZE.
+
+        Returns:
+            A decision. Default: True, 250. False is 550 5.7.1.
+        """
+        return True
 
     def accept_recipient(
         self, session: ServerSession, forward_path: ForwardPath, parameters: Parameters
-    ) -> MaybeAsync:
-        """RCPT."""
+    ) -> _MaybeAsync:
+        """Decide on RCPT.
 
-    def store(self, session: ServerSession, envelope: Envelope, content: BinaryIO) -> MaybeAsync:
-        """A message is here, whole. Make it safe, and say so."""
+        Args:
+            session: The session; ``session.envelope`` has what was accepted so far.
+            forward_path: The recipient. The postmaster of a served domain is not asked about.
+            parameters: The parameters of RCPT.
+
+        Returns:
+            A decision. Default: True, 250; with ``served_domains`` True for these and :data:`RELAY_DENIED` for
+            others. False is 550 5.1.1, or :data:`RELAY_DENIED` outside ``served_domains``.
+        """
+        return True
+
+    def store(self, session: ServerSession, envelope: Envelope, content: BinaryIO) -> _MaybeAsync:
+        """Store a complete message.
+
+        Args:
+            session: The session.
+            envelope: The sender and the recipients.
+            content: A binary file at its beginning; it is closed afterwards.
+
+        Returns:
+            A decision. True: the server answers 250 and has the responsibility for the message (RFC 5321 6.1).
+            False is 554 5.6.0. Default: DATA is refused with 451, because the server cannot store mail.
+        """
+        return _NO_STORE
 
     def begin_message(
         self, session: ServerSession, envelope: Envelope
-    ) -> MessageSink | Decision | Awaitable[MessageSink | Decision]:
-        """In place of ``store``: a message begins. False or a Reply refuses DATA."""
+    ) -> MessageSink | _Decision | Awaitable[MessageSink | _Decision]:
+        """Decide on DATA, and receive the content in pieces; replaces ``store``.
 
-    def check_credentials(self, session: ServerSession, credentials: Credentials) -> MaybeAsync:
-        """Somebody logs in with a password: see ``Credentials.matches()``."""
+        Args:
+            session: The session.
+            envelope: The sender and the recipients.
+
+        Returns:
+            A :class:`MessageSink`: DATA is answered 354. False is 451; a ``Reply`` refuses DATA. Default:
+            ``store`` gets the message.
+        """
+        return _NO_STORE
+
+    def check_credentials(self, session: ServerSession, credentials: Credentials) -> _MaybeAsync:
+        """Decide on a user name and a password (AUTH PLAIN, LOGIN).
+
+        Args:
+            session: The session.
+            credentials: See ``credentials.matches()``, which compares in constant time.
+
+        Returns:
+            A decision. True is 235. Default: False, 535. None is 454.
+        """
+        return False
 
     def lookup_secret(
         self, session: ServerSession, request: SecretRequest
     ) -> str | StoredSecret | Awaitable[str | StoredSecret | None] | None:
-        """What is on record for a user, for mechanisms in which the password does not travel."""
+        """Return what is stored for a user, for mechanisms that do not send the password.
 
-    def verify_address(self, session: ServerSession, argument: str) -> MaybeAsync:
-        """VRFY."""
+        Args:
+            session: The session.
+            request: The user and the mechanism.
 
-    def expand_list(self, session: ServerSession, argument: str) -> MaybeAsync:
-        """EXPN."""
+        Returns:
+            The password, or its stored form; None for an unknown user, which the client cannot tell from a
+            wrong password. Default: None.
+        """
+        return None
+
+    def verify_address(self, session: ServerSession, argument: str) -> _MaybeAsync:
+        """Decide on VRFY.
+
+        Args:
+            session: The session.
+            argument: The user name or the mailbox.
+
+        Returns:
+            A decision; a ``Reply`` with code 250 names the mailbox. Default: True, 252 (RFC 5321 7.3). False is
+            550.
+        """
+        return True
+
+    def expand_list(self, session: ServerSession, argument: str) -> _MaybeAsync:
+        """Decide on EXPN, if the configuration offers it.
+
+        Args:
+            session: The session.
+            argument: The name of the mailing list.
+
+        Returns:
+            A decision; a ``Reply`` with code 250 lists the members. Default: True, 252. False is 550.
+        """
+        return True
+
+    def on_command(self, session: ServerSession, command: Command) -> _MaybeAsync:
+        """Decide on a command of an extension that the configuration adds.
+
+        Args:
+            session: The session.
+            command: An instance of the event class of the ``CommandSpec``.
+
+        Returns:
+            A decision. Default: True, the default reply of the ``CommandSpec``. False is 550 5.7.1.
+        """
+        return True
 
     def on_rejected(self, session: ServerSession, event: CommandRejected) -> object:
-        """What the client said is no command, or not now, and has been answered. To log, say."""
+        """React to a line that the server has refused by itself: invalid, unknown, or out of sequence.
+
+        Args:
+            session: The session.
+            event: The line and the reply, which is already decided.
+
+        Returns:
+            Ignored, as for every ``on_`` method but ``on_command``; an exception is logged.
+        """
+        return None
+
+    def on_reset(self, session: ServerSession) -> object:
+        """React to RSET, before its 250; ``session.envelope`` is what is discarded, or None."""
+        return None
+
+    def on_tls(self, session: ServerSession, info: TlsInfo) -> object:
+        """React to a completed TLS handshake, before the next command is answered.
+
+        Args:
+            session: The session.
+            info: The facts of TLS; ``info.server_hostname`` is the name that the client asked for (SNI).
+        """
+        return None
 
     def on_disconnect(self, session: ServerSession) -> object:
-        """The session is over, however it ended."""
-
-
-class _Spool:
-    """The sink behind ``store()``."""
-
-    def __init__(self, store: Callable[..., Any], session: ServerSession, envelope: Envelope) -> None:
-        self.store = store
-        self._arguments = session, envelope
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
-        self.write = self._file.write
-
-    async def finish(self) -> Decision:
-        self._file.seek(0)
-        try:
-            return cast(Decision, await _result_of(self.store(*self._arguments, cast(BinaryIO, self._file))))
-        finally:
-            self._file.close()
-
-    def abort(self) -> None:
-        self._file.close()
-
-
-async def _result_of(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-class Callbacks:
-    """Runs a session for a handler."""
-
-    def __init__(self, handler: object, session: ServerSession) -> None:
-        self._session = session
-        self._sink: Any = None
-        self._failure: Reply | None = None  # of the sink
-
-        def get(name: str) -> Any:
-            return getattr(handler, name, None)
-
-        self._begin_message = get("begin_message")
-        self._store = get("store")
-        self._credentials = get("check_credentials")
-        self._secret = get("lookup_secret")
-        self._rejected = get("on_rejected")
-        self._disconnected = get("on_disconnect")
-        # With what each gets besides the session.
-        self._methods: dict[type[Event], tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {}
-        if connect := get("accept_connection"):
-            self._methods[Connect] = connect, lambda event: ()
-        if sender := get("accept_sender"):
-            self._methods[Mail] = sender, lambda event: (event.reverse_path, event.parameters)
-        if recipient := get("accept_recipient"):
-            self._methods[Rcpt] = recipient, lambda event: (event.forward_path, event.parameters)
-        if verify := get("verify_address"):
-            self._methods[Vrfy] = verify, lambda event: (event.argument,)
-        if expand := get("expand_list"):
-            self._methods[Expn] = expand, lambda event: (event.argument,)
-
-    async def run(self) -> None:
-        """Run the session to its end."""
-        session = self._session
-        try:
-            while (event := await session.next_event()) is not None:
-                kind = event.__class__
-                if kind is Chunk:
-                    await self._write(cast(Chunk, event).data)
-                elif kind is EndOfMessage:
-                    self._answer(event, await self._finish())
-                elif kind is MessageAborted:
-                    self._log_aborted(cast(MessageAborted, event))
-                    await self._abort()
-                elif kind is Data:
-                    await self._begin()
-                elif isinstance(event, CommandRejected):
-                    if self._rejected is not None:
-                        await self._call(self._rejected, session, event)
-                elif isinstance(event, Credentials):
-                    await self._check(event)
-                elif isinstance(event, SecretRequest):
-                    await self._supply(event)
-                elif isinstance(event, InputDiscarded):
-                    logger.warning(_DISCARDED, session.peername, len(event.data))
-                elif session.unanswered:
-                    decision: Decision = True
-                    if kind in self._methods:
-                        method, arguments_of = self._methods[kind]
-                        decision = await self._decide(method, session, *arguments_of(event))
-                    self._answer(event, decision)
-        finally:
-            await self._abort()
-            if self._disconnected is not None:
-                await self._call(self._disconnected, session)
-
-    def _answer(self, event: Event, decision: Decision) -> None:
-        if decision is True:
-            self._session.accept()
-        elif event.__class__ is Connect and decision in (None, _UNDECIDED, _NO_ROOM):
-            self._session.send(_NOT_NOW)
-        elif isinstance(decision, Reply):
-            self._session.send(decision)
-        else:
-            self._session.send(_UNDECIDED if decision is None else _REFUSALS[event.__class__])
-
-    async def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
-        """What a method returns; a Reply if it fails."""
-        try:
-            return await _result_of(method(*arguments))
-        except Exception as error:
-            return self._told(error, method)
-
-    async def _decide(self, method: Callable[..., Any], *arguments: object) -> Any:
-        """The same for one that has to make up its mind; None if it has not."""
-        decision = await self._call(method, *arguments)
-        if not isinstance(decision, (bool, Reply)):
-            self._complain(method, decision)
-            return None
-        return decision
-
-    def _complain(
-        self, method: Callable[..., Any], decision: object, expected: str = "True, False or a Reply"
-    ) -> None:
-        kind = type(decision).__name__  # the object itself may be a secret
-        logger.error(_RETURNED, _name(method), expected, kind)
-
-    def _log_aborted(self, event: MessageAborted) -> None:
-        why = "the connection ended within its content" if event.reply is None else event.reply
-        logger.info(_ABORTED, self._session.peername, why)
-
-    def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
-        where = _name(method), self._session.peername
-        if isinstance(error, OSError):  # a full disk is no bug, and a traceback for each message no news
-            logger.error("%s failed in a session with %s: %s", *where, error)
-        else:
-            logger.error("%s failed in a session with %s", *where, exc_info=error)
-        no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _NO_ROOM if no_room else _UNDECIDED
-
-    async def _check(self, credentials: Credentials) -> None:
-        decision: Decision = False
-        if self._credentials is not None:
-            decision = await self._decide(self._credentials, self._session, credentials)
-        if decision is True:
-            self._session.accept()
-        elif isinstance(decision, Reply) and decision not in (_UNDECIDED, _NO_ROOM):
-            self._session.send(decision)
-        else:
-            self._session.send(_BAD_CREDENTIALS if decision is False else _AUTH_UNDECIDED)
-
-    async def _supply(self, request: SecretRequest) -> None:
-        secret = None if self._secret is None else await self._call(self._secret, self._session, request)
-        if isinstance(secret, Reply):
-            self._session.send(_AUTH_UNDECIDED)
-        else:
-            self._session.supply_secret(secret)
-
-    async def _begin(self) -> None:
-        session = self._session
-        envelope = session.connection.envelope
-        assert envelope is not None
-        self._failure = None
-        if self._begin_message is not None:
-            decision = await self._call(self._begin_message, session, envelope)
-            if decision is not False and not isinstance(decision, Reply) and not _is_sink(decision):
-                self._complain(self._begin_message, decision, _SINK_OR_REFUSAL)
-                decision = None
-            if decision is None or isinstance(decision, (bool, Reply)):
-                self._answer(Data(), decision)
-                return
-            self._sink = decision
-        elif self._store is not None:
-            self._sink = _Spool(self._store, session, envelope)
-        else:
-            session.send(_NO_STORE)
-            return
-        session.accept()
-
-    async def _write(self, data: bytes) -> None:
-        if self._failure is None:
-            try:
-                await _result_of(self._sink.write(data))
-            except Exception as error:
-                self._failure = self._told(error, self._sink.write)
-
-    async def _finish(self) -> Decision:
-        decision: Decision = self._failure or await self._decide(self._sink.finish)
-        if decision is None or decision is _UNDECIDED or decision is _NO_ROOM:
-            await self._abort()
-        self._sink = None
-        return decision
-
-    async def _abort(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            await self._call(sink.abort)
-
-
-def _is_sink(value: object) -> bool:
-    return all(callable(getattr(value, name, None)) for name in _SINK_METHODS)
-
-
-def _name(method: Callable[..., Any]) -> str:
-    spool = getattr(method, "__self__", None)
-    if isinstance(spool, _Spool):  # applications do not know this class
-        method = spool.store
-    return getattr(method, "__qualname__", repr(method))
-
-
-def session_runner(
-    handler: object, options: ServerOptions, make_session: Callable[[Stream, ServerOptions], ServerSession]
-) -> Callable[[Stream], Coroutine[Any, Any, None]]:
-    """What to do with a connection that was accepted. For adapters.
-
-    Args:
-        handler: A function that is called with the session, or an object with callbacks.
-        options: The rest of the server.
-        make_session: The adapter's class of sessions.
-
-    Raises:
-        TypeError: The handler is a class, where an object of it is meant.
-    """
-    if isinstance(handler, type):
-        raise TypeError(
-            f"a handler is a function or an object: not {handler.__name__}, but {handler.__name__}()"
-        )
-
-    async def run(stream: Stream) -> None:
-        await serve_one(stream, make_session, handle, options)
-
-    async def handle(session: ServerSession) -> None:
-        if callable(handler):
-            await _run_function(handler, session)
-        else:
-            await Callbacks(handler, session).run()
-
-    return run
-
-
-async def _run_function(handler: Callable[[ServerSession], Any], session: ServerSession) -> None:
-    """Run a session for a function that takes the events itself.
-
-    A function that returns before the session has ended leaves a client without its reply. That is an error of
-    the server (RFC 5321 3.8: 421), and is logged.
-    """
-    result = handler(session)
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        logger.error(_GENERATOR, _name(handler))
-    else:
-        await _result_of(result)
-        if session.connection.state is not State.CLOSED:
-            logger.error(_RETURNED_EARLY, _name(handler), session.peername, _LEFT_EARLY)
-    session.connection.close(_LEFT_EARLY)  # of no effect if it is closed already
+        """React to the end of the session, for any reason; called once for each session."""
+        return None

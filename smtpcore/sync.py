@@ -15,26 +15,27 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from ._core.capabilities import Capabilities
-from ._core.config import Extension
+from ._core.config import Extension, ServerConfig
 from ._core.events import Command, Event
 from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import Reply
 from ._net import client as _flows
 from ._net import session as _sessions
+from ._net.callbacks import session_runner
 from ._net.connect import connect_client
 from ._net.errors import ErrorContext
-from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
+from ._net.session import ServerOptions, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.sources import Content
 from ._net.stream import TIMED_OUT, Address, run
 from ._net.transaction import Recipients, Sender
-from .handlers import session_runner
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -115,7 +116,7 @@ class Server(BaseServer[Stream]):
     """Runs every session in a thread of its own."""
 
     def _begin(self) -> None:
-        self._closing = threading.Event()
+        self._closing, self._ended = threading.Event(), threading.Event()
         self._waker, self._woken = socket.socketpair()
         self._changed = threading.Condition()  # on a lock that a signal handler may take once more
         self._accepting: list[threading.Thread] = []
@@ -126,12 +127,32 @@ class Server(BaseServer[Stream]):
             self.close(0)
             raise
 
-    def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds, break the streams (no more) of the rest.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def serve_forever(self) -> None:
+        """Wait until another thread calls ``close()``; close the server on an exception such as Ctrl-C."""
+        try:
+            self._ended.wait()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self, grace: float | None = None) -> None:
+        """Stop accepting, give running sessions time to end, and break the connections of the rest.
 
         A thread cannot be ended from outside: a handler that still runs then is not waited for.
+
+        Args:
+            grace: Seconds that running sessions get; None: the ``grace`` of ``serve()``.
         """
-        run(self._close(grace))
+        try:
+            run(self._close(self._grace if grace is None else grace))
+        finally:
+            self._ended.set()
 
     async def _stop_accepting(self) -> None:
         self._closing.set()
@@ -178,7 +199,10 @@ def _run_beside(function: Callable[[T], Coroutine[Any, Any, None]], argument: T)
 
 
 def listen(
-    host: str | None, port: int, serve_one: RunSession[Stream], **options: Unpack[ListenOptions]
+    host: str | os.PathLike[str] | None,
+    port: int | str,
+    serve_one: RunSession[Stream],
+    **options: Unpack[ListenOptions],
 ) -> Server:
     """Run ``serve_one`` for each connection to any address of a host; see BaseServer."""
     listener = Server(host, port, serve_one, **options)
@@ -494,29 +518,77 @@ def send_message(
         return client.send_message(message, sender, recipients)
 
 
-@contextmanager
 def serve(
     handler: object,
-    host: str | None = "127.0.0.1",
-    port: int = 0,
+    host: str | os.PathLike[str] | None = "127.0.0.1",
+    port: int | str = 0,
     *,
+    hostname: str | None = None,
+    config: ServerConfig | Callable[[Any], ServerConfig] | None = None,
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+    implicit_tls: bool = False,
+    transcript: Callable[[], Transcript | None] | None = None,
     max_connections: int = MAX_CONNECTIONS,
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
-    **options: Unpack[_sessions.ServeOptions],
-) -> Iterator[Server]:
-    """Run a server, with a thread for each session, while the ``with`` block lasts; see ServeOptions."""
-    given = _sessions.ServerOptions(**options)
-    runner = session_runner(handler, given, ServerSession)
-    listener = listen(
+    greet_pause: float = 0.0,
+    sock: socket.socket | None = None,
+) -> Server:
+    """Start a server that runs each session in a thread of its own.
+
+    ::
+
+        with serve(handler, port=2525) as server:       # closed at the end of the block
+            server.serve_forever()
+
+        server = serve(handler, port=2525)              # closed by close()
+        ...
+        server.close()
+
+    Args:
+        handler: An object with methods of :class:`smtpcore.handlers.Handler`, or a function that is called with
+            each :class:`ServerSession` and loops over its events.
+        host: The name or the address to listen on; None is every interface. A path, or text that begins with a
+            slash, is that of a Unix socket.
+        port: 0 lets the system choose a free port, which ``server.addresses`` has.
+        hostname: The server's name in the greeting; by default this machine's fully qualified name, or the
+            address of the connection.
+        config: What the server offers and its limits; or a function that is called with the address of each
+            client and returns its configuration. None is ``ServerConfig()``.
+        ssl_context: The certificate. With it STARTTLS is offered, or TLS begins at once. A function is called
+            for each connection, so that a renewed certificate needs no restart.
+        implicit_tls: TLS begins when the client connects (RFC 8314 3).
+        transcript: Called for each session; returns the recorder of the session, or None. A recorder that fails
+            is logged and dropped.
+        max_connections: Concurrent sessions; further clients get 421. A session needs two descriptors, so the
+            number is lowered to half of what RLIMIT_NOFILE leaves.
+        max_connections_per_address: Concurrent sessions from one IPv4 address or one IPv6 network of 64 bits;
+            further clients get 421. None: 100, and any number from loopback addresses. A server that all
+            clients reach through a proxy needs more.
+        grace: Seconds that running sessions get when the server stops; then each client gets 421.
+        greet_pause: Seconds to wait before the greeting for clients that do not wait for it;
+            ``session.early_input`` then says whether the client did so (RFC 5321 4.3.1).
+        sock: A bound socket to listen on, in place of host and port; the server closes it.
+
+    Returns:
+        The running server: :class:`Server`.
+
+    Raises:
+        TypeError: The handler cannot be a handler, or an argument has the wrong type.
+        LocalProtocolError: A value or a combination of values is not possible.
+        ValueError: A number of connections is less than 1.
+        OSError: An address cannot be resolved or bound; then none is.
+    """
+    options = ServerOptions(hostname, config, ssl_context, implicit_tls, transcript, greet_pause)
+    run_session = session_runner(handler, options, ServerSession)
+    check_listen_arguments(host, port, max_connections, max_connections_per_address, grace, sock)
+    return listen(
         host,
         port,
-        runner,
+        run_session,
         max_connections=max_connections,
         max_connections_per_address=max_connections_per_address,
-        refusal=_sessions.refusal_of(given),
+        refusal=refusal_of(options),
+        grace=grace,
+        sock=sock,
     )
-    try:
-        yield listener
-    finally:
-        listener.close(grace)

@@ -7,30 +7,32 @@ other adapters: its errors become those of the standard library, and its timeout
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import trio
 
-from ._core.config import Extension
+from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
+from ._net.callbacks import session_runner
 from ._net.client import Client as Client
 from ._net.connect import Opening as Opening
 from ._net.connect import connect_client
-from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession
+from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
-from ._net.session import ServeOptions, ServerOptions, refusal_of
+from ._net.session import ServerOptions, refusal_of
 from ._net.session import ServerSession as ServerSession
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address
 from ._net.transaction import Recipients, Sender
-from .handlers import session_runner
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -132,12 +134,19 @@ class Server(BaseServer[Stream]):
         finally:
             self._ended.set()
 
-    async def close(self, grace: float = GRACE) -> None:
-        """Stop accepting, give running sessions ``grace`` seconds to end, and cancel the rest.
+    async def serve_forever(self) -> None:
+        """Wait until ``close()`` is called or the server's nursery is cancelled."""
+        await self._ended.wait()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Stop accepting, give running sessions time to end, and cancel the rest.
 
         A session that shields itself from its cancellation is waited for: no task outlives its nursery.
+
+        Args:
+            grace: Seconds that running sessions get; None: the ``grace`` of ``serve()``.
         """
-        await self._close(grace)
+        await self._close(self._grace if grace is None else grace)
         await self._ended.wait()
 
     async def _stop_accepting(self) -> None:
@@ -183,8 +192,8 @@ class Server(BaseServer[Stream]):
 
 
 async def listen(
-    host: str | None,
-    port: int,
+    host: str | os.PathLike[str] | None,
+    port: int | str,
     serve_one: RunSession[Stream],
     *,
     nursery: trio.Nursery,
@@ -328,37 +337,151 @@ async def send_message(
         return await client.send_message(message, sender, recipients)
 
 
-@asynccontextmanager
-async def serve(
+class _Serving(Coroutine[Any, Any, None]):
+    """What ``serve()`` returns: a coroutine that runs the server, or something to enter with ``async with``.
+
+    ``nursery.start()`` wants a coroutine, which ends when ``server.close()`` has been called.
+    """
+
+    def __init__(
+        self, manager: AbstractAsyncContextManager[Server], task_status: trio.TaskStatus[Server]
+    ) -> None:
+        self._manager = manager
+        self._task_status = task_status
+        self._running: Coroutine[Any, Any, None] | None = None
+
+    async def _run(self) -> None:
+        async with self._manager as server:
+            self._task_status.started(server)
+            await server.serve_forever()
+
+    def _coroutine(self) -> Coroutine[Any, Any, None]:
+        if self._running is None:
+            self._running = self._run()
+        return self._running
+
+    def send(self, value: Any, /) -> Any:
+        return self._coroutine().send(value)
+
+    def throw(self, *exc: Any) -> Any:
+        return self._coroutine().throw(*exc)
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._coroutine().__await__()
+
+    async def __aenter__(self) -> Server:
+        return await self._manager.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._manager.__aexit__(kind, error, traceback)
+
+
+def serve(
     handler: object,
-    host: str | None = "127.0.0.1",
-    port: int = 0,
+    host: str | os.PathLike[str] | None = "127.0.0.1",
+    port: int | str = 0,
     *,
+    hostname: str | None = None,
+    config: ServerConfig | Callable[[Any], ServerConfig] | None = None,
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+    implicit_tls: bool = False,
+    transcript: Callable[[], Transcript | None] | None = None,
     max_connections: int = MAX_CONNECTIONS,
     max_connections_per_address: int | None = None,
     grace: float = GRACE,
-    **options: Unpack[ServeOptions],
-) -> AsyncIterator[Server]:
-    """Run a server while the ``async with`` block lasts; see ServeOptions."""
-    given = ServerOptions(**options)
-    run = session_runner(handler, given, ServerSession)
+    greet_pause: float = 0.0,
+    sock: socket.socket | None = None,
+    task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
+) -> _Serving:
+    """Run a server, with a task for each session.
+
+    It is used like ``trio.serve_tcp()``: await it, start it in a nursery, or enter it::
+
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(serve, handler, port=2525))
+            ...
+            await server.close()
+
+        async with serve(handler, port=2525) as server:     # closed at the end of the block
+            await server.serve_forever()
+
+        await serve(handler, port=2525)                     # until it is cancelled
+
+    Args:
+        handler: An object with methods of :class:`smtpcore.handlers.Handler`, or a function that is called with
+            each :class:`ServerSession` and loops over its events.
+        host: The name or the address to listen on; None is every interface. A path, or text that begins with a
+            slash, is that of a Unix socket.
+        port: 0 lets the system choose a free port, which ``server.addresses`` has.
+        hostname: The server's name in the greeting; by default this machine's fully qualified name, or the
+            address of the connection.
+        config: What the server offers and its limits; or a function that is called with the address of each
+            client and returns its configuration. None is ``ServerConfig()``.
+        ssl_context: The certificate. With it STARTTLS is offered, or TLS begins at once. A function is called
+            for each connection, so that a renewed certificate needs no restart.
+        implicit_tls: TLS begins when the client connects (RFC 8314 3).
+        transcript: Called for each session; returns the recorder of the session, or None. A recorder that fails
+            is logged and dropped.
+        max_connections: Concurrent sessions; further clients get 421. A session needs two descriptors, so the
+            number is lowered to half of what RLIMIT_NOFILE leaves.
+        max_connections_per_address: Concurrent sessions from one IPv4 address or one IPv6 network of 64 bits;
+            further clients get 421. None: 100, and any number from loopback addresses. A server that all
+            clients reach through a proxy needs more.
+        grace: Seconds that running sessions get when the server stops; then each client gets 421.
+        greet_pause: Seconds to wait before the greeting for clients that do not wait for it;
+            ``session.early_input`` then says whether the client did so (RFC 5321 4.3.1).
+        sock: A bound socket to listen on, in place of host and port; the server closes it.
+        task_status: For ``nursery.start()``, which returns the server when it listens.
+
+    Returns:
+        An object to await, which runs until the server is closed or the task is cancelled, or to enter with
+        ``async with``, which gives the running :class:`Server`.
+
+    Raises:
+        TypeError: The handler cannot be a handler, or an argument has the wrong type.
+        LocalProtocolError: A value or a combination of values is not possible.
+        ValueError: A number of connections is less than 1.
+        OSError: An address cannot be resolved or bound; then none is.
+    """
+    options = ServerOptions(hostname, config, ssl_context, implicit_tls, transcript, greet_pause)
+    run_session = session_runner(handler, options, ServerSession)
+    check_listen_arguments(host, port, max_connections, max_connections_per_address, grace, sock)
+    serving = _serving(
+        functools.partial(
+            listen,
+            host,
+            port,
+            run_session,
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+            refusal=refusal_of(options),
+            grace=grace,
+            sock=sock,
+        )
+    )
+    return _Serving(serving, task_status)
+
+
+@asynccontextmanager
+async def _serving(start: Callable[..., Awaitable[Server]]) -> AsyncIterator[Server]:
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         try:
-            listener = await listen(
-                host,
-                port,
-                run,
-                nursery=nursery,
-                max_connections=max_connections,
-                max_connections_per_address=max_connections_per_address,
-                refusal=refusal_of(given),
-            )
+            server = await start(nursery=nursery)
             try:
-                yield listener
+                yield server
             finally:
                 with trio.CancelScope(shield=True):
-                    await listener.close(grace)
+                    await server.close()
         except Exception as error:
             failure = error
     if failure is not None:  # here, since a nursery would wrap it into a group

@@ -589,3 +589,34 @@ def test_relay_answers_with_a_code_that_may_be_sent() -> None:
         parser.feed(octets)
         reply = parser.next_reply()
         assert str(relay.as_ours(smtpcore.Quit(), reply)).startswith(expected)
+
+
+# --- Streams of one's own ---------------------------------------------------------------------------------
+
+
+def test_own_stream_runs_both_conversations_in_memory() -> None:
+    done = subprocess.run(
+        [*PYTHON, str(EXAMPLES / "own_stream.py")],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "from ann@example.org: b'Subject: hi\\r\\n\\r\\nHello.\\r\\n'",
+        "250 2.0.0 message accepted",
+    ]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_anyio_server_receives_a_message(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip("anyio", reason="anyio is not installed")
+    with (
+        running("anyio_server.py", tmp_path, "--backend", backend) as server,
+        smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client,
+    ):
+        client.sendmail(SENDER, ["bob@example.org"], MESSAGE)
+    assert f"from {SENDER}: {MESSAGE!r}" in server.output

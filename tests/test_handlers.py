@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +16,22 @@ from smtpcore import (
     Credentials,
     LocalProtocolError,
     Mail,
+    Noop,
     Quit,
     Reply,
     SecretRequest,
     ServerConfig,
     TlsInfo,
-    handlers,
 )
+from smtpcore._net import callbacks
+from smtpcore._net.callbacks import session_runner
 from smtpcore._net.session import ServerOptions, ServerSession
-from smtpcore.handlers import session_runner
+from smtpcore._net.stream import run
+from smtpcore.extensions import STANDARD, CommandSpec, Extension
+from smtpcore.handlers import Handler
 from smtpcore.sasl import SERVER_MECHANISMS, Failed, ServerMechanism, Succeeded
 
-from .helpers.scripted import EOF, TLS_BEHIND_220, Stream, serve
+from .helpers.scripted import ANY, EOF, TLS, TLS_BEHIND_220, Stream, serve
 
 BEGIN = [
     ("220", "EHLO client.example"),
@@ -94,7 +99,7 @@ def decided(steps: Any, reply: str, handler: Any, **options: Any) -> Stream:
 
 
 def test_what_a_handler_leaves_out_is_granted_but_for_the_mail_itself() -> None:
-    stream = serve(object(), [*TO_DATA, ("451", "QUIT")], last="221")
+    stream = serve(Handler(), [*TO_DATA, ("451", "QUIT")], last="221")
     assert b"451 4.3.5 this server is not set up to store mail\r\n" in stream.written
 
 
@@ -157,7 +162,7 @@ def test_verify_and_expand(name: str, verb: str, config: Any, decision: Any, rep
 
 @pytest.mark.parametrize("verb, config", [("VRFY", {}), ("EXPN", {"expn": True})])
 def test_who_does_not_verify_promises_nothing(verb: str, config: Any) -> None:
-    decided([BEGIN[0], ("250", f"{verb} joe")], "252", object(), config=ServerConfig(**config))
+    decided([BEGIN[0], ("250", f"{verb} joe")], "252", Handler(), config=ServerConfig(**config))
 
 
 def test_methods_are_told_what_it_is_about() -> None:
@@ -299,7 +304,7 @@ OWN_REPLIES = [
     ("accept_sender", BEGIN[:2], False, b"550 5.7.1 sender not accepted"),
     ("accept_sender", BEGIN[:2], None, b"451 4.3.0 local error in processing"),
     ("accept_recipient", BEGIN, False, b"550 5.1.1 no such mailbox here"),
-    ("begin_message", TO_DATA, False, b"451 4.3.0 no message can be taken now"),
+    ("begin_message", TO_DATA, False, b"451 4.3.0 no message can be accepted now"),
     ("begin_message", TO_DATA, None, b"451 4.3.0 local error in processing"),
     ("store", TO_CONTENT, False, b"554 5.6.0 message refused"),
     ("store", TO_CONTENT, OSError(errno.ENOSPC, "full"), b"452 4.3.1 not enough storage"),
@@ -383,19 +388,240 @@ def test_a_function_may_close_the_session_itself(caplog: pytest.LogCaptureFixtur
     assert caplog.records == []
 
 
-def test_a_generator_function_is_not_a_handler_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_function_that_returns_a_generator_is_reported_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     def plain(session: ServerSession) -> Any:
         yield session
 
     async def later(session: ServerSession) -> Any:
         yield session
 
-    for handler in (plain, later):
+    for generator in (plain, later):
         caplog.clear()
-        stream = serve(handler, [], last="421")
+        stream = serve(lambda session, call=generator: call(session), [], last="421")
         assert stream.written == b"421 mx.example local error in processing\r\n"
         (record,) = caplog.records
-        assert f"{handler.__name__} is a generator function" in record.message
+        assert "is a generator function" in record.message
+        with pytest.raises(TypeError, match=f"{generator.__name__} is a generator function"):
+            session_runner(generator, ServerOptions(), ServerSession)
+
+
+# --- What is not a handler ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("thing", [None, 42, "handler", object(), [], {"store": print}])
+def test_an_object_without_a_callback_is_not_a_handler(thing: object) -> None:
+    with pytest.raises(
+        TypeError, match=r"a handler is a function, or an object with at least one of the methods"
+    ):
+        session_runner(thing, ServerOptions(), ServerSession)
+
+
+@pytest.mark.parametrize(
+    "name, suggestion",
+    [
+        ("accept_recipent", "did you mean accept_recipient?"),
+        ("accept_recipients", "did you mean accept_recipient?"),
+        ("accept_sendr", "did you mean accept_sender?"),
+        ("begin_mesage", "did you mean begin_message?"),
+        ("on_disconected", "did you mean on_disconnect?"),
+        ("lookup_secrets", "did you mean lookup_secret?"),
+        ("handle_RCPT", "here it is accept_recipient"),
+        ("handle_DATA", "here it is store"),
+        ("process_message", "here it is store"),
+    ],
+)
+@pytest.mark.parametrize("base", [object, Handler])
+def test_a_misspelt_or_foreign_method_is_an_error_with_a_suggestion(
+    base: type, name: str, suggestion: str
+) -> None:
+    methods = {"store": lambda *arguments: True, name: lambda *arguments: False}
+    with pytest.raises(TypeError, match=re.escape(f"SomeHandler.{name} ")) as caught:
+        session_runner(type("SomeHandler", (base,), methods)(), ServerOptions(), ServerSession)
+    assert suggestion in str(caught.value)
+
+
+def test_names_that_resemble_no_callback_are_the_applications_own() -> None:
+    class SomeHandler(Handler):
+        accept_senders = ("a", "b")  # not a method
+
+        def _accept_recipent(self) -> None: ...
+        def restore(self) -> None: ...
+        def reject(self) -> None: ...
+        def lookup(self) -> None: ...
+
+    session_runner(SomeHandler(), ServerOptions(), ServerSession)
+
+
+@pytest.mark.parametrize(
+    "method, words",
+    [
+        (True, "SomeHandler.accept_recipient is a method, not bool True"),
+        (
+            staticmethod(lambda session: True),
+            (
+                "SomeHandler.accept_recipient is called with (session, forward_path, parameters), but takes"
+                " (session)"
+            ),
+        ),
+    ],
+)
+def test_a_callback_that_cannot_be_called_is_an_error_before_a_client_connects(
+    method: object, words: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(words)):
+        session_runner(type("SomeHandler", (), {"accept_recipient": method})(), ServerOptions(), ServerSession)
+
+
+def test_an_object_is_either_a_function_or_has_callbacks() -> None:
+    class SomeHandler(Handler):
+        def __call__(self, session: ServerSession) -> None: ...
+
+    with pytest.raises(TypeError, match="it can be only one kind of handler"):
+        session_runner(SomeHandler(), ServerOptions(), ServerSession)
+
+
+@pytest.mark.parametrize("domains", ["example.org", b"example.org", [None]])
+def test_served_domains_are_strings_in_a_collection(domains: Any) -> None:
+    handler = object_with(store=deciding(True))
+    handler.served_domains = domains
+    with pytest.raises(TypeError, match="served_domains is a collection of strings, not"):
+        session_runner(handler, ServerOptions(), ServerSession)
+
+
+# --- The base class ----------------------------------------------------------------------------------------
+
+
+def test_the_callbacks_of_a_handler_are_looked_up_once_for_all_sessions() -> None:
+    looked_up: list[str] = []
+
+    class SomeHandler(Handler):
+        def __getattribute__(self, name: str) -> Any:
+            looked_up.append(name)
+            return super().__getattribute__(name)
+
+    runner = session_runner(SomeHandler(), ServerOptions(hostname="mx.example"), ServerSession)
+    assert "accept_sender" in looked_up
+    looked_up.clear()
+    run(runner(Stream([(ANY, "EHLO client.example\nQUIT"), (ANY, EOF)])))
+    assert looked_up == []
+
+
+def test_the_defaults_of_the_base_class_are_those_of_a_method_that_is_absent() -> None:
+    class Calling(Handler):
+        """Each method calls the default explicitly."""
+
+        def accept_recipient(self, *arguments: Any) -> Any:
+            return super().accept_recipient(*arguments)
+
+        def begin_message(self, *arguments: Any) -> Any:
+            return super().begin_message(*arguments)
+
+    for handler in (Handler(), Calling()):
+        stream = serve(handler, [*TO_DATA, ("451", "QUIT")], last="221")
+        assert b"451 4.3.5 this server is not set up to store mail\r\n" in stream.written
+
+
+@pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "550"), *DECISIONS])
+@pytest.mark.parametrize("hello", ["EHLO", "HELO"])
+def test_accept_hello(hello: str, decision: Any, reply: str, ways: Any) -> None:
+    decided([("220", f"{hello} client.example")], reply, object_with(accept_hello=ways(decision)))
+
+
+def test_on_reset_is_called_while_the_envelope_is_still_there() -> None:
+    seen: list[Any] = []
+
+    class SomeHandler(Handler):
+        def on_reset(self, session: ServerSession) -> None:
+            seen.append(session.envelope and str(session.envelope.reverse_path))
+
+    steps = [*BEGIN, ("250", "RSET"), ("250", "RSET"), ("250", "QUIT")]
+    serve(SomeHandler(), steps, last="221")
+    assert seen == ["a@client.example", None]
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_on_tls_is_called_once_with_the_facts(implicit: bool) -> None:
+    info = TlsInfo("TLSv1.3", "TLS_AES_128_GCM_SHA256", server_hostname="mx.example")
+    seen: list[Any] = []
+
+    class SomeHandler(Handler):
+        def on_tls(self, session: ServerSession, info: TlsInfo) -> None:
+            seen.append(info)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    begin: Any = (
+        [(TLS, [info])]
+        if implicit
+        else [("220", "EHLO client.example"), ("250 250 250 250 250 250", "STARTTLS"), (TLS_BEHIND_220, [info])]
+    )
+    if implicit:
+        steps = [*begin, ("220", "EHLO client.example"), (ANY, "QUIT")]
+    else:
+        steps = [begin[0], (ANY, "STARTTLS"), begin[2], (b"", "EHLO client.example"), (ANY, "QUIT")]
+    serve(SomeHandler(), steps, last="221", ssl_context=context, implicit_tls=implicit)
+    assert seen == [info]
+
+
+@pytest.mark.parametrize(
+    "decision, reply", [(True, "250"), (False, "550"), (Reply(250, "2.0.0", "done"), "250"), *DECISIONS]
+)
+def test_on_command_decides_on_a_command_of_an_extension(decision: Any, reply: str, ways: Any) -> None:
+    class Xyzzy(Noop):
+        verb = "XYZZY"
+
+    extension = Extension(
+        "XYZZY", commands=(CommandSpec(Xyzzy, lambda text: Xyzzy(), Reply(250, "2.0.0", "OK")),)
+    )
+    config = ServerConfig(extensions=(*STANDARD, extension))
+    decided([BEGIN[0], ("250", "XYZZY")], reply, object_with(on_command=ways(decision)), config=config)
+
+
+# --- The postmaster, and relaying --------------------------------------------------------------------------
+
+POSTMASTERS = ["<Postmaster>", "<postmaster>", "<postmaster@mx.example>", "<POSTMASTER@MX.EXAMPLE>"]
+
+
+@pytest.mark.req("RCP-05")
+@pytest.mark.parametrize("path", POSTMASTERS)
+def test_the_postmaster_of_a_served_domain_is_accepted_whatever_accept_recipient_says(path: str) -> None:
+    handler = object_with(accept_recipient=deciding(False))
+    handler.served_domains = ["MX.example"]
+    decided([*BEGIN[:2], ("250", f"RCPT TO:{path}")], "250", handler)
+
+
+@pytest.mark.req("RCP-05")
+@pytest.mark.parametrize("path", POSTMASTERS)
+def test_the_postmaster_is_accepted_by_default(path: str) -> None:
+    class SomeHandler(Handler):
+        served_domains = ("mx.example",)
+
+    decided([*BEGIN[:2], ("250", f"RCPT TO:{path}")], "250", SomeHandler())
+    decided([*BEGIN[:2], ("250", f"RCPT TO:{path}")], "250", Handler())
+
+
+@pytest.mark.parametrize(
+    "path, decision, line",
+    [
+        ("<joe@else.example>", None, b"550 5.7.1 relaying denied"),
+        ("<joe@else.example>", False, b"550 5.7.1 relaying denied"),
+        ("<postmaster@else.example>", None, b"550 5.7.1 relaying denied"),
+        ("<postmaster@else.example>", False, b"550 5.7.1 relaying denied"),
+        ("<joe@else.example>", True, b"250 2.1.5 "),
+        ("<joe@else.example>", Reply(450, "4.2.0", "later"), b"450 4.2.0 later"),
+        ("<joe@MX.example>", None, b"250 2.1.5 "),
+        ("<joe@MX.example>", False, b"550 5.1.1 no such mailbox here"),
+        ("<joe@MX.example>", True, b"250 2.1.5 "),
+    ],
+)
+def test_recipients_of_other_domains_are_relayed_only_by_an_explicit_yes(
+    path: str, decision: Any, line: bytes
+) -> None:
+    handler = object_with(store=deciding(True))
+    if decision is not None:
+        handler.accept_recipient = deciding(decision)
+    handler.served_domains = {"mx.example"}
+    stream = decided([*BEGIN[:2], ("250", f"RCPT TO:{path}")], line[:3].decode(), handler)
+    assert b"\r\n" + line in stream.written
 
 
 # --- Content ----------------------------------------------------------------------------------------------
@@ -530,7 +756,7 @@ def test_a_sink_that_fails_to_abort_harms_nobody(later: bool, caplog: pytest.Log
 @pytest.mark.parametrize("size", [10, 2000])
 def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed afterwards."""
-    monkeypatch.setattr(handlers, "IN_MEMORY", 1000)
+    monkeypatch.setattr(callbacks, "IN_MEMORY", 1000)
     kept: list[Any] = []
 
     async def store(session: Any, envelope: Any, content: Any) -> bool:
@@ -544,15 +770,15 @@ def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.Monk
 
 def test_the_file_of_a_message_that_is_not_finished_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    original = handlers._Spool
+    original = callbacks._Spool
 
     class Spool(original):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(handlers, "_Spool", Spool)
-    monkeypatch.setattr(handlers, "IN_MEMORY", 1)
+    monkeypatch.setattr(callbacks, "_Spool", Spool)
+    monkeypatch.setattr(callbacks, "IN_MEMORY", 1)
     serve(object_with(store=deciding(True)), [*TO_DATA, ("354", ["x", EOF])])
     assert made[0]._file.closed
 
@@ -610,7 +836,7 @@ def test_credentials_are_checked_with_what_was_given() -> None:
 
 
 def test_who_does_not_check_lets_nobody_in() -> None:
-    decided(LOGIN, "535", object(), config=AUTH)
+    decided(LOGIN, "535", Handler(), config=AUTH)
 
 
 class Secret(ServerMechanism):
@@ -649,7 +875,7 @@ def test_stored_secret(secret: Any, reply: str, ways: Any, monkeypatch: pytest.M
 def test_who_keeps_no_secrets_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Secret)
     config = ServerConfig(auth_mechanisms=("X-SECRET",))
-    decided([BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")], "535", object(), config=config)
+    decided([BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")], "535", Handler(), config=config)
 
 
 # --- The rest ---------------------------------------------------------------------------------------------
@@ -668,7 +894,7 @@ def test_what_the_core_refuses_by_itself_can_be_heard_of(ways: Any) -> None:
 
 
 def test_what_the_core_refuses_by_itself_need_not_be_heard_of() -> None:
-    decided([BEGIN[0], ("250", "XYZZY")], "500", object())
+    decided([BEGIN[0], ("250", "XYZZY")], "500", Handler())
 
 
 def test_what_came_in_plaintext_after_STARTTLS_is_a_warning_and_is_not_answered(
@@ -676,7 +902,7 @@ def test_what_came_in_plaintext_after_STARTTLS_is_a_warning_and_is_not_answered(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     steps = [BEGIN[0], ("250", f"STARTTLS\nAUTH PLAIN {SECRET}"), (TLS_BEHIND_220, TlsInfo()), (b"", "QUIT")]
-    serve(object(), steps, last="221", ssl_context=context)
+    serve(Handler(), steps, last="221", ssl_context=context)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "('192.0.2.2', 25) sent 44 octets in plaintext after STARTTLS" in record.message
@@ -710,7 +936,7 @@ def test_a_failing_farewell_harms_nobody(ways: Any, caplog: pytest.LogCaptureFix
 
 def test_what_wants_no_decision_of_the_application_is_answered() -> None:
     steps = [BEGIN[0], ("250", "NOOP"), ("250", "RSET"), ("250", "HELP")]
-    decided(steps, "214", object())
+    decided(steps, "214", Handler())
 
 
 def test_nothing_is_said_without_a_handler_having_been_asked() -> None:

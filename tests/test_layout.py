@@ -43,7 +43,7 @@ FLOORS = (
     "_core.auth _core.server _core.client",
     "message trace",
     "_net transcript handlers",
-    "sync asyncio trio",
+    "sync asyncio trio stream",
     "maildir testing",
     "_cli __main__",
     "__init__",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 import threading
 from abc import ABC, abstractmethod
@@ -13,7 +14,10 @@ from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
 
-from .sockets import bind
+from .._core.errors import LocalProtocolError
+from .options import wrong_type
+from .session import check_seconds
+from .sockets import BACKLOG, bind
 from .stream import Address, BaseStream
 from .tls import READ_SIZE
 
@@ -145,10 +149,57 @@ class ListenOptions(TypedDict, total=False):
     max_connections: int
     max_connections_per_address: int | None
     refusal: Callable[[Address, str], bytes]
+    grace: float
+    sock: socket.socket | None
 
 
 def _say_nothing(sockname: Address, reason: str) -> bytes:
     return b""
+
+
+def listening_port(port: object) -> int:
+    """Return a port to listen on as a number; text of digits is converted.
+
+    Raises:
+        ArgumentTypeError: It is neither a number nor text.
+        LocalProtocolError: It is not a port from 0 to 65535.
+    """
+    if isinstance(port, str):
+        number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+    elif isinstance(port, int) and not isinstance(port, bool):
+        number = port
+    else:
+        raise wrong_type("port", "a number from 0 to 65535", port)
+    if not 0 <= number <= 65535:
+        raise LocalProtocolError(f"invalid port: {port} (0-65535)")
+    return number
+
+
+def check_listen_arguments(
+    host: object, port: object, max_connections: object, per_address: object, grace: object, sock: object
+) -> None:
+    """Raise an error for an argument of a wrong type, before anything is opened."""
+    if host is not None and not isinstance(host, (str, os.PathLike)):
+        raise wrong_type("host", "a string, a path or None", host)
+    listening_port(port)
+    if isinstance(max_connections, bool) or not isinstance(max_connections, int):
+        raise wrong_type("max_connections", "a number", max_connections)
+    if per_address is not None and (isinstance(per_address, bool) or not isinstance(per_address, int)):
+        raise wrong_type("max_connections_per_address", "a number or None", per_address)
+    check_seconds("grace", grace)
+    if sock is not None and not isinstance(sock, socket.socket):
+        raise wrong_type("sock", "a bound socket", sock)
+
+
+def _made_ready(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    sock.listen(BACKLOG)
+    return sock
+
+
+def _host_and_port(sock: socket.socket) -> tuple[str, int]:
+    address = sock.getsockname()
+    return (os.fsdecode(address), 0) if isinstance(address, (str, bytes)) else (address[0], address[1])
 
 
 class BaseServer(ABC, Generic[S]):
@@ -162,7 +213,8 @@ class BaseServer(ABC, Generic[S]):
     unanswered.
 
     Args:
-        host: A name or an address literal, of which every address is listened on; None is every interface.
+        host: A name or an address literal, of which every address is listened on; None is every interface; a
+            path is that of a Unix socket.
         port: 0 lets the system choose a free one.
         serve_one: A coroutine function, called with the stream of each connection, which is closed after it.
         max_connections: Sessions at a time; further connections are refused. It is lowered to what the process
@@ -170,29 +222,35 @@ class BaseServer(ABC, Generic[S]):
         max_connections_per_address: Of these from one address; see Places for the default.
         refusal: Called with the address of our side and a reason; gives the octets to send to a connection that
             is refused.
+        grace: Seconds that running sessions get when the server stops.
+        sock: A bound socket to listen on, in place of host and port; the server closes it.
 
     Raises:
         OSError: An address could not be resolved or bound; then none is.
         ValueError: A number of connections is less than 1.
 
     Attributes:
-        addresses: (host, port) of each listening socket.
+        addresses: (host, port) of each listening socket; (path, 0) of a Unix socket.
         streams: Those of the running sessions.
     """
 
     def __init__(
         self,
-        host: str | None,
-        port: int,
+        host: str | os.PathLike[str] | None,
+        port: int | str,
         serve_one: RunSession[S],
         *,
         max_connections: int = MAX_CONNECTIONS,
         max_connections_per_address: int | None = None,
         refusal: Callable[[Address, str], bytes] = _say_nothing,
+        grace: float = GRACE,
+        sock: socket.socket | None = None,
     ) -> None:
+        check_listen_arguments(host, port, max_connections, max_connections_per_address, grace, sock)
         self._places = Places(affordable(max_connections), max_connections_per_address)
-        self._sockets = bind(host, port)
-        self.addresses: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in self._sockets]
+        self._sockets = bind(host, listening_port(port)) if sock is None else [_made_ready(sock)]
+        self._grace = grace
+        self.addresses: list[tuple[str, int]] = [_host_and_port(one) for one in self._sockets]
         self.streams: set[S] = set()
         self._serve_one = serve_one
         self._refusal = refusal
@@ -337,6 +395,7 @@ class BaseServer(ABC, Generic[S]):
             await self._stop_accepting()
             for sock in self._sockets:
                 sock.close()  # also where the accepting loop has not begun
+            self._remove_paths()
             self._stop_sessions()
             await self._wait_until(self._may_go_on, grace)
             # Sessions that wait for their clients in the middle of content now say why they end.
@@ -347,6 +406,12 @@ class BaseServer(ABC, Generic[S]):
             await self._wait_until(self._is_empty, ABORT_TIME)
             if self._admitted:
                 logger.error("%d sessions do not end: their handlers still run", len(self._admitted))
+
+    def _remove_paths(self) -> None:
+        for path, port in self.addresses:
+            if port == 0 and path:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
 
     def _is_empty(self) -> bool:
         return not self._admitted

@@ -21,23 +21,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import logging
+import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import sasl
 from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
-from .._core.events import ConnectionClosed, Data, EndOfMessage, Event
+from .._core.events import ConnectionClosed, Data, Ehlo, EndOfMessage, Envelope, Event, Helo
+from .._core.limits import TlsInfo
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
 from .connect import hello_name
 from .hints import words_of
+from .options import wrong_type
 from .recorder import Recorder, make_transcript
 from .stream import Stream, arrived
 
@@ -55,6 +59,9 @@ _INTERNAL_ERROR = Reply(421, "4.3.0", "internal error")
 TURN = 100  # events and reads until a session lets others run
 LOOK = 10  # of these until it looks how much output there is
 OUTPUT = 65536  # octets of replies that are held
+
+
+_DEFAULT_CONFIG = ServerConfig()
 
 
 class ServeOptions(TypedDict, total=False):
@@ -81,10 +88,11 @@ class ServeOptions(TypedDict, total=False):
     """
 
     hostname: str | None
-    config: ServerConfig
+    config: ServerConfig | Callable[[Any], ServerConfig] | None
     ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
     implicit_tls: bool
     transcript: Callable[[], Transcript | None] | None
+    greet_pause: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +100,59 @@ class ServerOptions:
     """The same, completed and checked."""
 
     hostname: str | None = None
-    config: ServerConfig = field(default_factory=ServerConfig)
+    config: ServerConfig | Callable[[Any], ServerConfig] | None = None
     ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
     implicit_tls: bool = False
     transcript: Callable[[], Transcript | None] | None = None
+    greet_pause: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hostname, (str, type(None))):
+            raise wrong_type("hostname", "a string", self.hostname)
+        if self.config is not None and not (isinstance(self.config, ServerConfig) or callable(self.config)):
+            raise wrong_type("config", "a ServerConfig, or a function of the peer's address", self.config)
+        context = self.ssl_context
+        if context is not None and not (isinstance(context, ssl.SSLContext) or callable(context)):
+            raise wrong_type("ssl_context", "an ssl.SSLContext, or a function that returns one", context)
+        if not isinstance(self.implicit_tls, bool):
+            raise wrong_type("implicit_tls", "True or False", self.implicit_tls)
+        if self.transcript is not None and not callable(self.transcript):
+            raise wrong_type("transcript", "a function that returns a Transcript", self.transcript)
+        check_seconds("greet_pause", self.greet_pause)
         if self.implicit_tls and self.ssl_context is None:
             raise LocalProtocolError("TLS from the start needs an ssl_context")
-        if self.ssl_context is None and (self.config.starttls or self.config.require_tls):
+        config = self.fixed_config
+        if self.ssl_context is None and (config.starttls or config.require_tls):
             raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
-        ServerConnection(self.hostname or "[127.0.0.1]", config=self.config)  # what it refuses is refused here
+        ServerConnection(self.hostname or "[127.0.0.1]", config=config)  # what it refuses is refused here
+
+    @property
+    def fixed_config(self) -> ServerConfig:
+        """The configuration; the default while it depends on the peer."""
+        return self.config if isinstance(self.config, ServerConfig) else _DEFAULT_CONFIG
+
+    def for_peer(self, peername: object) -> ServerOptions:
+        """The same options with the configuration for one peer."""
+        if self.config is None or isinstance(self.config, ServerConfig):
+            return self
+        config = self.config(peername)
+        if not isinstance(config, ServerConfig):
+            raise wrong_type("what config() returns", "a ServerConfig", config)
+        return dataclasses.replace(self, config=config)
 
     def context(self) -> ssl.SSLContext:
         """The context for a new connection."""
         context = self.ssl_context
         assert context is not None
         return context if isinstance(context, ssl.SSLContext) else context()
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise an error unless a value is a number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(name, "a number of seconds", value)
+    if not value >= 0:  # NaN is not, either
+        raise LocalProtocolError(f"{name} is a number of seconds, 0 or more, not {value!r}")
 
 
 class ServerSession:
@@ -131,11 +175,17 @@ class ServerSession:
     Attributes:
         connection: The core.
         peername: The client's address, as the socket gives it.
+        sockname: The server's address, as the socket gives it.
+        id: A name of the session for logs: 16 hexadecimal digits, different for each session.
+        started: When the session began, in UTC.
+        octets_received: How many octets the client has sent, TLS records not counted.
+        octets_sent: How many octets of replies were sent.
+        data: A dictionary for the application; smtpcore does not use it.
         transcript: The recorder, if there is one.
     """
 
     def __init__(self, stream: Stream, options: ServerOptions) -> None:
-        config = options.config
+        config = options.fixed_config
         if options.ssl_context is not None and not options.implicit_tls and not config.starttls:
             config = _with_starttls(config)
         self.connection = ServerConnection(
@@ -145,6 +195,12 @@ class ServerSession:
             peer=stream.peername,
         )
         self.peername = stream.peername
+        self.sockname = stream.sockname
+        self.id = secrets.token_hex(8)
+        self.started = datetime.datetime.now(datetime.UTC)
+        self.octets_received = 0
+        self.octets_sent = 0
+        self.data: dict[str, Any] = {}
         self.transcript = make_transcript(options.transcript)
         self._recorder = Recorder(self.transcript)
         self._options = options
@@ -192,6 +248,77 @@ class ServerSession:
     def unanswered(self) -> Event | None:
         """The event that has to be answered before the next one; None if there is none."""
         return self.connection.unanswered
+
+    @property
+    def state(self) -> State:
+        """The state of the session: see :class:`smtpcore.State`."""
+        return self.connection.state
+
+    @property
+    def hello(self) -> Ehlo | Helo | None:
+        """The EHLO or HELO command that was accepted last; None before."""
+        return self.connection.hello
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """The facts of TLS, with the name that the client asked for (SNI); None in plaintext."""
+        return self.connection.tls
+
+    @property
+    def authenticated(self) -> str | None:
+        """The identity that the client has authenticated as; None before."""
+        return self.connection.authenticated
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The accepted sender and recipients of the mail transaction under way; None outside one."""
+        return self.connection.envelope
+
+    @property
+    def early_input(self) -> bool:
+        """Whether the client sent octets before the greeting (RFC 5321 4.3.1); see ``greet_pause``."""
+        return self.connection.early_input
+
+    def received_field(self, envelope: Envelope | None = None) -> bytes:
+        """Return the Received field for a message of this session (RFC 5321 4.4).
+
+        Args:
+            envelope: Of the message; by default that of the mail transaction under way.
+
+        Returns:
+            The field, folded, CRLF included. It names a recipient only if there is exactly one.
+
+        Raises:
+            LocalProtocolError: The client has not sent EHLO or HELO.
+        """
+        from ..trace import received_field, received_protocol
+
+        envelope = envelope or self.envelope
+        hello, tls = self.hello, self.tls
+        if hello is None:
+            raise LocalProtocolError("no Received field before EHLO or HELO")
+        utf8 = envelope is not None and envelope.mail.smtputf8
+
+        def received(cipher: str | None) -> bytes:
+            return received_field(
+                from_domain=hello.domain,
+                from_address=self.peername[0] if isinstance(self.peername, tuple) else None,
+                by=self.connection.hostname,
+                with_protocol=received_protocol(
+                    esmtp=isinstance(hello, Ehlo),
+                    tls=tls is not None,
+                    auth=self.authenticated is not None,
+                    smtputf8=utf8,
+                ),
+                for_path=None if envelope is None else envelope.forward_paths,
+                tls=cipher,
+                smtputf8=utf8,
+            )
+
+        try:
+            return received(None if tls is None else tls.cipher)
+        except LocalProtocolError:  # a cipher without a registered name must not cost the message
+            return received(None)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -286,6 +413,7 @@ class ServerSession:
         return self._began + self._timeouts.session
 
     def _received(self, data: bytes) -> None:
+        self.octets_received += len(data)
         if self.transcript is not None:
             self._recorder.record_client(data)
         if not data and self._stream.stopping:
@@ -302,6 +430,7 @@ class ServerSession:
     async def _write(self, data: bytes) -> None:
         if self._lost_client:
             return
+        self.octets_sent += len(data)
         if self.transcript is not None:
             self._recorder.record_server(data)
         try:
@@ -337,6 +466,7 @@ class ServerSession:
         self._dismissed = connection.unanswered
         connection.close()
         octets = connection.data_to_send()
+        self.octets_sent += len(octets)
         if octets and self.transcript is not None:
             self._recorder.record_server(octets)
         return octets
@@ -349,6 +479,21 @@ class ServerSession:
                 " send the message again",
                 self.peername,
             )
+
+    async def wait_before_greeting(self, seconds: float) -> None:
+        """Wait some seconds for a client that does not wait for the greeting. For adapters.
+
+        The wait ends when the first octets arrive; ``early_input`` is then true.
+        """
+        self._stream.idle = True
+        try:
+            data = await self._stream.read(seconds)
+        except TimeoutError:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        self._received(data)
 
     async def finish(self) -> None:
         """Say the farewell that is due, if any can still be said. For adapters."""
@@ -375,13 +520,21 @@ async def serve_one(
 
     A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client is told 421.
     """
+    try:
+        options = options.for_peer(stream.peername)
+    except Exception:
+        if not options.implicit_tls:
+            session = make_session(stream, dataclasses.replace(options, config=None))
+            session.connection.close(_INTERNAL_ERROR)
+            await session.finish()
+        raise
     if options.implicit_tls:
         try:
             await stream.start_tls(
                 options.context(),
                 server_side=True,
                 server_hostname=None,
-                timeout=options.config.timeouts.connect,
+                timeout=options.fixed_config.timeouts.connect,
             )
         except OSError as error:
             hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
@@ -389,6 +542,8 @@ async def serve_one(
             return
     session = make_session(stream, options)
     try:
+        if options.greet_pause:
+            await session.wait_before_greeting(options.greet_pause)
         result = handler(session)
         if isinstance(result, Awaitable):
             await result
@@ -416,7 +571,9 @@ def refusal_of(options: ServerOptions) -> Callable[[Any, str], bytes]:
     def refusal(sockname: Any, reason: str) -> bytes:
         if options.implicit_tls:
             return b""
-        connection = ServerConnection(options.hostname or hello_name(None, sockname), config=options.config)
+        connection = ServerConnection(
+            options.hostname or hello_name(None, sockname), config=options.fixed_config
+        )
         connection.close(Reply(421, "4.3.2", reason))
         return connection.data_to_send()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import stat
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -119,12 +121,13 @@ async def reach(
                 raise
 
 
-def bind(host: str | None, port: int) -> list[socket.socket]:
+def bind(host: str | os.PathLike[str] | None, port: int) -> list[socket.socket]:
     """Listen on every address that a host name stands for, on all of them at one port.
 
     Args:
         host: A name or an address literal; None or ``""`` is every interface. The name of a local interface
-            resolves without a network, so this does not wait.
+            resolves without a network, so this does not wait. A path, or text that begins with a slash, is that
+            of a Unix socket.
         port: 0 lets the system choose a free one.
 
     Returns:
@@ -133,6 +136,8 @@ def bind(host: str | None, port: int) -> list[socket.socket]:
     Raises:
         OSError: An address could not be resolved or bound; then none is.
     """
+    if isinstance(host, os.PathLike) or (isinstance(host, str) and host.startswith("/")):
+        return [_listen_at(os.fspath(host))]
     while True:
         sockets: list[socket.socket] = []
         chosen = port
@@ -160,7 +165,7 @@ def bind(host: str | None, port: int) -> list[socket.socket]:
                 raise type(error)(error.errno, text) from error
 
 
-def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+def _listen(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         # Only on POSIX: elsewhere the option would let two servers share the port.
@@ -174,3 +179,19 @@ def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) 
     except BaseException:
         sock.close()
         raise
+
+
+def _listen_at(path: str) -> socket.socket:
+    """Listen on a Unix socket; the file of a server that has ended without removing it is replaced."""
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(FileNotFoundError):
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+        except OSError:
+            pass  # bind() says what is wrong
+    try:
+        return _listen(socket.AF_UNIX, socket.SOCK_STREAM, 0, path)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot listen on {path}: {error.strerror}") from error

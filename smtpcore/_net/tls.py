@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from .._core.limits import TlsInfo
 
@@ -24,10 +26,37 @@ READ_SIZE = 65536  # octets: the most that one read gives
 OWN_OUTPUT = 65536  # octets that TLS wants to send of its own accord and the peer does not take
 
 
+_NAME = "_smtpcore_server_name"  # an attribute of the SSLObject of a server
+SniCallback = Callable[[Any, str | None, ssl.SSLContext], int | None]
+
+
+class _NameNoter:
+    """An SNI callback that notes the name that the client asks for, and calls the one that was set before.
+
+    The ssl module gives the name to this callback of the context and nowhere else.
+    """
+
+    def __init__(self, previous: SniCallback | None) -> None:
+        self._previous = previous
+
+    def __call__(self, ssl_object: Any, name: str | None, context: ssl.SSLContext) -> int | None:
+        setattr(ssl_object, _NAME, name)
+        return None if self._previous is None else self._previous(ssl_object, name, context)
+
+
+def _note_server_names(context: ssl.SSLContext) -> None:
+    """See that handshakes of a server note the name; the callback of the application stays in place."""
+    current: Any = getattr(context, "sni_callback", None)
+    if not isinstance(current, _NameNoter):
+        context.sni_callback = _NameNoter(current)
+
+
 class TlsChannel:
     """A TLS channel without the connection. Other threads may come to it: OpenSSL bears only one at a time."""
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
+        if server_side:
+            _note_server_names(context)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
@@ -97,6 +126,6 @@ class TlsChannel:
         return TlsInfo(
             version=self._object.version(),
             cipher=cipher[0] if cipher else None,
-            server_hostname=self._object.server_hostname,
+            server_hostname=getattr(self._object, _NAME, None) or self._object.server_hostname,
             peer_certificate=self._object.getpeercert() or None,  # empty if it was not verified
         )

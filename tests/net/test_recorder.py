@@ -17,6 +17,7 @@ from smtpcore._net import client as _flows
 from smtpcore._net.connect import connect_client
 from smtpcore._net.recorder import Recorder
 from smtpcore._net.stream import run
+from smtpcore.handlers import Handler
 from smtpcore.transcript import Entry, Transcript
 
 from ..helpers.scripted import EOF, QUIT, TLS_BEHIND_220, serve, talk
@@ -123,7 +124,7 @@ def test_a_recorder_that_cannot_be_made_or_is_none_costs_no_session(
 @pytest.mark.parametrize("steps", [[MAIL[0], ("250", EOF)], [MAIL[0], ("250", ConnectionResetError())]])
 def test_a_recorder_that_fails_when_the_client_is_gone(steps: Any) -> None:
     for number in range(1, 7):
-        serve(object(), steps, transcript=lambda number=number: Failing(number, RuntimeError()))
+        serve(Handler(), steps, transcript=lambda number=number: Failing(number, RuntimeError()))
 
 
 def test_a_client_does_not_notice_that_its_recorder_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -194,7 +195,7 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
         "_net/session",
         "_net/stream",
         "_net/listener",
-        "handlers",
+        "_net/callbacks",
         "sync",
         "asyncio",
         "trio",

@@ -26,9 +26,9 @@ from smtpcore import (
 )
 from smtpcore import sync as sync_adapter
 from smtpcore._net import session as _sessions
+from smtpcore._net.callbacks import session_runner
 from smtpcore._net.session import ServerOptions, ServerSession
 from smtpcore._net.stream import run
-from smtpcore.handlers import session_runner
 from smtpcore.transcript import Transcript
 
 from ..helpers.scripted import ANY, EOF, TLS, TLS_BEHIND_220, Clock, Pause, Stream, clock, serve
@@ -676,3 +676,20 @@ def test_a_session_may_go_without_a_transcript(recorder: Recorder) -> None:
     serve(recorder, [HELLO, ("250", "QUIT")], last="221", transcript=lambda: None)
     assert recorder.session is not None
     assert recorder.session.transcript is None
+
+
+# --- The pause before the greeting ---
+
+
+def test_a_client_that_waits_is_greeted_after_the_pause(recorder: Recorder, clock: Clock) -> None:
+    stream = serve(recorder, [(b"", Pause(5)), ("220", "QUIT")], last="221", greet_pause=3.0, clock=clock)
+    assert stream.timeouts[0] == 3.0
+
+
+def test_a_client_that_leaves_in_the_pause_is_not_an_error(recorder: Recorder, clock: Clock) -> None:
+    serve(recorder, [(b"", EOF)], last=ANY, greet_pause=3.0, clock=clock)
+    serve(recorder, [(b"", ConnectionResetError())], last=ANY, greet_pause=3.0, clock=clock)
+
+
+def test_without_a_pause_nothing_is_read_before_the_greeting(recorder: Recorder) -> None:
+    serve(recorder, [("220", "QUIT")], last="221")

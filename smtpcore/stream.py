@@ -1,0 +1,23 @@
+"""The conversations over a stream of one's own: a WebSocket, a pipe, another framework, a test.
+
+:func:`open_client` and :func:`serve_stream` run what ``connect()`` and ``serve()`` of the adapters run, over
+any object with the methods of :class:`Stream`. They are coroutines that belong to no framework: they wait only
+in the methods of the stream. If those never suspend, :func:`run` drives a conversation to its end.
+
+``examples/own_stream.py`` runs both conversations over a pair in memory, ``examples/anyio_server.py`` a server
+under anyio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._net.callbacks import serve_stream
+from ._net.stream import Stream, run
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Stream", "open_client", "run", "serve_stream"]
+
+
