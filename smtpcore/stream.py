@@ -13,11 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._net.callbacks import serve_stream
+from ._net.connect import open_client
 from ._net.stream import Stream, run
 
 if TYPE_CHECKING:
     pass
 
 __all__ = ["Stream", "open_client", "run", "serve_stream"]
-
-
