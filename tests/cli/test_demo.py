@@ -119,7 +119,7 @@ class LostReader(io.StringIO):
 
 
 def test_a_reader_that_goes_away_in_the_middle_ends_the_demo(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(Failure, match="nobody reads the output"):
+    with pytest.raises(Failure, match="the reader of the output has closed it"):
         _demo.run(LostReader())
     assert caplog.messages == []
 
@@ -146,7 +146,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == "smtpcore: nobody reads the output any more\n"
+        assert process.stderr.read() == "smtpcore: the reader of the output has closed it\n"
     assert process.returncode == 74
 
 
