@@ -58,7 +58,7 @@ def test_the_dialogue_is_all_there_in_order(output: str) -> None:
         "INSECURE",
     ],
 )
-def test_the_main_facts_are_told(output: str, fact: str) -> None:
+def test_the_main_facts_are_printed(output: str, fact: str) -> None:
     assert fact in output
 
 
@@ -191,7 +191,7 @@ def test_a_store_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert code == 1 and text.endswith("identical: NO\n")
 
 
-def test_a_server_that_takes_mail_for_everybody_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_accepts_every_recipient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo.Postbox, "accept_recipient", lambda *arguments: True)
     assert run()[0] == 1
 

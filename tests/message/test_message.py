@@ -115,7 +115,7 @@ def test_the_envelope_of_a_parsed_message_is_the_same(modern: bool) -> None:
     assert (message.sender, message.recipients) == ("a@x", ("b@x", "c@x", "d@x", "e@x"))
 
 
-def test_nobody_is_told_of_blind_copies() -> None:
+def test_blind_copies_are_not_in_the_content() -> None:
     message = new_message(
         Bcc="hidden@example.org", Resent_Bcc="hidden@example.org", Return_Path="<hidden@example.org>"
     )
@@ -320,7 +320,7 @@ def test_a_quoted_local_part_stays_one() -> None:
     assert b'To: "a b"@x, "\\"quoted\\" name" <"x@y"@z>\r\n' in prepare_message(parsed(octets)).content
 
 
-def test_an_address_field_that_is_none_goes_out_if_the_envelope_is_given() -> None:
+def test_an_invalid_address_field_is_sent_if_the_envelope_is_given() -> None:
     assert b"\r\nTo: nonsense without at\r\n" in to_nobody(new_message(To="nonsense without at")).content
     assert "Reply-To" in refused(old_message(Reply_To="n\u00f6nsense"))
 
@@ -695,7 +695,7 @@ def test_base64_that_is_none_stays_what_it_is() -> None:
     assert "longer than 998" in refused(parsed(octets))
 
 
-def test_an_encoding_nobody_knows_is_not_touched() -> None:
+def test_an_unknown_encoding_is_not_changed() -> None:
     octets = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-own\r\n\r\na\r\nb\r\n"
     assert to_nobody(parsed(octets)).content == octets
 
@@ -867,7 +867,7 @@ def test_a_delivery_status_keeps_its_groups() -> None:
     assert prepared.content == octets
 
 
-def test_a_boundary_is_made_where_there_is_none_or_no_good_one() -> None:
+def test_a_missing_or_invalid_boundary_is_replaced() -> None:
     message = MIMEMultipart(_subparts=[MIMEText("a\n"), MIMEText("--bad\n"), MIMEText("--bad--\n")])
     for boundary in (None, "bad", "b\u00e4d", "x" * 71):
         if boundary is not None:
