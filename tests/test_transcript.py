@@ -212,7 +212,7 @@ def test_a_multi_line_reply_is_one_answer() -> None:
     ]
 
 
-def test_a_line_that_is_no_reply_answers_nothing() -> None:
+def test_a_line_that_is_not_a_valid_reply_answers_no_command() -> None:
     dialogue: Dialogue = [
         GREETING,
         ("C", b"DATA\r\nquit\r\n.\r\n"),
@@ -227,7 +227,7 @@ def test_a_line_that_is_no_reply_answers_nothing() -> None:
     ]
 
 
-def test_a_reply_nobody_asked_for_is_shown() -> None:
+def test_an_unsolicited_reply_is_shown() -> None:
     assert shown(recorded([GREETING, ("S", b"421 bye\r\n")])) == ["S: 220 mx.example", "S: 421 bye"]
 
 
@@ -663,7 +663,7 @@ def test_a_reply_that_was_left_out_does_not_uncover_a_secret() -> None:
     assert shown(recorded(dialogue))[-3:] == ["C: ***", "S: 235 ok", "C: QUIT"]
 
 
-def test_behind_a_challenge_nobody_asked_for_no_response_shows() -> None:
+def test_after_an_unsolicited_challenge_responses_are_masked() -> None:
     dialogue: Dialogue = [
         GREETING,
         ("C", b"XAUTH LOGIN\r\n"),
@@ -830,7 +830,7 @@ def test_notes_are_written_out_too() -> None:
     "size", [SHOWN_LINE_LENGTH - 1, SHOWN_LINE_LENGTH, SHOWN_LINE_LENGTH + 1, 3 * SHOWN_LINE_LENGTH]
 )
 @pytest.mark.parametrize("side", ["C", "S"])
-def test_a_long_line_is_cut_and_its_length_told(side: Literal["C", "S"], size: int) -> None:
+def test_a_long_line_is_cut_and_its_length_is_shown(side: Literal["C", "S"], size: int) -> None:
     line = (b"NOOP " if side == "C" else b"250 ") + b"x" * size
     line = line[:size]
     dialogue: Dialogue = [(side, line + b"\r\n"), (side, b"250 or QUIT\r\n")]

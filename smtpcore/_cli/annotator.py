@@ -47,13 +47,13 @@ class Annotator:
         self._tls = False
 
     def annotate(self, entry: Entry) -> str | None:
-        """What there is to say about an entry.
+        """Explain an entry.
 
         Args:
             entry: The next one.
 
         Returns:
-            One line; None if the entry says it all, or is not the last line of its reply.
+            One line; None if the entry needs no remark, or is not the last line of its reply.
         """
         if entry.kind == "note":
             return self._note(entry)
@@ -74,7 +74,7 @@ class Annotator:
         self._parser.capabilities = NO_CAPABILITIES
         if self.state is not State.TLS:
             return "TLS from the first octet on"
-        said = "what was said before the handshake is forgotten"
+        said = "the session before the handshake is forgotten (RFC 3207 4.2)"
         return f"{said}; {self._go(HANDSHAKEN[self.state])}"
 
     def _command(self, text: str) -> str:

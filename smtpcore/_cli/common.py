@@ -27,12 +27,12 @@ EX_OK: Final = 0
 EX_USAGE: Final = 64  # the command line is wrong
 EX_DATAERR: Final = 65  # the message, or another input, is wrong
 EX_NOINPUT: Final = 66  # a file is missing or cannot be read
-EX_NOHOST: Final = 68  # the host name means nothing
-EX_UNAVAILABLE: Final = 69  # refused for good, or nobody there
-EX_CANTCREAT: Final = 73  # a file or folder cannot be made
+EX_NOHOST: Final = 68  # the host name cannot be resolved
+EX_UNAVAILABLE: Final = 69  # refused for good, or no server there
+EX_CANTCREAT: Final = 73  # a file or folder cannot be created
 EX_IOERR: Final = 74  # reading or writing failed
-EX_TEMPFAIL: Final = 75  # the same may work later
-EX_PROTOCOL: Final = 76  # the other side does not keep to the protocol
+EX_TEMPFAIL: Final = 75  # the same command may succeed later
+EX_PROTOCOL: Final = 76  # the other side breaks the protocol
 EX_NOPERM: Final = 77  # logging in has failed
 EX_CONFIG: Final = 78  # a certificate or a file with passwords is wrong
 
@@ -153,7 +153,9 @@ def write(out: TextIO, text: str) -> None:
     except OSError as error:
         _give_up(out)
         gone = isinstance(error, BrokenPipeError)
-        what = "nobody reads the output any more" if gone else f"cannot write the output: {error.strerror}"
+        what = (
+            "the reader of the output has closed it" if gone else f"cannot write the output: {error.strerror}"
+        )
         raise Failure(EX_IOERR, what) from None
 
 

@@ -1,13 +1,13 @@
 """``python3 -m smtpcore demo``: one real mail session, explained as it happens, and proven.
 
-A server and a client of this package talk over loopback, under STARTTLS and behind AUTH. The server keeps
-what it gets in a Maildir, in a folder that is gone afterwards. The client sends a
+A server and a client of this package talk over loopback, with STARTTLS and AUTH. The server stores
+the message in a :class:`~smtpcore.maildir.MaildirHandler`, in a folder that is removed afterwards. The client sends a
 message with an attachment to two recipients, of whom the server knows one. What the client's transcript
 records is printed with the remarks of an :class:`~smtpcore._cli.annotator.Annotator`; it knows nothing but the
 lines themselves.
 
-At the end the stored file has to be what was sent, octet by octet, behind the two fields that the server has to
-put in front of it, and the attachment has to be what was attached. If not, the exit code says so.
+At the end the stored file has to be the content that was sent, octet by octet, after the two fields that the
+server adds, and the attachment has to be the one that was attached. If not, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _INDENT = " " * 12
 
 
 class Postbox(MaildirHandler):
-    """The server's side: who may log in, and whom it knows."""
+    """The server's side: it knows one user and one recipient."""
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
         return credentials.matches(PASSWORD if credentials.username == USER else None)
@@ -63,7 +63,7 @@ def run(out: TextIO) -> int:
     """Run the demo.
 
     Args:
-        out: Where to tell about it.
+        out: The stream to print to.
 
     Returns:
         0 if the message has arrived as it was sent, else 1.
@@ -152,7 +152,7 @@ def _compare(stored: bytes, sent: PreparedMessage, name: Path, say: Say) -> bool
     say(f"  [{len(lines) - _SHOWN} more lines]\n")
     trace, content = stored[: -len(sent.content)], stored[-len(sent.content) :]
     fields = email.message_from_bytes(trace, policy=default).keys()
-    say(f"put in front by the server: {' and '.join(fields)}, {len(trace)} octets (RFC 5321 4.4)")
+    say(f"added by the server: {' and '.join(fields)}, {len(trace)} octets (RFC 5321 4.4)")
     attached = [
         part.get_content() for part in email.message_from_bytes(stored, policy=default).iter_attachments()
     ]

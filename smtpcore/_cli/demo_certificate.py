@@ -1,7 +1,7 @@
 """INSECURE BY DESIGN: a certificate for ``localhost`` whose private key is published right here.
 
 ``python3 -m smtpcore demo`` shows STARTTLS from a plain checkout, and Python's standard library can use
-certificates but not make them, so one is shipped. **Everybody has its key.** Who trusts it trusts everybody:
+certificates but not make them, so one is shipped. **Its key is public**, so trusting it means to trust anyone:
 never put it on a server, nor into a store of trusted certificates. The client of the demo trusts it, and
 nothing else, for a connection over loopback. It is for ``localhost``, ``127.0.0.1`` and ``::1`` only, and
 valid from 2020 to 2120.

@@ -24,7 +24,7 @@ _REPLY = re.compile(
     r"(?<![0-9.])([2-5][0-5][0-9])(?:[ -]|, b?['\"])?([245]\.[0-9]{1,3}\.[0-9]{1,3})?(?![0-9.])"
 )
 # The phase of a session in which a reply code is usual, for the hint.
-_PHASES: Final = dict.fromkeys((432, 454, 534, 535, 538), "auth")
+_PHASES: Final[dict[int, str]] = dict.fromkeys((432, 454, 534, 535, 538), "auth")
 _NEED_TLS: Final = frozenset({523, 538})
 _KINDS: Final = {
     2: "success",

@@ -352,7 +352,7 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def _accounts(path: str) -> dict[str, str]:
-    """Read lines of ``user:password``; the password is all behind the first colon."""
+    """Read lines of ``user:password``; the password is all after the first colon."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
@@ -403,7 +403,7 @@ class Receiver:
 
     Args:
         maildir: Where messages are stored; None: nowhere.
-        accounts: The passwords of those who may log in.
+        accounts: User names and their passwords.
         show: Print the messages.
     """
 

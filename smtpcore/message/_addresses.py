@@ -17,7 +17,7 @@ REGISTRY = HeaderRegistry()
 
 
 class _Group(NamedTuple):
-    """A group of RFC 5322 3.4, or, without a name, just mailboxes."""
+    """A group (RFC 5322 3.4); without a name: the mailboxes outside of groups."""
 
     name: str | None
     members: list[tuple[str, Mailbox]]
@@ -27,7 +27,7 @@ def read_groups(name: str, value: object) -> list[_Group]:
     """Read an address field.
 
     Raises:
-        LocalProtocolError: Something in it is no address.
+        LocalProtocolError: A part of the field is not a valid address.
     """
     words = decode_words if is_source(value) else str
     header: object = value
@@ -35,16 +35,16 @@ def read_groups(name: str, value: object) -> list[_Group]:
         text = text_of(name, value)
         try:
             header = REGISTRY("to", text.replace("=?", _DISGUISE))
-        except Exception as error:  # the parser has no error of its own: it is IndexError, ValueError, ...
-            raise LocalProtocolError(f"the {name} field is no list of addresses") from error
+        except Exception as error:  # the parser raises IndexError, ValueError and others
+            raise LocalProtocolError(f"the {name} field is not a valid list of addresses") from error
     assert isinstance(header, AddressHeader)
     if _is_doubtful(getattr(header, "_parse_tree", None)):
         raise LocalProtocolError(f"the {name} field has encoded words or white space in an address")
     defects: Iterable[object] = getattr(header, "defects", ())
     for defect in defects:
-        # The parser goes on at the next comma; whom it has left out nobody knows.
+        # The parser continues at the next comma, so an unknown number of addresses is missing.
         if isinstance(defect, InvalidHeaderDefect):
-            raise LocalProtocolError(f"the {name} field is no list of addresses: {defect}")
+            raise LocalProtocolError(f"the {name} field is not a valid list of addresses: {defect}")
     found: list[_Group] = []
     for group in header.groups:
         members: list[tuple[str, Mailbox]] = []
@@ -62,16 +62,16 @@ def read_groups(name: str, value: object) -> list[_Group]:
 
 
 def _holds_addresses(header: AddressHeader) -> bool:
-    """Whether all that a field holds are addresses; the library takes a Header object for one, too."""
+    """Whether a field holds only addresses; the library accepts a Header object as one, too."""
     return all(isinstance(address, Address) for group in header.groups for address in group.addresses)
 
 
 def _is_doubtful(tree: object) -> bool:
-    """Whether the library may have found an address that was not written there.
+    """Whether the library may have found an address that was not written in the field.
 
-    Of a field that was set as text, it decodes encoded words in addresses, and what was set is lost. In an
-    obsolete local-part (with white space around the dots) it even reads the decoded text again, as source:
-    what comes out may be any address. And it forgets white space in a domain, be it from any script.
+    In a field that was set as text, it decodes encoded words in addresses, and the given text is lost. In an
+    obsolete local-part (with white space around the dots) it also parses the decoded text again as source, so
+    the result may be any address. And it removes white space of any script from a domain.
     """
     waiting = [(tree, False)]
     while waiting:

@@ -35,19 +35,19 @@ def find_forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> 
     paths: Iterable[Mailbox]
     if recipients is None:
         resent = _newest_resent_block(message)
-        if resent:  # and then the recipients of the first time are not to get it again
+        if resent:  # the first recipients must not get it again
             paths = _mailboxes_of(resent, _RESENT_RECIPIENTS)
         else:
             paths = _mailboxes_of(fields_of(message), ("to", "cc", "bcc"))
     elif isinstance(recipients, str):
-        raise LocalProtocolError(f"the recipients are a sequence of strings, one each, not {recipients!r}")
+        raise LocalProtocolError(f"recipients is a sequence of strings, one each, not {recipients!r}")
     else:
         paths = map(_forward_path, recipients)
     unique: dict[tuple[str, str], Mailbox] = {}
     for path in paths:
         unique.setdefault(path.key, path)
     if not unique:
-        raise LocalProtocolError("the message names no recipients: give them")
+        raise LocalProtocolError("the message has no recipients: give recipients")
     return tuple(unique.values())
 
 

@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"[ \t]*[^ \t]+")
 
 
 def is_empty_list(name: str, value: object) -> bool:
-    """Whether an address field has no address in it and no group: the grammar has no such field."""
+    """Whether an address field contains neither an address nor a group, which the grammar does not allow."""
     if name.lower() not in _ADDRESS_FIELDS or isinstance(value, Source):
         return False
     text = text_of(name, value)
@@ -45,9 +45,9 @@ def is_empty_list(name: str, value: object) -> bool:
 
 
 def write_field(name: str, value: object, form: Form, *, frozen: bool) -> bytes:
-    """Write one field, CRLF included."""
+    """Write one field with its CRLF."""
     if not _FIELD_NAME.fullmatch(name):
-        raise LocalProtocolError(f"{name!r} is no name of a field")
+        raise LocalProtocolError(f"{name!r} is not a valid field name (RFC 5322 3.6.8)")
     text = text_of(name, value)
     if is_source(value):
         verbatim = _verbatim(name, value, form, frozen=frozen)
@@ -64,12 +64,12 @@ def write_field(name: str, value: object, form: Form, *, frozen: bool) -> bytes:
 
 
 def _verbatim(name: str, source: str, form: Form, *, frozen: bool) -> bytes | None:
-    """A field as it came in, or None where it has to be written anew."""
+    """Return a field as it was parsed, or None if it has to be written anew."""
     if isinstance(source, Source):
         lines = LINE_END.split(source.whole)
     else:
-        # One space after the colon is a guess, since the parser has dropped what was there; if the first line
-        # was empty, there was none.
+        # The parser has dropped the white space after the colon; one space is the usual amount, and none if the
+        # first line was empty.
         lines = LINE_END.split(source)
         lines[0] = f"{name}: {lines[0]}" if lines[0] or len(lines) == 1 else f"{name}:"
         if not frozen and any(not line.strip() for line in lines[1:]):
@@ -87,7 +87,7 @@ def _verbatim(name: str, source: str, form: Form, *, frozen: bool) -> bytes | No
 
 
 def _text_tokens(name: str, text: str, form: Form) -> list[str]:
-    """Cut unstructured text where it can be folded; encode it if it has to be."""
+    """Split unstructured text where it can be folded; encode it where that is necessary."""
     tokens = _TOKEN.findall(f" {text}")
     if "=?" not in text and all(len(token.encode()) < CONTENT_LINE_LENGTH - len(name) for token in tokens):
         if _PLAIN.fullmatch(text) or (form.utf8 and text.isprintable() and text == text.strip()):
@@ -96,9 +96,9 @@ def _text_tokens(name: str, text: str, form: Form) -> list[str]:
 
 
 def _address_tokens(name: str, value: object, form: Form) -> list[str] | None:
-    """The pieces of an address field, between which it can be folded; None if it is ASCII, but no addresses.
+    """Split an address field where it can be folded; return None for ASCII text that is not a valid list.
 
-    The envelope was given, otherwise it would have been refused before. People put all kinds of things there.
+    Such text is allowed only if the caller gave the envelope; without one the message was refused before.
     """
     try:
         groups = read_groups(name, value)
@@ -123,7 +123,7 @@ def _address_tokens(name: str, value: object, form: Form) -> list[str] | None:
 
 
 def _phrase(name: str, text: str, form: Form) -> list[str]:
-    """A display name: atoms, a quoted string, or encoded words."""
+    """Write a display name: atoms, a quoted string, or encoded words."""
     if "=?" not in text and len(text) < 200 and text.isprintable():
         if _ATOMS.fullmatch(text):
             return _TOKEN.findall(f" {text}")
@@ -133,12 +133,12 @@ def _phrase(name: str, text: str, form: Form) -> list[str]:
 
 
 def _fold_by_library(name: str, value: object, text: str) -> bytes:
-    """For fields with parameters, and for address fields in which there is something else."""
+    """Write a field with parameters, or an address field with other text, by the standard library."""
     try:
         header = value if isinstance(value, BaseHeader) else REGISTRY(name, text)
         folded = header.fold(policy=SMTP).removesuffix("\r\n")
         octets = folded.encode("ascii")
-    except Exception as error:  # again, it may be anything
+    except Exception as error:  # the library has no error class of its own
         raise LocalProtocolError(f"the {name} field cannot be written: {error}") from error
     text_of(name, folded)
     return crlf(octets) + b"\r\n"

@@ -12,7 +12,7 @@ from ._parse import Fields
 from ._words import text_of
 
 _MIME_FIELDS = frozenset({"content-type", "content-transfer-encoding"})
-# What get_payload(decode=True) takes off.
+# The encodings that get_payload(decode=True) removes.
 _CODED = frozenset("quoted-printable base64 x-uuencode uuencode uue x-uue".split())
 
 
@@ -30,13 +30,13 @@ def mime_fields(fields: Fields, default_type: str = "text/plain") -> EmailBase:
     try:
         mime.get_boundary()
         mime.get_content_charset()
-    except (LookupError, ValueError) as error:  # for a charset of RFC 2231 that is no codec of Python
+    except (LookupError, ValueError) as error:  # for a charset of RFC 2231 that Python does not know
         raise LocalProtocolError(f"the Content-Type field cannot be read: {error}") from error
     return mime
 
 
 def with_mime_fields(fields: Fields, mime: EmailBase, *, top: bool) -> Fields:
-    """Put the MIME fields that were changed where they stood before, or behind the others."""
+    """Put the MIME fields that changed in their former places, or after the other fields."""
     before = mime_fields(fields)
     changed: dict[str, object] = {
         name.lower(): value for name, value in mime.raw_items() if before.get(name) != value
@@ -57,7 +57,7 @@ def set_encoding(mime: EmailBase, encoding: str) -> None:
 
 
 def label_encoding(mime: EmailBase, body: bytes, form: Form) -> None:
-    """Make Content-Transfer-Encoding say at least what the body is (RFC 2045 6.2 and 6.4)."""
+    """Correct Content-Transfer-Encoding so that it covers the body (RFC 2045 6.2 and 6.4)."""
     encoding = encoding_of(mime)
     if not body.isascii():
         if encoding != "8bit":
@@ -71,8 +71,8 @@ def read_payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
 
     The library keeps octets above 127 as lone surrogates and does not give them away: ``get_payload()``
     decodes them with the charset they are said to have, ``get_payload(decode=True)`` has the octets. But the
-    older interface also takes characters that have never been octets, and of these it makes octets of its
-    own. They are told apart by decoding: only of octets that were there is the text the decoded form. That is
+    older interface also takes characters that have never been octets, and of these it makes octets of its own.
+    Decoding distinguishes the two: only for octets that were parsed is the text their decoded form. That is
     asked of a copy without fields, as there are charsets for which ``get_payload()`` raises.
     """
     bare = copy.copy(part)
@@ -82,7 +82,7 @@ def read_payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
     try:
         payload: object = bare.get_payload()
     except UnicodeEncodeError:
-        raise LocalProtocolError("the text of a part has half a character in it (a lone surrogate)") from None
+        raise LocalProtocolError("the text of a part has a lone surrogate") from None
     if not isinstance(payload, str):
         if payload is None:
             return b""
@@ -110,4 +110,4 @@ def read_payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
     try:
         return payload.encode("utf-8")
     except UnicodeEncodeError:
-        raise LocalProtocolError("the text of a part has half a character in it (a lone surrogate)") from None
+        raise LocalProtocolError("the text of a part has a lone surrogate") from None

@@ -12,21 +12,23 @@ _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
 
 
 class NeedsSmtpUtf8(LocalProtocolError):
-    """It cannot be said in ASCII."""
+    """The message cannot be written in ASCII."""
 
 
 class Form(NamedTuple):
-    """What the server takes."""
+    """What the server accepts."""
 
     eight_bit: bool
     utf8: bool
 
 
 def crlf(octets: bytes) -> bytes:
+    """Return octets with all line ends as CRLF."""
     return normalize_line_endings(octets)
 
 
 def longest_line(octets: bytes) -> int:
+    """Return the length of the longest line, in octets without CRLF."""
     return max(map(len, octets.split(b"\r\n")))
 
 
@@ -39,13 +41,13 @@ def is_utf8(octets: bytes) -> bool:
 
 
 def find_problem(octets: bytes, form: Form) -> tuple[int, str] | None:
-    """What the rules for the whole content forbid in these octets: the line, and what is wrong with it."""
+    """Return the first line that breaks a rule for the whole content, and how it breaks it."""
     if longest_line(octets) > CONTENT_LINE_LENGTH:
         lengths = map(len, octets.split(b"\r\n"))
         line = next(number for number, length in enumerate(lengths, 1) if length > CONTENT_LINE_LENGTH)
         return line, f"is longer than {CONTENT_LINE_LENGTH} octets (RFC 5321 4.5.3.1.6)"
     if b"\0" in octets:
-        return octets.count(b"\r\n", 0, octets.index(b"\0")) + 1, "has a NUL in it"
+        return octets.count(b"\r\n", 0, octets.index(b"\0")) + 1, "contains a NUL"
     if not form.eight_bit and (eight_bit := _EIGHT_BIT.search(octets)):
         line = octets.count(b"\r\n", 0, eight_bit.start()) + 1
         return line, "has octets above 127 and the server does not offer 8BITMIME"
@@ -53,11 +55,11 @@ def find_problem(octets: bytes, form: Form) -> tuple[int, str] | None:
 
 
 def check_rendered(content: bytes, form: Form) -> None:
-    """The rules for the whole content."""
+    """Raise if the whole content breaks a rule."""
     found = find_problem(content, form)
     if found is not None:
         line, problem = found
         raise LocalProtocolError(
-            f"line {line} of the content {problem}; it stands where nothing can be encoded: in something"
-            " signed, in a header, or in a part that claims to have parts"
+            f"line {line} of the content {problem}; it cannot be encoded there: it is in a"
+            " signed part, in a header, or in a part whose type says that it has parts"
         )

@@ -14,7 +14,7 @@ from .._core.headerfields import END_OF_HEADER
 from ._octets import crlf
 
 NESTING_LIMIT: Final = 100
-"""So deep parts of a message may be nested in one another; the message itself is the first level.
+"""How deep parts of a message may be nested; the message itself is the first level.
 
 Postfix stops at the same depth (mime_nesting_limit); sendmail at 20.
 """
@@ -25,16 +25,16 @@ Fields = list[tuple[str, object]]
 
 
 class Source(str):
-    """What a field says, and how it stands in the message, name and line ends included."""
+    """The text of a field; ``whole`` is the field as it was in the message, with its name and line ends."""
 
     whole: str
 
 
 class _KeepSource(Compat32):
-    """Parses fields into :class:`Source`."""
+    """A policy that parses fields into ``Source``."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        """Take name and value apart as the standard library does, and keep the lines."""
+        """Split name and value as the standard library does, and keep the lines."""
         name, value = super().header_source_parse(sourcelines)
         source = Source(value)
         source.whole = "".join(sourcelines).rstrip("\r\n")
@@ -42,7 +42,7 @@ class _KeepSource(Compat32):
 
 
 def with_crlf(octets: object) -> bytes:
-    """Return a message as bytes with its line ends mended, unless some of them may be data."""
+    """Return a message as bytes with CRLF as line ends, unless line ends in it may be data."""
     if not isinstance(octets, (bytes, bytearray, memoryview)):
         raise TypeError(f"a message is an EmailMessage or bytes, not {type(octets).__name__}")
     octets = bytes(octets)
@@ -54,7 +54,7 @@ def with_crlf(octets: object) -> bytes:
 def parse(octets: bytes) -> EmailBase:
     end = END_OF_HEADER.search(octets)
     body = end.start() if end else len(octets)
-    header = _SPACE_BEFORE_COLON.sub(rb"\1:", octets[:body])  # the library takes such a field for the body
+    header = _SPACE_BEFORE_COLON.sub(rb"\1:", octets[:body])  # the library would begin the body there
     try:
         return BytesParser(policy=_KeepSource()).parsebytes(header + octets[body:])
     except RecursionError:
@@ -86,7 +86,7 @@ def walk(message: EmailBase) -> Iterator[EmailBase]:
 
 
 def parts_of(part: EmailBase) -> Sequence[object]:
-    """What a part consists of; nothing if it has a text or nothing at all."""
+    """Return the parts of a part; none if it has a text or is empty."""
     # get_payload() of text reads the charset, and raises for some of them.
     payload: object = part.get_payload() if part.is_multipart() else ()
     return payload if isinstance(payload, list) else ()

@@ -23,8 +23,8 @@ from ._octets import Form, crlf, find_problem, is_utf8, longest_line
 from ._parse import check_depth, fields_of, parse, parts_of, too_deep, walk
 from ._words import text_of
 
-# Blind copies are told to nobody (RFC 5322 3.6.3). Return-Path is written at the end of the way, not at its
-# start (RFC 5321 4.4).
+# Recipients must not see blind copies (RFC 5322 3.6.3). The server of the final delivery writes Return-Path,
+# not the sender (RFC 5321 4.4).
 _NEVER_SENT = frozenset({"bcc", "resent-bcc", "return-path"})
 _HEADER_DEFECTS = (
     FirstHeaderLineIsContinuationDefect,
@@ -52,7 +52,7 @@ def has_signed_utf8(message: EmailBase) -> bool:
 
 
 def _carried_body(message: EmailBase, source: bytes, form: Form) -> bytes | None:
-    """The body of a message given as bytes, and the empty line before it; None if something has to change."""
+    """Return the body of a message given as bytes, with the empty line before it; None if it has to change."""
     if any(isinstance(defect, _HEADER_DEFECTS) for defect in message.defects):
         return None
     end = (b"\r\n" + source).find(b"\r\n\r\n")
@@ -72,7 +72,7 @@ def _carried_body(message: EmailBase, source: bytes, form: Form) -> bytes | None
 def render_message(message: EmailBase, form: Form, source: bytes | None) -> bytes:
     try:
         return _render(message, form, source=source, top=True)
-    except RecursionError:  # of a caller that is deep in calls itself
+    except RecursionError:  # the caller's own stack was deep
         raise too_deep() from None
 
 
@@ -90,12 +90,12 @@ def _render(
 
     Args:
         part: What to write.
-        form: What the server takes.
+        form: What the server accepts.
         source: The whole message as it was given, if that was as bytes.
         top: It is the message itself.
-        frozen: It stands in something signed.
-        bounded: A boundary follows, to which the CRLF in front of it belongs.
-        default_type: The type of a part that does not say it.
+        frozen: It is inside a signed part.
+        bounded: A boundary follows; the CRLF before it belongs to the boundary (RFC 2046 5.1.1).
+        default_type: The type of a part without Content-Type.
     """
     fields = fields_of(part)
     if top:
@@ -104,7 +104,7 @@ def _render(
     if body is None:
         mime = mime_fields(fields, default_type)
         if not frozen and part.is_multipart() and "content-type" not in mime:
-            # A part that was taken out of a digest is still a message.
+            # A part that was removed from a digest is still a message.
             if (kind := part.get_default_type()) != default_type:
                 mime.set_raw("content-type", kind)
         body = _body(part, mime, form, frozen=frozen, bounded=bounded)
@@ -116,7 +116,7 @@ def _render(
 
 
 def _body(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded: bool) -> bytes:
-    """Write what follows the fields of a part; ``mime`` is made to say how it is encoded."""
+    """Write the body of a part; change ``mime`` to say how it is encoded."""
     kind = mime.get_content_type()
     if not part.is_multipart():
         if kind == "message/rfc822" and not frozen:
@@ -126,7 +126,7 @@ def _body(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded
     parts = [child for child in payload if isinstance(child, EmailBase)]
     maintype = mime.get_content_maintype()
     if len(parts) != len(payload) or maintype not in ("multipart", "message"):
-        raise LocalProtocolError(f"a part of type {kind} has parts that it cannot have")
+        raise LocalProtocolError(f"a part of type {kind} has parts that this type does not allow")
     if maintype == "multipart":
         frozen_below = frozen or kind == "multipart/signed"
         default_type = "message/rfc822" if kind == "multipart/digest" else "text/plain"
@@ -152,7 +152,7 @@ def _flat_message(part: EmailBase, mime: EmailBase, form: Form, *, bounded: bool
     if encoding in ("base64", "quoted-printable"):
         try:
             octets = _DECODERS[encoding](octets)
-        except binascii.Error:  # it means nothing, so it stays what it is
+        except binascii.Error:  # not valid base64, so it is sent as it is
             return crlf(octets)
         set_encoding(mime, "7bit")
     elif find_problem(wire := crlf(octets), form) is None:
@@ -168,7 +168,7 @@ def _join(part: EmailBase, mime: EmailBase, children: list[bytes], *, frozen: bo
     children = children or [b""]
     boundary = mime.get_boundary()
     if boundary is None or not (frozen or _is_good_boundary(boundary, [preamble or b"", *children])):
-        # Nobody can put the digest of a text into the text.
+        # A text cannot contain its own digest.
         boundary = "=_" + hashlib.sha256(b"".join(children)).hexdigest()[:40]
         mime.set_boundary(boundary)
     delimiter = b"--" + boundary.encode("utf-8")
@@ -191,7 +191,7 @@ def _is_good_boundary(boundary: str, octets: list[bytes]) -> bool:
 
 
 def _aside(text: str | None, *, frozen: bool) -> bytes | None:
-    """What stands outside the parts of a multipart; nobody reads it, so it goes if it makes trouble."""
+    """Return the text outside the parts of a multipart; None if it cannot be sent, as no reader shows it."""
     if text is None:
         return None
     octets = crlf(text.encode("utf-8", "surrogateescape"))
@@ -201,7 +201,7 @@ def _aside(text: str | None, *, frozen: bool) -> bytes | None:
 
 
 def _leaf(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded: bool) -> bytes:
-    """The body of a part that has no parts; encoded if it has to be."""
+    """Write the body of a part that has no parts; encode it where that is necessary."""
     raw = read_payload(part, mime, frozen=frozen)
     wire = crlf(raw)
     encoding = encoding_of(mime)
@@ -214,7 +214,7 @@ def _leaf(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded
         b"\0" not in wire and longest_line(wire) <= CONTENT_LINE_LENGTH and (wire.isascii() or form.eight_bit)
     )
     if fits and not is_text and encoding != "base64":
-        # The CRLF in front of a boundary is the boundary's, but the last one of a message is the message's.
+        # The CRLF before a boundary belongs to the boundary, but the last one of a message to the message.
         fits = decode(wire if bounded or wire.endswith(b"\r\n") else wire + b"\r\n") == decode(raw)
     if not (fits and wire.isascii()) and "content-type" not in mime:
         mime.set_raw("content-type", f"text/plain; charset={'utf-8' if is_utf8(raw) else 'unknown-8bit'}")
@@ -222,7 +222,7 @@ def _leaf(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded
         return wire
     try:
         octets = decode(wire if is_text else raw)
-    except binascii.Error:  # it means nothing, so it stays what it is
+    except binascii.Error:  # not valid base64, so it is sent as it is
         return wire
     if is_text and 6 * len(octets.translate(None, _ASCII)) <= len(octets):  # beyond, base64 is shorter
         set_encoding(mime, "quoted-printable")

@@ -18,12 +18,12 @@ _BETWEEN_ENCODED_WORDS = re.compile(rf"({_ENCODED_WORD.pattern})\s+(?={_ENCODED_
 
 
 def is_source(value: object) -> TypeGuard[str]:
-    """Whether a field came out of a parser, or might have: text as it is in a message, folding included."""
+    """Whether a field was parsed, or may have been: its text is as in a message, folding included."""
     return isinstance(value, str) and not hasattr(value, "fold")
 
 
 def text_of(name: str, value: object) -> str:
-    """What a field says, on one line. UTF-8 that was not decoded is; encoded words are not."""
+    """Return the text of a field on one line, with UTF-8 decoded and encoded words as they are."""
     if not isinstance(value, (str, Header)):
         raise LocalProtocolError(
             f"the {name} field is set to a {type(value).__name__}; str and email.header.Header are accepted"
@@ -34,17 +34,17 @@ def text_of(name: str, value: object) -> str:
         raise LocalProtocolError(f"the {name} field holds octets and characters together") from None
     first, *rest = LINE_END.split(text)
     if any(not line.startswith((" ", "\t")) for line in rest):
-        raise LocalProtocolError(f"the {name} field has a line end in it: that would begin another field")
+        raise LocalProtocolError(f"the {name} field contains a line end, which would begin another field")
     try:
         return (first + "".join(rest)).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     except UnicodeEncodeError:
-        raise LocalProtocolError(f"the {name} field has half a character in it (a lone surrogate)") from None
+        raise LocalProtocolError(f"the {name} field has a lone surrogate") from None
 
 
 def encoded_words(name: str, text: str) -> list[str]:
-    """RFC 2047: words of at most 75 characters, none of which cuts a character in two.
+    """Encode text as words of at most 75 characters, none of which ends within a character (RFC 2047 2, 5).
 
-    The Q encoding leaves only what may stand in a phrase (RFC 2047 5).
+    The Q encoding leaves only characters that a phrase may contain (RFC 2047 5).
     """
     octets = text.encode("utf-8")
     coding: ModuleType = quoprimime
@@ -61,7 +61,7 @@ def encoded_words(name: str, text: str) -> list[str]:
 
 
 def decode_words(text: str) -> str:
-    """Encoded words decoded, as far as they can be."""
+    """Decode the encoded words of a text; leave those that cannot be decoded."""
 
     def decode(match: re.Match[str]) -> str:
         try:

@@ -6,7 +6,7 @@ from ._entry import SHOWN_LINE_LENGTH
 
 
 class Lines:
-    """What one side has sent and nobody has looked at yet, to be taken line by line.
+    """Buffers the octets of one side, and returns them line by line.
 
     Of a line that has not ended, :data:`SHOWN_LINE_LENGTH` octets are held and the others counted.
     """
@@ -16,7 +16,7 @@ class Lines:
     def __init__(self, end: bytes) -> None:
         self._end = end
         self._searched = 0  # no line end begins before this offset
-        self._skipped = 0  # octets that are counted only: they stood in front of the last one
+        self._skipped = 0  # octets before the last one that are only counted
         self.held = bytearray()
 
     def take(self, most: int | None = None) -> tuple[bytes, int] | None:

@@ -6,11 +6,11 @@ import binascii
 import re
 import string
 
-# How long a piece of a secret has to be for being noticed in a reply.
+# The length of the pieces of a secret that are looked for in replies.
 _PIECE = 6
 # Pieces to remember: those of some thirty lines of full length.
 _MOST_PIECES = 65536
-# Decoded secrets to remember, and how long one has to be: a shorter one would be found everywhere.
+# Decoded secrets to remember, and their least length: a shorter one would be found everywhere.
 _MOST_HIDDEN = 64
 _SHORTEST_HIDDEN = 4
 
@@ -18,16 +18,16 @@ _PUNCTUATION = string.punctuation.encode()
 
 MASK = "***"
 
-# AUTH, however it was mistyped: in any case, behind any blanks and junk, without a blank behind it; also
-# behind a bare CR or LF, where a lenient server sees a line of its own.
+# AUTH, also mistyped: in any case, after any blanks and control characters, without a blank after it; also
+# after a bare CR or LF, where a lenient server begins a new line.
 AUTH = re.compile(rb"(?:\A|[\r\n])[^!-~\r\n]*+auth", re.IGNORECASE)
-# sasl-mech that are well known; whatever else stands in that place could be the secret.
+# Well-known mechanisms (sasl-mech of RFC 4422); any other word in that place could be the secret.
 MECHANISM = re.compile(
     rb"[\0- ]+(PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-SHA(?:3)?-[0-9]{1,3}(?:-PLUS)?|XOAUTH2|OAUTHBEARER"
     rb"|EXTERNAL|ANONYMOUS|GSSAPI|GS2-KRB5(?:-PLUS)?|NTLM|KERBEROS_V4|OTP)(?=[\0- ]|\Z)",
     re.IGNORECASE,
 )
-# The URL of BURL bears the right to read what it names (RFC 4468 3.3, 6).
+# The URL of BURL grants the right to read a message (RFC 4468 3.3, 6).
 BURL = re.compile(rb"\s*BURL\b", re.IGNORECASE)
 
 

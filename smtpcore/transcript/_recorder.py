@@ -14,8 +14,8 @@ from ._entry import SHOWN_LINE_LENGTH, Direction, Entry, Kind, format_entry, sho
 from ._lines import Lines
 from ._masking import AUTH, BURL, MASK, MECHANISM, Secrets, pieces_of
 
-# Octets of a client that wait for an answer, and commands without a reply. Nobody needs so many; a reply
-# that never comes must not make us hold everything.
+# How many octets of a client may wait for a reply, and how many commands: a reply that never arrives must not
+# make the recorder hold everything.
 _MOST_HELD = 1024 * 1024
 _MOST_OUTSTANDING = 10_000
 
@@ -23,34 +23,34 @@ _VERBS = frozenset(
     b"ATRN AUTH BDAT BURL DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET SAML SEND SOML"
     b" STARTTLS TURN VRFY XCLIENT XFORWARD".split()
 )
-# Behind these nothing can be understood without the reply.
+# After these the next line cannot be understood without the reply.
 _WAIT_FOR = frozenset((b"AUTH", b"DATA", b"STARTTLS"))
-# Items of the queue that are no verbs.
+# Items of the queue that are not verbs.
 _GREETING = b"greeting"
 _END_OF_CONTENT = b"end of content"
 
-# Replies that can only be meant for one command. They put things right when a server left one out.
+# Replies that only one command can have. They resynchronize the queue when a server has left a reply out.
 _ONLY_FOR = {334: b"AUTH", 235: b"AUTH", 354: b"DATA"}
 
-# A PROXY header of version 2, which load balancers put in front of everything, begins with this.
+# The beginning of a PROXY header of version 2, which load balancers send before the first command.
 _PROXY = b"\r\n\r\n\0\r\nQUIT\n"
-# bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF ; RFC 3030 2; and a little more leniently
+# bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF ; RFC 3030 2; white space is not checked
 _BDAT = re.compile(rb"\s*BDAT\s+([0-9]{1,20})(\s+LAST)?\s*", re.IGNORECASE)
 _REPLY = re.compile(rb"([2-5][0-9][0-9])([ -]|\Z)")
-# The prompts of LOGIN, "Username:" and "Password:", and no challenge at all.
+# The prompts of LOGIN, "Username:" and "Password:", and the empty challenge.
 _PROMPTS = frozenset((b"", b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"))
 
 
 class Transcript:
-    """Records a connection. Give it to whatever runs the session, or call its methods yourself.
+    """Records a connection: pass it as ``transcript=`` to ``connect()``, or call its methods.
 
     Args:
-        content: Show the content of messages, line by line. It is private, and there is much of it.
+        content: Show the content of messages line by line. It is private, and may be large.
         max_entries: Entries to keep; when there are more, the oldest are dropped.
-        sink: Called with each new entry, also those that are dropped later. What it raises comes out of the
-            method that made the entry; a session logs that once and goes on without the transcript. See
+        sink: Called with each new entry, also those that are dropped later. What it raises, the method that
+            made the entry raises; a session logs that once and continues without the transcript. See
             :func:`log_to`.
-        clock: Gives the seconds since the epoch.
+        clock: Returns the seconds since the epoch.
 
     Attributes:
         dropped: How many entries were dropped.
@@ -76,9 +76,8 @@ class Transcript:
         "dropped",
     )
 
-    # What the next octets of the client are. START: a command, or a PROXY header in front of it. WAITING:
-    # only the answer to the last command will tell. HANDSHAKE: no SMTP, and the same in the other direction.
-    # LOST: they cannot be followed any more.
+    # What the next octets of the client are. START: a command, or a PROXY header before it. WAITING: the reply
+    # to the last command decides. HANDSHAKE: TLS, in both directions. LOST: they cannot be followed any more.
     _mode: Literal["START", "COMMAND", "WAITING", "RESPONSE", "DATA", "CHUNK", "HANDSHAKE", "LOST"]
 
     def __init__(
@@ -117,12 +116,12 @@ class Transcript:
     # --- What happens on the connection -------------------------------------------------------------------
 
     def record_client(self, data: bytes | bytearray | memoryview) -> None:
-        """Record octets the client has sent; behind TLS, as they were before encryption."""
+        """Record octets that the client has sent; under TLS, as they were before encryption."""
         self._client.held += data
         self._read_client()
 
     def record_server(self, data: bytes | bytearray | memoryview) -> None:
-        """Record octets the server has sent."""
+        """Record octets that the server has sent; under TLS, as they were before encryption."""
         self._server.held += data
         while self._mode != "HANDSHAKE":
             taken = self._server.take()
@@ -133,10 +132,10 @@ class Transcript:
         self._elided += self._server.take_all()[1]
 
     def record_tls(self, description: str) -> None:
-        """From here on everything is under TLS: behind STARTTLS, or from the beginning.
+        """Record that TLS is active from here on: after STARTTLS, or from the beginning.
 
         Args:
-            description: What to say about it, such as ``"TLSv1.3 TLS_AES_256_GCM_SHA384"``.
+            description: The text of the note, such as ``"TLSv1.3 TLS_AES_256_GCM_SHA384"``.
         """
         self._flush()
         self._forget()
@@ -144,7 +143,7 @@ class Transcript:
         self.record_note(description)
 
     def record_note(self, text: str) -> None:
-        """Record what is no octets: where we are connected to, a timeout, a lost connection."""
+        """Record a note: the address of the peer, a timeout, a lost connection."""
         octets = text.encode("utf-8", "backslashreplace")
         shown = (
             MASK
@@ -154,19 +153,19 @@ class Transcript:
         self._add("*", "note", 0, shown)
 
     def hide(self, *secrets: str) -> None:
-        """Do not show these, should the server repeat them: passwords, tokens, as the client has sent them.
+        """Mask these passwords or tokens wherever the server repeats them.
 
         Args:
-            secrets: Text, before base64. Nothing of fewer than four characters is hidden.
+            secrets: Text, before base64. A text of fewer than four octets is not masked.
         """
         for secret in secrets:
             self._secrets.hide(secret.encode("utf-8", "surrogatepass"))
 
     def record_end(self) -> None:
-        """The connection has ended: record what it left unfinished. What follows belongs to another one."""
+        """Record the end of the connection and what is unfinished; further octets belong to another one."""
         self._flush()
         self._begin()
-        # Should it be the rest of this one after all, it had better not be taken for commands.
+        # If it is the rest of this connection after all, it must not be shown as commands.
         self._doubt = "auth"
 
     # --- What was recorded --------------------------------------------------------------------------------
@@ -206,8 +205,8 @@ class Transcript:
 
     # --- The client ---------------------------------------------------------------------------------------
     #
-    # Whatever is done about a line is done before its entry is made: a sink that raises must not leave us
-    # unaware that AUTH is under way.
+    # The state changes before the entry is made: if the sink raises, the recorder must still know that AUTH is
+    # under way.
 
     def _read_client(self) -> None:
         while self._client.held:
@@ -264,7 +263,7 @@ class Transcript:
         if verb in _VERBS:
             self._doubt = None
         if verb == b"BDAT" and (match := _BDAT.fullmatch(line)):
-            # The octets follow whatever the answer will be (RFC 3030 2).
+            # The octets follow, whatever the reply is (RFC 3030 2).
             self._left = int(match[1])
             if self._left:
                 self._mode = "CHUNK"
@@ -272,7 +271,7 @@ class Transcript:
         elif verb == b"BDAT":
             self._doubt_about("content")
             self._expect(verb)
-        elif verb != b"PROXY" or not self._not_greeted():  # version 1 of that header gets no reply either
+        elif verb != b"PROXY" or not self._not_greeted():  # version 1 of that header has no reply either
             self._lmtp = self._lmtp or verb == b"LHLO"
             self._expect(verb if verb in _VERBS else b"")
         self._add("C", kind, octets, shown)
@@ -282,7 +281,7 @@ class Transcript:
             self._doubt = kind
 
     def _expect(self, verb: bytes) -> None:
-        """A reply to ``verb`` will come."""
+        """Queue ``verb``, whose reply is expected."""
         self._outstanding.append(verb)
         if len(self._outstanding) > _MOST_OUTSTANDING:
             self._mode = "LOST"
@@ -290,7 +289,7 @@ class Transcript:
             self._mode = "WAITING"
 
     def _shown(self, line: bytes, octets: int) -> tuple[Kind, str]:
-        """What a command is, and how it may be shown."""
+        """Return the kind of a command line, and the text to show."""
         if auth := AUTH.search(line):
             end = auth.end()
             if mechanism := MECHANISM.match(line, end):
@@ -306,7 +305,7 @@ class Transcript:
         return "command", shown_text(line, octets)
 
     def _response(self, line: bytes) -> str:
-        """A line within AUTH as it may be shown."""
+        """Return the text to show for a line within AUTH."""
         if line == b"*":  # the client gives up (RFC 4954 4)
             return "*"
         self._secrets.remember(line)
@@ -346,7 +345,7 @@ class Transcript:
         return shown_text(line, octets)
 
     def _held_pieces(self) -> set[int]:
-        """Those of what the client has sent and nobody has looked at; the server may know more than we do."""
+        """Return the pieces of held octets: the server may have understood more of them than the recorder."""
         held = bytes(self._client.held[:SHOWN_LINE_LENGTH])
         waiting = self._mode == "WAITING" and self._outstanding[-1] == b"AUTH"
         if waiting or self._mode == "RESPONSE" or self._doubt == "auth":
@@ -355,19 +354,19 @@ class Transcript:
         return pieces_of(held[auth.end() :]) if auth else set()
 
     def _answer(self, code: int) -> None:
-        """A whole reply has been seen: what does it answer, and what follows from that?"""
+        """Match a whole reply to its command, and change the mode."""
         waiting = self._outstanding
         meant = _ONLY_FOR.get(code)
         if meant in waiting:
             while waiting[0] != meant:
                 waiting.popleft()
-        elif code == 334:  # whatever it was, the server took it for AUTH
+        elif code == 334:  # the server has understood a command as AUTH
             self._doubt = "auth"
         # RFC 2033 4.3: one reply to the last chunk for each accepted recipient, so without any there is none.
         while waiting and waiting[0] == _END_OF_CONTENT and self._lmtp and not self._recipients:
             waiting.popleft()
         if not waiting:
-            return  # nobody asked for it: 421, or nonsense
+            return  # unsolicited: 421, or an error of the server
         verb = waiting[0]
         if verb == _END_OF_CONTENT and self._lmtp:
             self._recipients -= 1
@@ -378,7 +377,7 @@ class Transcript:
             self._recipients += 1
         elif verb == b"MAIL":
             self._recipients = 0
-        if self._mode == "WAITING" and not waiting:  # it was this that we were waiting for
+        if self._mode == "WAITING" and not waiting:  # the reply that was waited for
             self._go_on(verb, code)
 
     def _go_on(self, verb: bytes, code: int) -> None:
@@ -397,7 +396,7 @@ class Transcript:
     # --- The end ------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Record what is unfinished, by the rules for what is whole."""
+        """Record unfinished lines, by the rules for whole ones."""
         line, octets = self._client.take_all()
         match self._mode:
             case "DATA" | "CHUNK":

@@ -112,7 +112,10 @@ def test_starttls_begins_anew() -> None:
     shown.client("STARTTLS\r\n")
     assert (shown.server("220 go\r\n") or "").endswith("state ready -> tls")
     shown.transcript.record_tls("TLSv1.3")
-    assert shown.remarks[-1][1] == "what was said before the handshake is forgotten; state tls -> greeted"
+    assert (
+        shown.remarks[-1][1]
+        == "the session before the handshake is forgotten (RFC 3207 4.2); state tls -> greeted"
+    )
     shown.transcript.record_note("a note under TLS")
     assert shown.remarks[-1][1] is None
     remark = shown.client("MAIL FROM:<a@b.example> BODY=8BITMIME\r\n")  # not offered any more
@@ -138,7 +141,7 @@ def test_421_answers_nothing_and_ends_the_session(asked: bool) -> None:
     assert remark.endswith("state ready -> closed")
 
 
-def test_a_reply_nobody_asked_for() -> None:
+def test_an_unsolicited_reply() -> None:
     shown = Shown().greeted()
     assert shown.server("250 ok\r\n") == "done as requested; state ready"
 

@@ -143,7 +143,7 @@ def test_output_that_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -
     assert octets.getvalue().endswith(b"\\xe4\n")
 
 
-def test_an_output_that_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert main([]) == 0
 
@@ -256,7 +256,7 @@ def test_a_closed_standard_input_is_one_line_and_74(arguments: list[str]) -> Non
 
 
 @posix_only
-def test_nobody_can_be_asked_for_a_password_on_a_closed_standard_input() -> None:
+def test_a_closed_standard_input_cannot_ask_for_a_password() -> None:
     done = run_with("send", "--user", "alice", *HELLO, closed=("stdin",))
     assert done.returncode == 64 and "--password-file" in done.stderr and done.stderr.count("\n") == 1
 
@@ -309,7 +309,7 @@ def test_what_could_not_be_printed_before_is_74_at_the_end(
         assert "No space left" in capsys.readouterr().err
 
 
-def test_an_output_that_nobody_reads_any_more() -> None:
+def test_an_output_that_its_reader_has_closed() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w", encoding="utf-8") as out:
@@ -769,7 +769,7 @@ def test_files_that_are_missing_are_66(capsys: pytest.CaptureFixture[str], autho
     fails(capsys, 66, *serve, authority.both, "--auth-file", "no.txt")
 
 
-def test_a_certificate_that_is_none_is_78(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
+def test_an_invalid_certificate_is_78(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
     serve = "serve", "--print", "--tls-cert"
     for path in (authority.cert, os.devnull):  # without the key, and without anything
         assert "it lacks a certificate or its private key" in fails(capsys, 78, *serve, path)
@@ -869,7 +869,9 @@ def test_trio_that_is_not_installed(
     assert "pip install trio" in fails(capsys, 69, "serve", "--print", "--adapter", "trio")
 
 
-def test_tls_on_a_plain_port_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_tls_on_a_plain_port_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
 
     def begin_tls(port: int) -> bytes:
@@ -884,7 +886,7 @@ def test_tls_on_a_plain_port_is_told(monkeypatch: pytest.MonkeyPatch, caplog: py
     ]
 
 
-def test_smtp_on_a_tls_port_is_told(
+def test_smtp_on_a_tls_port_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, authority: Authority
 ) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
@@ -1189,7 +1191,7 @@ NO, LATER = Reply(550, "5.1.1", "no"), Reply(450, "4.2.1", "later")
         (Server(end=LATER), 75, ["deferred  x@", "deferred  bad@"]),
     ],
 )
-def test_each_recipient_is_told(
+def test_each_recipient_is_printed_with_its_reply(
     capsys: pytest.CaptureFixture[str], server: Server, code: int, printed: list[str]
 ) -> None:
     with serving(server) as port:
@@ -1264,7 +1266,7 @@ def test_a_missing_file_is_66(capsys: pytest.CaptureFixture[str]) -> None:
         ["--from", "a@client.example, (", "--to", "x@server.example", "--body", "x"],
     ],
 )
-def test_a_message_that_is_none_is_65(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_an_invalid_message_is_65(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     fails(capsys, 65, "send", *arguments)
 
 
@@ -1279,7 +1281,7 @@ def test_a_message_that_is_nested_too_deep_is_65(
     assert "nested too deep" in fails(capsys, 65, "send", str(tmp_path / "deep.eml"))
 
 
-def test_a_ca_file_that_is_none_is_78(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_ca_file_is_78(capsys: pytest.CaptureFixture[str]) -> None:
     fails(capsys, 78, "send", *HELLO, "--ca-file", __file__)
 
 
@@ -1357,7 +1359,9 @@ def test_a_certificate_that_is_not_trusted_is_69(
     assert "the certificate is not accepted" in line and "hint: " in line
 
 
-def test_insecure_trusts_anybody_and_says_so(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
+def test_insecure_trusts_any_certificate_and_warns(
+    capsys: pytest.CaptureFixture[str], authority: Authority
+) -> None:
     with serving(Server(), ssl_context=authority.server) as port:
         assert main(["send", "--port", port, "--security", "starttls", "--insecure", *HELLO]) == 0
     assert "warning: --insecure" in capsys.readouterr().err
@@ -1413,7 +1417,7 @@ def test_a_password_that_is_asked_for(submission: list[str], monkeypatch: pytest
     assert asked == ["Password of alice: "]
 
 
-def test_no_password_and_nobody_to_ask_is_64(
+def test_no_password_and_no_terminal_is_64(
     submission: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SMTPCORE_PASSWORD", raising=False)

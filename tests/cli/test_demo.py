@@ -58,7 +58,7 @@ def test_the_dialogue_is_all_there_in_order(output: str) -> None:
         "INSECURE",
     ],
 )
-def test_the_main_facts_are_told(output: str, fact: str) -> None:
+def test_the_main_facts_are_printed(output: str, fact: str) -> None:
     assert fact in output
 
 
@@ -119,7 +119,7 @@ class LostReader(io.StringIO):
 
 
 def test_a_reader_that_goes_away_in_the_middle_ends_the_demo(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(Failure, match="nobody reads the output"):
+    with pytest.raises(Failure, match="the reader of the output has closed it"):
         _demo.run(LostReader())
     assert caplog.messages == []
 
@@ -146,7 +146,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == "smtpcore: nobody reads the output any more\n"
+        assert process.stderr.read() == "smtpcore: the reader of the output has closed it\n"
     assert process.returncode == 74
 
 
@@ -191,7 +191,7 @@ def test_a_store_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert code == 1 and text.endswith("identical: NO\n")
 
 
-def test_a_server_that_takes_mail_for_everybody_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_accepts_every_recipient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo.Postbox, "accept_recipient", lambda *arguments: True)
     assert run()[0] == 1
 
