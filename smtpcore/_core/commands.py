@@ -323,8 +323,6 @@ class CommandParser:
 
     def _parse_by(self, spec: CommandSpec, rest: str) -> Command:
         """Let an extension read the argument of its command."""
-        if rest and not rest.startswith(" "):
-            raise Refused(Reply.sanitized(501, "5.5.4", f"a space must follow {spec.verb}"))
         try:
             return spec.parse(rest.strip(_BLANKS))
         except LocalProtocolError as error:

@@ -26,6 +26,7 @@ from smtpcore._core.content import (
     Violation,
     _measure_lines,
     _replace,
+    check_content,
     normalize_line_endings,
 )
 from smtpcore._core.errors import LocalProtocolError
@@ -686,3 +687,22 @@ def test_line_ends_of_a_file_are_made_right_without_reading_all_of_it() -> None:
 def test_what_is_not_bytes_has_no_line_ends(content: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"takes bytes, a binary file or an iterable of bytes, not {kind}"):
         list(normalize_line_endings(content))
+
+
+# --- A whole content, before it is sent ---
+
+
+@pytest.mark.parametrize(
+    "content, complaint", [(b"a\nb\r\n", "bare LF"), (b"a\r", "bare CR"), (b"a\rb", "bare CR")]
+)
+def test_a_whole_content_is_judged_as_the_encoder_would(content: bytes, complaint: str) -> None:
+    with pytest.raises(LocalProtocolError, match=complaint):
+        check_content(content)
+
+
+def test_a_whole_content_may_have_long_lines_only_if_that_is_allowed() -> None:
+    content = b"x" * (LINE_LENGTH + 1)
+    check_content(b"x" * (LINE_LENGTH - 2))
+    check_content(content, max_line=None)
+    with pytest.raises(LocalProtocolError):
+        check_content(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -447,3 +449,17 @@ def test_an_envelope_has_the_paths() -> None:
     assert envelope.reverse_path == ReversePath("a@b.example")
     assert envelope.forward_paths == [ForwardPath("c@d.example")]
     assert repr(envelope) == "Envelope(ReversePath('a@b.example'), [ForwardPath('c@d.example')])"
+
+
+def test_envelopes_compare_by_sender_and_recipients() -> None:
+    envelope, other = Envelope(Mail("a@b.example")), Envelope(Mail("a@b.example"))
+    assert envelope == other != Envelope(Mail("x@b.example"))
+    other.recipients.append(Rcpt("c@d.example"))
+    assert envelope != other
+    assert envelope != "a@b.example"
+
+
+@pytest.mark.parametrize("parameters", [{}, {"SIZE": 10, "BODY": "8BITMIME"}])
+def test_a_command_with_a_path_survives_pickling(parameters: dict[str, Any]) -> None:
+    for command in (Mail("a@b.example", parameters), Rcpt("c@d.example", {})):
+        assert pickle.loads(pickle.dumps(command)) == command

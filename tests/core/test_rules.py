@@ -9,10 +9,11 @@ import pytest
 
 from smtpcore import ClientConnection, ServerConnection
 from smtpcore._core.capabilities import NO_CAPABILITIES, Capabilities
+from smtpcore._core.commands import CommandParser, Refused, format_command
 from smtpcore._core.commandspec import CommandSpec, Group, WithoutArgument
 from smtpcore._core.config import Extension, Facts, ServerConfig
 from smtpcore._core.errors import LocalProtocolError
-from smtpcore._core.events import Command, Mail, Rcpt
+from smtpcore._core.events import Command, Ehlo, Mail, Rcpt
 from smtpcore._core.limits import TlsInfo
 from smtpcore._core.parameters import Parameter
 from smtpcore._core.replies import Reply
@@ -291,3 +292,43 @@ def test_a_command_without_argument_refuses_one() -> None:
     assert parse("") == Wave()
     with pytest.raises(LocalProtocolError, match="X-WAVE2 takes no argument"):
         parse("now")
+
+
+# --- The command lines of extensions ---
+
+
+def session(*specs: CommandSpec) -> ClientConnection:
+    """A client after the greeting and EHLO, on a connection with an extension WAVE of these commands."""
+    client = ClientConnection(extensions=(Extension("WAVE", commands=specs),))
+    client.receive_data(b"220 mx\r\n")
+    client.next_event()
+    client.send(Ehlo("client.example"))
+    client.data_to_send()
+    client.receive_data(b"250-mx\r\n250 WAVE\r\n")
+    client.next_event()
+    return client
+
+
+@pytest.mark.parametrize("line, code", [("X-WAVE2\tnow", 501), ("X-WAVE2:now", 500), ("X-WAVE2<now>", 500)])
+def test_a_space_follows_the_verb_of_an_extension(line: str, code: int) -> None:
+    config = ServerConfig(extensions=(Extension("WAVE", commands=(wave(),)),))
+    with pytest.raises(Refused) as caught:
+        CommandParser(config, rules_for(config.extensions)).parse(line)
+    assert caught.value.reply.code == code
+
+
+@pytest.mark.parametrize("text", ["a\r\nQUIT", "a\0", "caf\xe9"])
+def test_the_argument_of_a_command_of_an_extension_stays_in_its_line(text: str) -> None:
+    client = session(CommandSpec(Wave, parse=WithoutArgument(Wave), reply=OK, format=lambda _: text))
+    with pytest.raises(LocalProtocolError, match="the argument of X-WAVE2 cannot be sent"):
+        client.send(Wave())
+    assert client.data_to_send() == b""
+
+
+def test_a_client_sends_no_command_that_it_has_no_extension_for() -> None:
+    client = session()
+    with pytest.raises(LocalProtocolError, match="X-WAVE2 belongs to no extension of this connection"):
+        client.send(Wave())
+    with pytest.raises(LocalProtocolError, match="X-WAVE2 belongs to no extension of this connection"):
+        format_command(Wave(), BASE)
+    assert client.data_to_send() == b""

@@ -2014,3 +2014,11 @@ def test_a_response_that_does_not_decode_is_an_error_of_the_protocol(
     assert reply[:3] in (("501",) if response in NOT_BASE64 else ("501", "535", "235"))
     assert peer.connection.state is State.READY
     assert peer.say("NOOP") == ["250 2.0.0 ok"]
+
+
+def test_the_size_of_the_output_is_known_before_it_is_fetched() -> None:
+    server = ServerConnection("mx.example.com")
+    server.next_event()
+    server.accept()
+    assert server.output_size == len(server.data_to_send()) > 0
+    assert server.output_size == 0

@@ -312,3 +312,14 @@ def test_success_moves_on_wherever_a_command_moves_at_all() -> None:
         for code in SUCCESS[kind]:
             assert (kind, code // 100) in TRANSITIONS
     assert moving == ANSWERED - {Noop, Help, Vrfy, Expn}
+
+
+def test_states_are_named_as_they_are_shown() -> None:
+    assert [one.value for one in State] == [one.name.lower() for one in State]
+
+
+@pytest.mark.parametrize("code", [200, 250, 299, 300, 399, 400, 422, 499, 500, 599])
+def test_only_the_first_digit_of_a_reply_matters(code: int) -> None:
+    for kind in ANSWERED:
+        for state in State:
+            assert after(kind, code, state) is after(kind, code // 100 * 100 + 50, state)
