@@ -54,6 +54,11 @@ class Documented:
 
     Raises:
         ValueError: It is not a thing.
+
+    Example:
+        ::
+
+            documented = Documented(1)
     """
 
     def __init__(self, first: int, *, second: float = 1.0) -> None:
@@ -80,6 +85,12 @@ def test_a_docstring_becomes_lists_and_code() -> None:
         "**Raises**",
         "",
         "- `ValueError`: It is not a thing.",
+        "",
+        "**Example**",
+        "",
+        "```python",
+        "documented = Documented(1)",
+        "```",
     ]
     assert write_reference.in_markdown(write_reference.docstring(Documented.wait)) == (
         "Wait for `Documented`, not for \\<it>."
