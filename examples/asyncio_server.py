@@ -2,8 +2,8 @@
 
     python examples/asyncio_server.py --domain example.org --port 8025
 
-Callbacks (see ``threaded_server.py``) are the small way; a loop over events is the one in which nothing is
-hidden. A command has to be answered before the next event; the match statement says what with.
+Callbacks (see ``threaded_server.py``) are shorter; a loop over events shows everything. Each command must be
+answered before the next event; the match statement says how.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smtpcore.maildir import MaildirHandler, MaildirSink
 
 
 class MailServer:
-    """Takes mail for one domain. ``serve()`` calls it for each client."""
+    """Accepts mail for one domain. ``serve()`` calls it for each client."""
 
     def __init__(self, domain: str, inbox: MaildirHandler) -> None:
         self.domain = domain.lower()
@@ -39,12 +39,12 @@ class MailServer:
                         message = self.inbox.begin_message(session, session.connection.envelope)
                         session.accept()
                     case Chunk(data=data) if message is not None:
-                        message.write(data)  # 64 KiB at most, into memory of the system: no need for a thread
+                        message.write(data)  # at most 64 KiB, into the system's cache: no thread is needed
                     case EndOfMessage() if message is not None:
-                        # This waits for the disk, and others must not wait for it.
+                        # This waits for the disk, so a thread does it: other sessions go on.
                         await asyncio.to_thread(message.finish)
                         message = None
-                        session.accept()  # 250: from here on it is ours to lose
+                        session.accept()  # 250: the responsibility is ours now
                     case MessageAborted(reply=reply) if message is not None:
                         message.abort()
                         message = None
@@ -54,7 +54,7 @@ class MailServer:
                     case _ if session.unanswered:
                         session.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
         finally:
-            # Something failed, the disk perhaps. The library then says 421: nothing has been promised.
+            # Something failed, the disk perhaps. The library sends 421, and the client keeps its message.
             if message is not None:
                 message.abort()
 

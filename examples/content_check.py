@@ -2,9 +2,9 @@
 
     python examples/content_check.py --forbid "make money fast" --attachments 3 --port 8025
 
-Content comes in pieces, cut anywhere. Each goes through the checks and on to the disk in one go, so a message
-costs the memory of one piece. A verdict may stand early, but it can only be told at the end: a client does not
-listen before its final dot. What is refused has never been in the Maildir.
+Content arrives in pieces, cut anywhere. Each piece is checked and then written to the disk, so a message costs
+the memory of one piece. A verdict may be known early, but the reply comes after the final dot, because the
+client does not read before. A refused message was never in the Maildir.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Limit:
         self.most = most
         self.complaint = complaint
         self._seen = 0
-        self._tail = b""  # so much of what has come that an occurrence may begin in it
+        self._tail = b""  # the last octets, in which an occurrence may begin
 
     def feed(self, data: bytes) -> None:
         text = self._tail + data.lower()
@@ -44,20 +44,20 @@ class Limit:
 
 
 class CheckedMessage:
-    """A sink: takes one message, piece by piece, and makes up its mind at the end."""
+    """A sink: receives one message, piece by piece, and decides at the end."""
 
     def __init__(self, limits: Sequence[Limit], file: MaildirSink) -> None:
         self.limits = limits
         self.file = file
 
     def write(self, data: bytes) -> None:
-        """The next piece. If this fails, say because the disk is full, the message is refused at its end."""
+        """Check and store a piece. If this fails (a full disk), the message is refused at its end."""
         for limit in self.limits:
             limit.feed(data)
         self.file.write(data)
 
     def finish(self) -> bool | Reply:
-        """The message is whole: refuse it, or make it safe and say so."""
+        """The message is complete: refuse it, or make it safe and return True."""
         for limit in self.limits:
             if limit.exceeded:
                 self.file.abort()
@@ -65,12 +65,12 @@ class CheckedMessage:
         return self.file.finish()
 
     def abort(self) -> None:
-        """The message is void: the client is gone, the library has refused it, or something here failed."""
+        """Discard the message: the client is gone, the library refused it, or something here failed."""
         self.file.abort()
 
 
 class MailServer:
-    """Takes mail for one domain, if there is nothing against it."""
+    """Accepts mail for one domain that passes the checks."""
 
     def __init__(self, domain: str, inbox: MaildirHandler, forbidden: Sequence[str], attachments: int) -> None:
         self.domain = domain.lower()
@@ -81,13 +81,13 @@ class MailServer:
     def accept_recipient(
         self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
     ) -> bool | Reply:
-        """RCPT: mail for others is not our business."""
+        """RCPT: refuse mail for other domains."""
         if forward_path.is_postmaster or forward_path.domain.lower() == self.domain:
             return True
         return Reply(550, "5.7.1", "not for this domain")
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> CheckedMessage:
-        """DATA: who is to take the content?"""
+        """DATA: return the sink that receives the content."""
         limits = [
             Limit(word.encode(), 0, "the message has words that are not welcome") for word in self.forbidden
         ]

@@ -2,8 +2,8 @@
 
     python examples/core_client.py --from a@example.com --to b@example.org --port 8025 <message.eml
 
-``ClientConnection`` does all the SMTP. What is left is one loop: react to what the server has answered, send,
-and read. ``smtpcore.sync.connect()`` does this and more (HELO, AUTH, hints) in one line.
+``ClientConnection`` does all the SMTP. The rest is one loop: react to the replies, send, and read.
+``smtpcore.sync.connect()`` does this and more (HELO, AUTH, hints) in one line.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def send(
                         connection.send(Ehlo(own_name(sock)))
                     case Response(command=Ehlo(), reply=reply) if reply.is_success:
                         if context is not None and connection.tls is None:
-                            connection.send(StartTls())  # fails if it is not offered, and so nothing is sent
+                            connection.send(StartTls())  # raises if it is not offered, so nothing is sent
                         else:
-                            # All at once: the core waits for replies in between as far as it has to.
+                            # All at once: the core waits for replies between them where it must.
                             connection.send(mail(connection, sender, content))
                             for recipient in recipients:
                                 connection.send(Rcpt(recipient))
@@ -75,7 +75,7 @@ def send(
                     case Response(command=StartTls(), reply=reply) if reply.is_success:
                         pass  # the state is TLS now: see below
                     case Response(command=Mail(), reply=reply):
-                        if not reply.is_success:  # and so nothing behind it has a chance
+                        if not reply.is_success:  # and so the commands after it fail as well
                             results = dict.fromkeys(recipients, reply)
                     case Response(command=Rcpt(forward_path=path), reply=reply):
                         results.setdefault(str(path), reply)
@@ -85,10 +85,10 @@ def send(
                             for start in range(0, len(content), 65536):
                                 connection.send(Chunk(content[start : start + 65536]))
                                 sock.sendall(connection.data_to_send())
-                        # Without a recipient there is nobody to send to; then a lone dot ends it.
+                        # Without an accepted recipient a lone dot ends the empty content.
                         connection.send(EndOfMessage())
                     case Response(command=EndOfMessage() | Data(), reply=reply):
-                        # It is about those whose RCPT was accepted. Only now, and with 2yz, they have it.
+                        # The reply is for all accepted recipients: with 2yz they have the message.
                         results |= {path: reply for path, rcpt in results.items() if rcpt.is_success}
                         quit_if_possible(connection)
                     case CommandNotSent(command=Data()):
@@ -96,31 +96,31 @@ def send(
                     case CommandNotSent() | Response(command=Quit()):
                         pass
                     case Response(reply=reply):
-                        # The connection, EHLO or STARTTLS was refused, or it is a 421 out of the blue.
+                        # The connection, EHLO or STARTTLS was refused, or the reply is an unsolicited 421.
                         results = dict.fromkeys(recipients, reply)
                         quit_if_possible(connection)
                     case ConnectionClosed():
                         return results
 
-            # Nothing more can happen before the server has answered. So send what is to be sent, and read.
+            # Nothing more can happen before the server replies. So send what is pending, and read.
             sock.sendall(connection.data_to_send())
             if connection.state is State.TLS and context is not None:
                 sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
                 connection.tls_started(TlsInfo(version=sock.version()))
-                connection.send(Ehlo(own_name(sock)))  # what was said in plaintext counts no more
+                connection.send(Ehlo(own_name(sock)))  # what was offered in plaintext is forgotten
                 continue
             sock.settimeout(connection.timeout)
             connection.receive_data(sock.recv(65536))
 
 
 def own_name(sock: socket.socket) -> str:
-    """What to say to EHLO: a client without a domain name of its own gives its address (RFC 5321 4.1.4)."""
+    """Return the argument of EHLO: a client without a domain name gives its address (RFC 5321 4.1.4)."""
     address = sock.getsockname()[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
 def mail(connection: ClientConnection, sender: str, content: bytes) -> Mail:
-    """MAIL with the parameters that the server has offered to understand."""
+    """Make MAIL with the parameters that the server offers."""
     parameters: dict[str, int | str] = {}
     if "SIZE" in connection.capabilities:
         parameters["SIZE"] = len(content)
@@ -130,7 +130,7 @@ def mail(connection: ClientConnection, sender: str, content: bytes) -> Mail:
 
 
 def quit_if_possible(connection: ClientConnection) -> None:
-    """Say QUIT, unless the server has closed with a 421."""
+    """Send QUIT, unless the server has closed with a 421."""
     if connection.state is not State.CLOSED:
         connection.send(Quit())
 
@@ -146,7 +146,7 @@ def main() -> int:
     args = parser.parse_args()
 
     context = ssl.create_default_context(cafile=args.cafile) if args.starttls or args.cafile else None
-    content = normalize_line_endings(sys.stdin.buffer.read())  # SMTP has CRLF, files have not
+    content = normalize_line_endings(sys.stdin.buffer.read())  # lines of SMTP end in CRLF, those of files in LF
     try:
         results = send(args.host, args.port, args.sender, args.recipients, content, context)
     except (OSError, SMTPError) as error:

@@ -2,8 +2,8 @@
 
     python examples/core_server.py --domain example.org --port 8025
 
-``ServerConnection`` does all the SMTP. What is left is here: answer events, send, read, and do the TLS
-handshake when it is time. ``threaded_server.py`` does the same with an adapter, for many clients.
+``ServerConnection`` does all the SMTP. The rest is here: answer events, send, read, and do the TLS handshake
+after STARTTLS. ``threaded_server.py`` does the same with an adapter, for many clients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from smtpcore.trace import received_field, received_protocol, return_path_field
 
 
 class Session:
-    """One client's session: what the application answers."""
+    """One client's session: the answers of the application."""
 
     def __init__(self, connection: ServerConnection, domain: str, inbox: MaildirHandler) -> None:
         self.connection = connection
@@ -45,16 +45,16 @@ class Session:
         connection = self.connection
         with contextlib.ExitStack() as stack:
             stack.enter_context(sock)
-            stack.callback(self.drop)  # whatever happens, no half a message stays behind
+            stack.callback(self.drop)  # an incomplete message is always removed
             sock.settimeout(connection.timeout)
             while True:
                 while (event := connection.next_event()) is not None:
                     if isinstance(event, ConnectionClosed):
-                        sock.sendall(connection.data_to_send())  # the farewell
+                        sock.sendall(connection.data_to_send())  # the last reply
                         return
                     self.answer(event)
 
-                # Nothing more can happen before the client has got its replies. So send them, and read.
+                # Nothing more can happen before the client has its replies. So send them, and read.
                 sock.sendall(connection.data_to_send())
                 if connection.state is State.TLS and context is not None:
                     sock = stack.enter_context(context.wrap_socket(sock, server_side=True))
@@ -65,14 +65,14 @@ class Session:
                 except TimeoutError:
                     connection.close(connection.timeout_reply)
                 else:
-                    connection.receive_data(octets)  # b"" is the end, and the core wants to know
+                    connection.receive_data(octets)  # b"" is the end of the input: the core must know
 
     def answer(self, event: object) -> None:
-        """What is not valid has been answered by the core already. The rest is for us to say."""
+        """Answer an event. The core has already answered invalid commands."""
         connection = self.connection
         match event:
             case Rcpt(forward_path=path) if not (path.is_postmaster or path.domain.lower() == self.domain):
-                # Without such a rule a server that passes mail on would do so for everybody.
+                # Without such a rule a server that passes mail on is an open relay.
                 connection.reject(550, "5.7.1", "not for this domain")
             case Data():
                 assert connection.envelope is not None
@@ -80,25 +80,25 @@ class Session:
                 self.message.write(trace_fields(connection, connection.envelope))
                 connection.accept()
             case Chunk(data=data) if self.message is not None:
-                self.message.write(data)  # the core keeps nothing of it
+                self.message.write(data)  # the core does not keep it
             case EndOfMessage() if self.message is not None:
                 self.message.finish()  # written, on the disk, and under its name; or an exception
                 self.message = None
-                connection.accept()  # 250: from here on it is ours to lose
+                connection.accept()  # 250: the responsibility is ours now
             case MessageAborted():
-                self.drop()  # it was refused, or the client is gone: what came is void
+                self.drop()  # refused, or the client is gone
             case _ if connection.unanswered is not None:
                 connection.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
 
     def drop(self) -> None:
-        """Remove what there is of a message."""
+        """Remove an incomplete message."""
         if self.message is not None:
             self.message.abort()
             self.message = None
 
 
 def trace_fields(connection: ServerConnection, envelope: Envelope) -> bytes:
-    """The fields that the last server has to put in front of a message (RFC 5321 4.4)."""
+    """The fields that the last server adds at the top of a message (RFC 5321 4.4)."""
     hello = connection.hello
     assert hello is not None
     return return_path_field(envelope.reverse_path) + received_field(

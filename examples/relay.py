@@ -1,13 +1,13 @@
-"""A gateway: takes mail for one domain and passes it on, joining our server to our client.
+"""A gateway: accepts mail for one domain and passes it on, joining our server to our client.
 
     python examples/relay.py --domain example.org --port 8025 --next-host 127.0.0.1 --next-port 2525
 
-Nothing is kept here, so nothing can be lost: each command of a transaction is passed on when it comes, and
-answered with what the next hop has answered. So each recipient gets the answer that is due to it, and 250 for a
-message is said when the next hop has said it, and not before. Both sides speak of SMTP with the same objects,
-so a command that was received can be sent as it is.
+Nothing is stored here, so nothing can be lost: each command of a transaction is passed on when it arrives, and
+answered with the reply of the next hop. So each recipient gets its own reply, and 250 for a message is sent
+after the next hop has sent it, never before. Both roles use the same objects, so a command that was received
+can be sent as it is.
 
-The next hop is meant to be on this machine or on a network you trust: it is spoken to in plaintext.
+The next hop must be on this machine or on a trusted network: the connection to it is in plaintext.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from smtpcore import (
 from smtpcore.sync import ServerSession
 from smtpcore.trace import LOOP_THRESHOLD, count_received, received_field, received_protocol
 
-# While we wait for the next hop, our client waits for us. RFC 5321 4.5.3.2 gives it ten minutes behind the
-# final dot and five otherwise, so our own patience has to end earlier.
+# While we wait for the next hop, our client waits for us. RFC 5321 4.5.3.2 gives it ten minutes after the
+# final dot and five otherwise, so our own timeouts are shorter.
 TIMEOUTS = Timeouts(greeting=60, command=120, data_initiation=60, data_block=120, data_termination=540)
 
-HEADER_MOST = 256 * 1024  # octets in which the header is looked for
+HEADER_MOST = 256 * 1024  # the header must end within so many octets
 
 UNREACHABLE = Reply(451, "4.4.1", "the next server cannot be reached now")
 LOOP = Reply(554, "5.4.6", "the message is going in circles")
@@ -80,19 +80,19 @@ class NextHop:
         return self._response().reply
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the content. It waits until the next hop takes it, so our client has to wait, too."""
+        """Send a piece of the content. It waits for the next hop to read it, and so does our client."""
         self._connection.send(Chunk(data))
         self._socket.settimeout(self._connection.timeout)
         self._socket.sendall(self._connection.data_to_send())
 
     def quit(self) -> None:
-        """Leave politely; the answer does not matter."""
+        """End the session with QUIT; its reply does not matter."""
         with contextlib.suppress(OSError, SMTPError):
             self.ask(Quit())
         self._socket.close()
 
     def break_off(self) -> None:
-        """Leave at once. What was not ended by its dot is void (RFC 5321 4.1.1.10)."""
+        """Disconnect at once. Content without its final dot is discarded (RFC 5321 4.1.1.10)."""
         self._socket.close()
 
     def _response(self) -> Response:
@@ -102,7 +102,7 @@ class NextHop:
         raise ConnectionLost(f"the next hop has closed the connection ({event!r})")
 
     def _next_event(self) -> Event:
-        # For all of it, so that octets which drip in do not prolong it.
+        # One deadline for the whole reply, so that octets which drip in do not prolong it.
         deadline = time.monotonic() + self._connection.timeout
         while (event := self._connection.next_event()) is None:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
@@ -128,7 +128,7 @@ class Gateway:
                     case Rcpt(forward_path=path) if not (
                         path.is_postmaster or path.domain.lower() == self.domain
                     ):
-                        # A gateway that passes on whatever it is given is an open relay.
+                        # A gateway that passes on mail for any domain is an open relay.
                         session.reject(550, "5.7.1", "not for this domain")
                     case Rcpt():
                         session.send(transaction.pass_on(event))
@@ -146,18 +146,18 @@ class Gateway:
                     case _ if session.unanswered:
                         session.accept()
         finally:
-            transaction.break_off()  # unless it has come to its end
+            transaction.break_off()  # unless it is complete
 
 
 class Transaction:
-    """A mail transaction on its way from a client to the next hop. Every method says what to answer."""
+    """A mail transaction on its way from a client to the next hop. Every method returns the reply."""
 
     def __init__(self, gateway: Gateway, session: ServerSession) -> None:
         self.gateway = gateway
         self.session = session
         self.hop: NextHop | None = None
-        self.failure: Reply | None = None  # why the content is not passed on any more
-        self.beginning = bytearray()  # of the content, with the header
+        self.failure: Reply | None = None  # why the rest of the content is not passed on
+        self.beginning = bytearray()  # the beginning of the content, with the header
 
     def begin(self, mail: Mail) -> Reply:
         """MAIL."""
@@ -169,7 +169,7 @@ class Transaction:
                 return Reply(552, "5.3.4", "the message is too big for the next server")
         except (OSError, SMTPError) as error:
             return self.lost(error)
-        # What the client wants from us, in terms of what the next hop can do.
+        # The client's parameters, as far as the next hop offers them.
         parameters: dict[str, int | str] = {}
         if "SIZE" in self.hop.capabilities and mail.size is not None:
             parameters["SIZE"] = mail.size + trace
@@ -189,7 +189,7 @@ class Transaction:
         except (OSError, SMTPError) as error:
             return self.lost(error)
         if reply.code == 421:
-            self.break_off()  # it has closed the connection; we have not
+            self.break_off()  # the next hop has closed the connection
         return as_ours(command, reply)
 
     def begin_content(self) -> Reply:
@@ -202,25 +202,25 @@ class Transaction:
         return reply
 
     def write(self, data: bytes) -> None:
-        """A piece of the content: passed on at once, and void without the final dot."""
+        """A piece of the content: passed on at once; without the final dot the next hop discards it."""
         if len(self.beginning) < HEADER_MOST:
             self.beginning += data
         if self.hop is not None and self.failure is None:
             try:
                 self.hop.write(data)
-            except LocalProtocolError:  # 8-bit content, where that was not to be had
+            except LocalProtocolError:  # 8-bit content, and the next hop does not offer 8BITMIME
                 self.failure = CANNOT_CONVERT
             except OSError as error:
                 self.failure = self.lost(error)
 
     def end(self) -> Reply:
-        """The content is complete: the moment of truth."""
+        """The content is complete: end it, and return the reply of the next hop."""
         reply = self.failure
         if count_received(bytes(self.beginning)) > LOOP_THRESHOLD:
             reply = LOOP
         if reply is None:
-            # If the connection breaks now, the next hop may have the message, and the client, which is answered
-            # 451, will send it again. Twice is better than not at all (RFC 5321 4.1.1.4).
+            # If the connection breaks now, the next hop may have the message, and the client, which gets 451,
+            # sends it again. A duplicate is better than a lost message (RFC 5321 4.1.1.4).
             reply = self.pass_on(EndOfMessage())
             if self.hop is not None:
                 self.hop.quit()
@@ -228,19 +228,19 @@ class Transaction:
         return reply
 
     def break_off(self) -> None:
-        """The transaction is over, or void."""
+        """End the transaction."""
         if self.hop is not None:
             self.hop.break_off()
             self.hop = None
 
     def lost(self, error: Exception) -> Reply:
-        """The next hop is out of reach, or does not make sense: worth another try, and a line in the log."""
+        """Log that the next hop is unreachable or broke the protocol, and return 451."""
         print("next hop:", error, flush=True)
         self.break_off()
         return UNREACHABLE
 
     def trace(self) -> bytes:
-        """The Received field that every server has to add (RFC 5321 4.4)."""
+        """Make the Received field that every server must add (RFC 5321 4.4)."""
         connection = self.session.connection
         assert connection.hello is not None
         return received_field(
@@ -260,16 +260,16 @@ SUCCESS: Mapping[type[Event], Reply] = {
 
 
 def as_ours(command: Command | EndOfMessage, reply: Reply) -> Reply:
-    """What to answer our client, when the next hop has answered this to us."""
+    """Translate a reply of the next hop into one for our client."""
     if reply.severity < 4:
         return SUCCESS[type(command)]
     if reply.code in (421, 503, 530, 534, 535, 538):
-        # It is about our session with the next hop and not about this mail: no reason for a client to give up.
+        # It concerns our session with the next hop, not this mail: the client should try again.
         print("next hop:", reply, flush=True)
         return Reply(451, "4.3.0", "the next server gives no service now")
     try:
         return Reply.sanitized(reply.code, reply.status, reply.text)
-    except LocalProtocolError:  # it may say what we may not: a code that RFC 5321 does not allow
+    except LocalProtocolError:  # a code that RFC 5321 does not allow here
         return Reply.sanitized(451 if reply.is_transient else 554, reply.status, reply.text)
 
 

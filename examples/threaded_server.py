@@ -2,8 +2,8 @@
 
     python examples/threaded_server.py --domain example.org --port 8025
 
-An object with some methods is all that ``serve()`` needs. What they return decides: True grants, False refuses,
-a ``Reply`` says exactly that, and None, or an exception, is answered 451.
+``serve()`` needs an object with some methods. Their results decide: True accepts, False refuses, a ``Reply`` is
+sent as it is, and None, or an exception, is answered 451.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from smtpcore.sync import ServerSession
 
 
 class MailServer(MaildirHandler):
-    """Takes mail for one domain. Its methods are called in the threads of the sessions, several at a time.
+    """Accepts mail for one domain. Its methods are called in the threads of the sessions, several at a time.
 
     ``MaildirHandler`` has the method that stores messages and returns True when they are safe on the disk.
     """
@@ -32,14 +32,14 @@ class MailServer(MaildirHandler):
         self.passwords = passwords
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
-        """AUTH. Only asked under TLS: in plaintext the library does not offer it."""
-        # None for a user that there is not: then something is compared all the same, in the same time.
+        """AUTH. It is called under TLS only: in plaintext AUTH is not offered."""
+        # None for an unknown user: the comparison then takes the same time.
         return credentials.matches(self.passwords.get(credentials.username))
 
     def accept_sender(
         self, session: ServerSession, reverse_path: ReversePath, parameters: Mapping[str, object]
     ) -> bool | Reply:
-        """MAIL: our own names are for those who have logged in."""
+        """MAIL: our own addresses need a login."""
         if self.is_ours(reverse_path.domain) and session.connection.authenticated is None:
             return Reply(530, "5.7.0", "log in to send mail as one of us")
         return True
@@ -47,7 +47,7 @@ class MailServer(MaildirHandler):
     def accept_recipient(
         self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
     ) -> bool | Reply:
-        """RCPT: mail for others is not our business, so nobody can relay by us."""
+        """RCPT: refuse other domains, so that this server is not a relay."""
         if forward_path.is_postmaster or self.is_ours(forward_path.domain):
             return True
         return Reply(550, "5.7.1", "not for this domain")
@@ -83,7 +83,7 @@ def main() -> None:
     with smtpcore.sync.serve(handler, args.host, args.port, ssl_context=context, config=config) as server:
         print("listening on port", server.addresses[0][1], flush=True)
         signal.sigwait(stop)
-    # Behind the block, sessions have ended: messages under way had some seconds to come to their end.
+    # After the block all sessions have ended: messages on their way had some seconds to complete.
 
 
 if __name__ == "__main__":

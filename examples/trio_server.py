@@ -2,9 +2,9 @@
 
     python examples/trio_server.py --domain example.org --port 8025
 
-On SIGINT or SIGTERM it stops accepting connections; sessions that are between messages are told 421 at once,
-those in the middle of one have ``--grace`` seconds to finish it. What was answered 250 is
-stored, and what was not is still the client's.
+On SIGINT or SIGTERM it stops accepting connections; sessions between messages get 421 at once, those
+that receive a message have ``--grace`` seconds to complete it. A message that was answered 250 is stored; any
+other is still the client's responsibility.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from smtpcore.trio import ServerSession
 
 
 class Message:
-    """A sink: takes the content of one message, piece by piece."""
+    """A sink: receives the content of one message, piece by piece."""
 
     def __init__(self, file: MaildirSink, limiter: trio.CapacityLimiter) -> None:
         self.file = file
         self.limiter = limiter
 
     def write(self, data: bytes) -> None:
-        self.file.write(data)  # 64 KiB at most, into memory of the system: no need for a thread
+        self.file.write(data)  # at most 64 KiB, into the system's cache: no thread is needed
 
     async def finish(self) -> bool:
-        """The message is whole. True is answered 250, and then it is ours to lose."""
-        # A thread waits for the disk, so that nobody else has to.
+        """The message is complete. True is answered 250: the responsibility is ours then."""
+        # A thread waits for the disk, so that other sessions go on.
         return await trio.to_thread.run_sync(self.file.finish, limiter=self.limiter)
 
     def abort(self) -> None:
@@ -41,7 +41,7 @@ class Message:
 
 
 class MailServer:
-    """Takes mail for one domain."""
+    """Accepts mail for one domain."""
 
     def __init__(self, domain: str, inbox: MaildirHandler) -> None:
         self.domain = domain.lower()

@@ -186,7 +186,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
             self.close()
 
     def drop(self) -> None:
-        """Remove what there is of a message."""
+        """Remove an incomplete message."""
         if self.message is not None:
             self.message.abort()
             self.message = None
@@ -220,7 +220,7 @@ class MailServer(Factory):
         return ServerProtocol(self, ServerConnection("localhost", config=self.config, peer=address))
 
     def stop(self) -> DeferredList:
-        """Tell all clients; the result is there when all sessions are over."""
+        """End all sessions; the result fires when they are over."""
         self.stopping = True
         sessions = list(self.sessions)
         for session in sessions:

@@ -55,6 +55,11 @@ class Documented:
 
     Raises:
         ValueError: It is not a thing.
+
+    Example:
+        ::
+
+            documented = Documented(1)
     """
 
     def __init__(self, first: int, *, second: float = 1.0) -> None:
@@ -81,6 +86,12 @@ def test_a_docstring_becomes_lists_and_code() -> None:
         "**Raises**",
         "",
         "- `ValueError`: It is not a thing.",
+        "",
+        "**Example**",
+        "",
+        "```python",
+        "documented = Documented(1)",
+        "```",
     ]
     assert write_reference.in_markdown(write_reference.docstring(Documented.wait)) == (
         "Wait for `Documented`, not for \\<it>."

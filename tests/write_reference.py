@@ -80,8 +80,7 @@ def in_markdown(text: str) -> str:
 def section(title: str, body: str) -> str:
     """Turn a section of a docstring into a heading and, if it names things, a list."""
     if title.startswith("Example"):
-        code = body.removesuffix("\n")
-        return f"**{title}**\n\n```python\n{code}\n```\n"
+        return f"**{title}**\n\n```python\n{inspect.cleandoc(body.removeprefix('::'))}\n```\n"
     items = re.split(r"\n(?! )", body)
     if title in ("Args", "Attributes", "Raises") and all(re.match(r"[\w*., ]+:", item) for item in items):
         rows = []
