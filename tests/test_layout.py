@@ -26,7 +26,7 @@ PACKAGE = ROOT / "smtpcore"
 # ``sasl``, whose steps they run. On one floor modules may import each other, but not in a circle; those of one
 # group of SIDEWAYS do not know each other. Nothing imports the package itself.
 FLOORS = (
-    "_core.codes _core.errors _core.grammar _core.limits _core.printable _core.secrets",
+    "_core.codes _core.errors _core.grammar _core.limits _core.printable _core.public _core.secrets",
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (
         "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures"

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .._core.public import publish as _publish
 from .base import Challenge, ClientMechanism, Failed, PasswordMechanism, ServerMechanism, Step, Succeeded
 from .credentials import AuthQuestion, Credentials, SecretRequest, StoredSecret
 from .encoding import (
@@ -123,3 +124,6 @@ def choose_mechanism(
         if name in names and (tls or allow_cleartext or not mechanism.cleartext):
             return mechanism(username, password)
     return None
+
+
+_publish(__name__, globals())
