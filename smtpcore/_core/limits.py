@@ -37,7 +37,7 @@ class Limits:
         domain: RFC 5321 4.5.3.1.2.
         recipients: Accepted recipients of one transaction; the next one is answered 452. RFC 5321
             4.5.3.1.8 asks for at least 100.
-        refused_recipients: Refused RCPT commands in one session before 421: somebody is guessing names
+        refused_recipients: Refused RCPT commands in one session before 421: the client may be guessing names
             (RFC 5321 7.8 permits it). None: no limit.
         message_size: Content octets, as SIZE counts them (RFC 1870 5): announced, and answered 552. An
             attachment of 25 MiB, which many providers promise, is 35 MiB of base64 (RFC 2045 6.8). None: no
@@ -131,7 +131,7 @@ class Timeouts:
         idle: For the client's next command or content (4.5.3.2.7).
         session: For a whole session with a client, but for the message that is just being sent: a client that
             says NOOP now and then must not hold a place for ever.
-        farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
+        farewell: For the reply to QUIT; nothing depends on it, so a wait of minutes is not worth it.
         recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
             a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,
             which is every wait of a small message; and ``recipient`` for each recipient, and a second for each

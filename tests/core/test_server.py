@@ -629,7 +629,7 @@ def test_a_refusal_is_permanent_or_temporary(verb: str) -> None:
     peer.hear(line)
     before = snapshot(peer.connection)
     for code in codes:
-        with pytest.raises(LocalProtocolError, match="is no refusal"):
+        with pytest.raises(LocalProtocolError, match="is not a valid refusal"):
             peer.connection.reject(code, None, "no")
     assert snapshot(peer.connection) == before
     assert peer.connection.data_to_send() == b""
