@@ -45,6 +45,7 @@ from ._core.events import (
 )
 from ._core.failures import ConnectionLost, RemoteProtocolError, TransportError
 from ._core.limits import Limits, Timeouts, TlsInfo
+from ._core.public import publish as _publish
 from ._core.replies import EnhancedStatusCode, Reply, describe
 from ._core.server import ServerConnection
 from ._core.state import State
@@ -132,3 +133,5 @@ __all__ = [
     "describe",
     "normalize_line_endings",
 ]
+
+_publish(__name__, globals())

@@ -48,7 +48,7 @@ def section(cls: type) -> str:
     told = reasons(cls)
     fields = dataclasses.fields(cls)
     assert [field.name for field in fields] == list(told), "the docstring tells each field, in order"
-    introduction = (inspect.getdoc(cls) or "").partition("\n\n")[0]
+    introduction = (inspect.getdoc(cls) or "").partition("Attributes:")[0].rstrip()
     lines = [f"## {cls.__name__}\n", introduction.replace("``", "`") + "\n"]
     lines += ["| field | default | |", "| --- | --- | --- |"]
     for field in fields:

@@ -31,7 +31,7 @@ PACKAGE = ROOT / "smtpcore"
 FLOORS = (
     (
         "_version _core.codes _core.errors _core.grammar _core.headerfields _core.limits _core.printable "
-        "_core.secrets"
+        "_core.public _core.secrets"
     ),
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (

@@ -74,7 +74,7 @@ class Mailbox:
             smtputf8: Allow non-ASCII (RFC 6531 3.3).
 
         Raises:
-            LocalProtocolError: It is no Mailbox; the message says which part and why.
+            LocalProtocolError: It is not a valid Mailbox; the message says which part and why.
         """
         mailbox = _new(cls)
         mailbox._text = parse_mailbox(text, smtputf8=smtputf8)
@@ -261,7 +261,7 @@ def parse_mailbox(
         The text as it is to be sent.
 
     Raises:
-        LocalProtocolError: It is no Mailbox.
+        LocalProtocolError: It is not a valid Mailbox.
     """
     if not (smtputf8 or text.isascii()):
         raise LocalProtocolError("the address is not ASCII and SMTPUTF8 was not given (RFC 6531 3.4)")
@@ -322,7 +322,7 @@ def parse_forward_path(
     if text.lower() == "<postmaster>":
         return text[1:-1], ()
     if text == "<>":
-        raise LocalProtocolError("the null path is no recipient")
+        raise LocalProtocolError("the null path is not a valid recipient")
     return parse_path(text, smtputf8=smtputf8, lenient=lenient, limits=limits)
 
 
@@ -379,7 +379,7 @@ def a_label(label: str) -> str:
 def _is_u_domain(domain: str) -> bool:
     """Whether these are labels, U-labels among them, as far as can be said: RFC 6531 3.3, RFC 5890 2.3.2.1.
 
-    The full IDNA2008 tables are not consulted: that is for whoever looks the name up. What is refused is
+    The full IDNA2008 tables are not consulted: that is up to the resolver. What is refused is
     what could fool a parser: ASCII that no label may hold, text that is not in NFC, leading marks.
     """
     return all(is_domain(label) or _is_u_label(label) for label in domain.split("."))

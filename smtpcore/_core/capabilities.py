@@ -47,9 +47,9 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
 
     @classmethod
     def parse(cls, lines: Iterable[str], readers: Mapping[str, Reader] = _NO_READERS) -> Self:
-        """Read the lines of a reply to EHLO behind the first, which is a greeting and never a keyword.
+        """Read the lines of a reply to EHLO after the first, which is a greeting and never a keyword.
 
-        What is no ehlo-line is left out: no server is worth losing for it (RFC 5321 4.1.1.1). An ehlo-param is
+        A line that is not a valid ehlo-line is ignored (RFC 5321 4.1.1.1). An ehlo-param is
         printable ASCII there; other characters in it are written out, so that nothing a terminal might obey
         gets into an exception, a hint or a log.
         """
@@ -63,7 +63,7 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
         return cls(keywords, readers)
 
     def lines(self) -> list[str]:
-        """The lines of a reply to EHLO behind the first."""
+        """The lines of a reply to EHLO after the first."""
         return [" ".join((keyword, *parameters)) for keyword, parameters in self._keywords.items()]
 
     def exceeds_size(self, octets: int) -> bool:

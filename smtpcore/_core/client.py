@@ -11,7 +11,7 @@
 **Holding back.** ``send()`` only says what is wanted. Octets are released as the protocol allows: one command
 at a time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as
 the last (RFC 2920 3.1), and never more unanswered ones than ``Limits.outstanding_commands``, so that both sides
-cannot end up writing with nobody reading.
+cannot both write without either of them reading.
 
 **Two states.** The tables of ``state`` are asked twice. ``send()`` asks them with the state that there will be
 if everything under way succeeds, since that is what a group is built on; every reply moves the real one on.
@@ -266,7 +266,7 @@ class ClientConnection:
 
     def _projection(self) -> State:
         """The state there will be if everything under way succeeds."""
-        if self._outdated:  # something has not succeeded, and all that comes behind it leads elsewhere
+        if self._outdated:  # something has not succeeded, and all that comes after it leads elsewhere
             state = self._state
             for command in self._under_way():
                 state = self._rules.succeeds[command.__class__].get(state, state)
@@ -289,9 +289,7 @@ class ClientConnection:
     def _send_chunk(self, data: bytes) -> None:
         self._check_content()
         if not self._addressed:
-            raise LocalProtocolError(
-                "no recipient was accepted: there is nobody to send content to (RFC 5321 3.3)"
-            )
+            raise LocalProtocolError("content not expected: no recipient was accepted (RFC 5321 3.3)")
         if not data.isascii() and self._mail is not None and self._mail.body != "8BITMIME":
             raise LocalProtocolError(
                 "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
@@ -359,7 +357,7 @@ class ClientConnection:
 
         Args:
             mechanism: The mechanism with its credentials.
-            allow_cleartext: Show the password to everybody on the path, if there is no TLS.
+            allow_cleartext: Send the password in plaintext if TLS is not active.
 
         Raises:
             LocalProtocolError: It cannot come now, is not offered, or would give the password away.

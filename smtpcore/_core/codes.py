@@ -76,7 +76,7 @@ SUBJECTS: Final[dict[int, str]] = {
     7: "about security or policy",
 }
 
-# The registry of RFC 5248, whatever the class: RFC 3463, and where another RFC stands behind the entry, that.
+# The registry of RFC 5248, whatever the class: RFC 3463, or the RFC in the comment of the entry.
 STATUSES: Final[dict[str, str]] = {
     "X.0.0": "nothing more to say",
     "X.1.0": "address status",

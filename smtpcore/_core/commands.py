@@ -115,7 +115,7 @@ class CommandParser:
         self._utf8 = "SMTPUTF8" in capabilities
         self.max_line = max(self._mail_line, self._rcpt_line, limits.auth_line)
 
-    # -- the short way: SHORT, called with what has arrived, decoded as latin-1, and the offset behind the verb.
+    # -- the short way: SHORT, called with what has arrived, decoded as latin-1, and the offset after the verb.
     #    None: the line is not complete, or not of the ordinary kind. Refused: a parameter is at fault. --
 
     def _short_mail(self, text: str, start: int) -> Command | None:

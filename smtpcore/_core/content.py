@@ -1,6 +1,6 @@
 """Message content on its way through DATA: dots off and judged (server), dots on (client). RFC 5321 4.5.2.
 
-**The one idea.** Look at the wire as if a CRLF stood in front of it. Then there is no "start of a line" to
+**The one idea.** Look at the wire as if a CRLF stood before it. Then there is no "start of a line" to
 keep track of any more, only octets to find:
 
 * the content ends where ``CRLF . CRLF`` first occurs, and nowhere else;
@@ -13,10 +13,10 @@ handful of searches in C. What is held back also keeps a CRLF together: a piece 
 the CR and the LF of a line end, so a CR or an LF without its partner *in the same piece* is a bare one.
 
 **Judging.** Taking dots away neither makes nor breaks a CRLF, so the rules about line endings, NUL, the
-length of lines and the size are rules about the content, whoever carried it here; ``_admit()`` knows nothing
+length of lines and the size are rules about the content, however it was carried; ``_admit()`` knows nothing
 of dots. All rules are tried on every piece, and of those broken the one whose offending octet comes first
-counts. The octets in front of it are handed out, none behind it, and from there on only the end is looked
-for: what looks like commands behind a bare LF is content, however it was meant (SMTP smuggling). Since octets
+counts. The octets before it are handed out, none after it, and from there on only the end is looked
+for: what looks like commands after a bare LF is content, however it was meant (SMTP smuggling). Since octets
 are admitted strictly in order, and each rule names an octet, the cutting of the stream cannot change the
 verdict.
 
@@ -89,7 +89,7 @@ def _measure_lines(content: bytes, column: int, limit: int) -> tuple[int, int]:
         limit: Octets a line may have without its CRLF.
 
     Returns:
-        The offset of the first octet that is too much, or -1, and the column behind the piece.
+        The offset of the first octet that is too much, or -1, and the column after the piece.
     """
     size = len(content)
     line = -column  # the offset at which the current line starts
@@ -118,7 +118,7 @@ class ContentDecoder:
         chunk: The content that the last call has brought, to be handed out.
         done: The terminator has been met.
         size: Octets of content so far, as SIZE counts them (RFC 1870 5): with CRLFs, without stuffing dots
-            and terminator. Up to four octets behind the wire until done. What is not handed out counts too.
+            and terminator. Up to four octets later than the wire until done. What is not handed out counts too.
         violation: What is wrong with the content, if anything: the first thing only. Once it is set,
             ``chunk`` stays empty; content up to the offending octet has been handed out and is void.
     """
@@ -165,7 +165,7 @@ class ContentDecoder:
             start: The offset at which the content, or the rest of it, begins in ``data``.
 
         Returns:
-            The offset behind what was consumed: all of ``data``, or up to the end of the terminator
+            The offset after what was consumed: all of ``data``, or up to the end of the terminator
             (RFC 5321 4.1.1.4). What follows that is commands.
         """
         # The first test costs next to nothing and is all that base64 needs.
@@ -298,7 +298,7 @@ class ContentEncoder:
         return dot + content
 
     def _checked(self, data: bytes) -> tuple[bytes, bytes, int]:
-        """Find what must not be sent; otherwise what can be, what has to wait, and the column behind."""
+        """Find what must not be sent; otherwise what can be, what has to wait, and the column after it."""
         content = self._held + data if self._held else data
         held = b""
         if content.endswith(b"\r"):

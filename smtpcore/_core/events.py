@@ -366,7 +366,7 @@ class MessageAborted(Event):
 
 
 class InputDiscarded(Event):
-    """Octets arrived in plaintext behind STARTTLS; they were thrown away (RFC 3207 4.2): possibly an attack.
+    """Octets arrived in plaintext after STARTTLS and were discarded (RFC 3207 4.2): possibly an attack.
 
     Args:
         data: The octets.

@@ -46,7 +46,7 @@ ESMTP_PARAM = r"[A-Za-z0-9][A-Za-z0-9-]*+(?>(?:=[!-<>-~]++)?)"
 # one comparison instead of four.
 SHORT_MAILBOX = 64
 
-# A path and the parameters behind it, as nearly every client writes them, to the end of the line. Address
+# A path and the parameters after it, as nearly every client writes them, to the end of the line. Address
 # literals, source routes, <Postmaster> and all errors are left to the slow path.
 #
 # mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
@@ -62,7 +62,7 @@ HELLO_REST = re.compile(rf" ({DOMAIN})\r\n")
 
 IS_DOMAIN = re.compile(DOMAIN)
 
-# The slow path's mailbox: any local-part, then whatever stands behind the "@", checked by hand.
+# The slow path's mailbox: any local-part, then whatever stands after the "@", checked by hand.
 #
 # Local-part    = Dot-string / Quoted-string
 # atext         =/ UTF8-non-ascii                                                       ; RFC 6531 3.3
@@ -128,7 +128,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def is_ipv6(text: str) -> bool:
-    """Whether ``text`` is an IPv6-addr of RFC 5321 4.1.3 (the part behind ``IPv6:``).
+    """Whether ``text`` is an IPv6-addr of RFC 5321 4.1.3 (the part after ``IPv6:``).
 
     Stricter than ``inet_pton``: "::" stands for at least two groups, and an IPv4 tail counts as two.
     """

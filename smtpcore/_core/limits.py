@@ -20,6 +20,11 @@ from .errors import LocalProtocolError
 class Limits:
     """Sizes in octets and counts. Reaching one is a reply, never an exception and never growth.
 
+    **Warning:** RFC 5321 4.5.3.1 guarantees peers a ``path`` of 256 octets, a ``local_part`` of 64, a
+    ``domain`` of 255, 100 ``recipients`` and a ``content_line`` of 998; RFC 4954 9 asks for three
+    ``auth_attempts``. Smaller values are accepted, for tests. On the network they make a server refuse mail
+    that it has to accept.
+
     Attributes:
         command_line: A command line with its CRLF (RFC 5321 4.5.3.1.4). MAIL and RCPT lines may be longer
             by what each offered extension adds.
@@ -32,7 +37,7 @@ class Limits:
         domain: RFC 5321 4.5.3.1.2.
         recipients: Accepted recipients of one transaction; the next one is answered 452. RFC 5321
             4.5.3.1.8 asks for at least 100.
-        refused_recipients: Refused RCPT commands in one session before 421: somebody is guessing names
+        refused_recipients: Refused RCPT commands in one session before 421: the client may be guessing names
             (RFC 5321 7.8 permits it). None: no limit.
         message_size: Content octets, as SIZE counts them (RFC 1870 5): announced, and answered 552. An
             attachment of 25 MiB, which many providers promise, is 35 MiB of base64 (RFC 2045 6.8). None: no
@@ -82,14 +87,14 @@ class Limits:
     upload_rate: float = 1000.0
 
     def __post_init__(self) -> None:
+        # Only what would break the protocol or the connection itself; RFC 5321 4.5.3.1 promises more to peers.
         floors = {
-            # RFC 5321 4.5.3.1 guarantees these to the other side; smaller would be a violation.
             "command_line": 512,
-            "path": 256,
-            "local_part": 64,
-            "domain": 255,
-            "recipients": 100,
-            "auth_attempts": 3,  # RFC 4954 9
+            "path": 1,
+            "local_part": 1,
+            "domain": 1,
+            "recipients": 1,
+            "auth_attempts": 1,
             "reply_line": 512,
             "reply_lines": 1,
             "auth_line": 512,
@@ -102,8 +107,8 @@ class Limits:
         for name, floor in floors.items():
             if getattr(self, name) < floor:
                 raise LocalProtocolError(f"Limits.{name} must be at least {floor}, not {getattr(self, name)}")
-        if self.content_line is not None and self.content_line < 998:
-            raise LocalProtocolError("Limits.content_line must be None or at least 998 (RFC 5321 4.5.3.1.6)")
+        if self.content_line is not None and self.content_line < 1:
+            raise LocalProtocolError("Limits.content_line must be None or at least 1")
         for name in ("content_rate", "upload_rate"):
             if not getattr(self, name) > 0:
                 raise LocalProtocolError(f"Limits.{name} must be greater than 0, not {getattr(self, name)}")
@@ -126,7 +131,7 @@ class Timeouts:
         idle: For the client's next command or content (4.5.3.2.7).
         session: For a whole session with a client, but for the message that is just being sent: a client that
             says NOOP now and then must not hold a place for ever.
-        farewell: For the reply to QUIT; nothing depends on it, so nobody should wait minutes for it.
+        farewell: For the reply to QUIT; nothing depends on it, so a wait of minutes is not worth it.
         recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
             a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,
             which is every wait of a small message; and ``recipient`` for each recipient, and a second for each

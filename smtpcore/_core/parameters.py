@@ -135,10 +135,10 @@ def decode_xtext(text: str) -> str:
     RFC 4954 8 writes the digits so that lower case is allowed, RFC 3461 4 so that it is not: taken it is.
 
     Raises:
-        LocalProtocolError: It is no xtext, or what it stands for is not printable ASCII.
+        LocalProtocolError: It is not valid xtext, or what it stands for is not printable ASCII.
     """
     if XTEXT.fullmatch(text) is None:
-        raise LocalProtocolError("the value is no xtext (RFC 3461 4)")
+        raise LocalProtocolError("the value is not valid xtext (RFC 3461 4)")
     decoded = _HEXCHAR.sub(lambda match: chr(int(match[1], 16)), text)
     if not (decoded.isascii() and decoded.isprintable()):
         raise LocalProtocolError("the value stands for something that is not printable ASCII")

@@ -2,7 +2,7 @@
 
 A read is kept as the octets that came, ``data``, with the offset ``start`` of what has not been used. For
 commands there is the same as ``text``: decoded as latin-1, so that octet and character stand at the same
-offset, and only when somebody asks, since content never does. Whoever finds a whole command in ``text`` moves
+offset, and only on request, since content never needs it. The reader of a whole command in ``text`` moves
 ``start`` on; no line is sliced out.
 
 Only when a line is not complete does it move, to ``_rest``, a bytearray to which the next reads are appended;

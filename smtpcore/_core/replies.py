@@ -78,7 +78,7 @@ class EnhancedStatusCode:
         self._text = f"{severity}.{subject}.{detail}"
         if _STATUS.fullmatch(self._text) is None:
             raise LocalProtocolError(
-                f"{self._text} is no enhanced status code:"
+                f"{self._text} is not a valid enhanced status code:"
                 " the class is 2, 4 or 5, the numbers are 0 to 999 (RFC 3463 2)"
             )
         self.severity = severity
@@ -90,7 +90,7 @@ class EnhancedStatusCode:
         """Read ``"5.1.1"``.
 
         Raises:
-            LocalProtocolError: It is no enhanced status code (RFC 3463 2).
+            LocalProtocolError: It is not a valid enhanced status code (RFC 3463 2).
         """
         return parse_status(text)
 
@@ -114,7 +114,7 @@ class EnhancedStatusCode:
 def parse_status(text: str) -> EnhancedStatusCode:
     match = _STATUS.fullmatch(text)
     if match is None:
-        raise LocalProtocolError(f"{text!r} is no enhanced status code such as 5.1.1 (RFC 3463 2)")
+        raise LocalProtocolError(f"{text!r} is not a valid enhanced status code such as 5.1.1 (RFC 3463 2)")
     severity, subject, detail = match.groups()
     return EnhancedStatusCode(int(severity), int(subject), int(detail))
 
@@ -157,7 +157,7 @@ class Reply:
     ) -> None:
         if code not in _CODES_TO_SEND:
             raise LocalProtocolError(
-                f"{code!r} is no reply code: the digits are 2-5, 0-5 and 0-9 (RFC 5321 4.2)"
+                f"{code!r} is not a valid reply code: the digits are 2-5, 0-5 and 0-9 (RFC 5321 4.2)"
             )
         if isinstance(status, str):
             status = parse_status(status)
@@ -262,7 +262,7 @@ class Reply:
         """The octets of the reply, computed once.
 
         No line exceeds 512 octets (RFC 5321 4.5.3.1.5): longer text is divided at spaces. Every line bears
-        the enhanced status code (RFC 2034 4). The space behind the codes is there even when no text is.
+        the enhanced status code (RFC 2034 4). The space after the codes is there even when no text is.
 
         What was received is made to fit: characters that cannot be sent become ``?``, and a code whose
         second digit cannot be sent becomes 250, 354, 450 or 550.
@@ -326,7 +326,7 @@ def _wrap(line: str, width: int) -> list[str]:
     parts = []
     start = 0
     while len(line) - start > width:
-        # A space at the very beginning is no place to divide at: it would leave an empty part.
+        # A space at the very beginning must not divide the line: it would leave an empty part.
         space = line.rfind(" ", start + 1, start + width + 1)
         if space < 0:
             parts.append(line[start : start + width])

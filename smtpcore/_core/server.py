@@ -9,7 +9,7 @@
 
 A command, a question about credentials, the opening and the end of a message want one answer each, before the
 next event; the others are told and forgotten. Replies pile up until the loop comes to its end: so a group
-of pipelined commands gets its replies in one write (RFC 2920 3.2), and nobody had to think of it.
+of pipelined commands gets its replies in one write (RFC 2920 3.2) without further code.
 
 **Who answers what.** What a valid command gets is for the application to say, always; what an invalid one gets
 never is. So a line that cannot be parsed, that comes out of order, or that breaks a limit is answered here and
@@ -121,7 +121,7 @@ _CHUNK = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
 _COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
 
 _HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
-# AUTH, however it was mistyped, and the word behind it.
+# AUTH, however it was mistyped, and the word after it.
 _AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
 _AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
@@ -154,7 +154,7 @@ class ServerConnection:
         hello: The EHLO or HELO command with which the client introduced itself, None before.
         authenticated: Who the client has authenticated as, None if it has not.
         tls: The facts of TLS, None in plaintext.
-        early_input: Octets arrived before the greeting was given (RFC 5321 4.3.1): somebody is in a hurry.
+        early_input: Octets arrived before the greeting was given (RFC 5321 4.3.1): the client did not wait.
 
     Raises:
         LocalProtocolError: ``hostname`` is neither a domain nor an address literal, or a SASL mechanism is not
@@ -427,7 +427,7 @@ class ServerConnection:
         return limit is not None and self._idle_commands > limit * _COMMAND
 
     def _show(self, command: Command, start: int, reply: Reply) -> Event:
-        """Refuse a command that is no offence: it has only come up against a limit."""
+        """Refuse a command that is valid, but exceeds a limit."""
         line = self._buffer.data[start : self._buffer.start - 2]
         if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
             reply = texts.TOO_MANY_IDLE
@@ -490,7 +490,7 @@ class ServerConnection:
         return event
 
     def _hang_up(self, line: bytes, reply: Reply) -> Event:
-        """Refuse somebody who does not speak SMTP at all, for good."""
+        """Refuse a peer that does not speak SMTP, and end the session."""
         self._put(reply)
         self._end()
         return CommandRejected(line[:_SHOWN], reply)
@@ -596,7 +596,7 @@ class ServerConnection:
             LocalProtocolError: There is nothing to answer, the codes are no refusal, or QUIT is refused.
         """
         if code < 400:
-            raise LocalProtocolError(f"{code} is no refusal, which is 4yz or 5yz (RFC 5321 4.2.1)")
+            raise LocalProtocolError(f"{code} is not a valid refusal: 4yz or 5yz (RFC 5321 4.2.1)")
         self.send(Reply.sanitized(code, status, text))
 
     def supply_secret(self, secret: str | StoredSecret | None) -> None:

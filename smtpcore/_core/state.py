@@ -25,7 +25,7 @@ server, which looks up what its application answered, nor the client, which look
   an empty one (RFC 2920 3.1). A server never gets there, since DATA is not legal without a recipient.
 * QUIT cannot be refused (RFC 5321 4.1.1.10); a client that hears otherwise leaves all the same.
 * ``Connect`` stands for the opening of the connection, which the server answers as well.
-* The TLS handshake is nobody's reply: ``HANDSHAKEN`` is where it leads, to a session in which nothing has been
+* The TLS handshake is not a reply: ``HANDSHAKEN`` is where it leads, to a session in which nothing has been
   said yet (RFC 3207 4.2).
 * An AUTH exchange goes back and forth within AUTHENTICATING; every line in it is a response, whatever it looks
   like (RFC 4954 4), so no command is legal there.

@@ -20,6 +20,7 @@ from typing import Final
 from .._core.commandspec import CommandSpec, Group, WithoutArgument
 from .._core.config import Extension, Facts
 from .._core.parameters import Parameter
+from .._core.public import publish as _publish
 from .auth import AUTH
 from .eight_bit_mime import EIGHT_BIT_MIME
 from .enhancedstatuscodes import ENHANCEDSTATUSCODES
@@ -61,3 +62,5 @@ STANDARD: Final[tuple[Extension, ...]] = (
     EXPN,
     HELP,
 )
+
+_publish(__name__, globals())

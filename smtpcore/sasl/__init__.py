@@ -1,7 +1,7 @@
 """SASL mechanisms as step objects, for both sides, without I/O (RFC 4422, RFC 4954).
 
 A mechanism is an object that is told what the peer said and answers with what to do next. It sees
-octets, never base64, reply codes or lines; whoever drives it sees base64 and lines, never the inside of
+octets, never base64, reply codes or lines; its driver sees base64 and lines, never the inside of
 a mechanism. The whole interface is this.
 
 **The client** is asked for octets and gives up by raising :class:`MechanismError`::
@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .._core.public import publish as _publish
 from .base import Challenge, ClientMechanism, Failed, PasswordMechanism, ServerMechanism, Step, Succeeded
 from .credentials import AuthQuestion, Credentials, SecretRequest, StoredSecret
 from .encoding import (
@@ -105,7 +106,8 @@ def choose_mechanism(
     """The strongest mechanism the server offers, in our order and not in its (RFC 4422 6.1.2).
 
     Args:
-        offered: The parameters of the AUTH keyword, in any case; what is no mechanism name is ignored.
+        offered: The parameters of the AUTH keyword, in any case; text that is not a mechanism name is
+            ignored.
         username: The authentication identity.
         password: Its password.
         tls: TLS is active and the server's certificate has been verified (RFC 4954 14).
@@ -123,3 +125,6 @@ def choose_mechanism(
         if name in names and (tls or allow_cleartext or not mechanism.cleartext):
             return mechanism(username, password)
     return None
+
+
+_publish(__name__, globals())

@@ -64,7 +64,7 @@ Step: TypeAlias = Challenge | AuthQuestion | Succeeded | Failed
 def _check_name(cls: type) -> None:
     name = vars(cls).get("name")  # a class between the base and a mechanism has none of its own
     if name is not None and not (is_mechanism_name(name) and name == name.upper()):
-        raise LocalProtocolError(f"{name!r} is no SASL mechanism name (RFC 4422 3.1)")
+        raise LocalProtocolError(f"{name!r} is not a valid SASL mechanism name (RFC 4422 3.1)")
 
 
 class ServerMechanism(abc.ABC):
@@ -209,7 +209,7 @@ class ClientMechanism(abc.ABC):
         """Called at the 235, for mechanisms in which the server has to prove something too.
 
         Raises:
-            MechanismError: It has not: whoever this is, it is not the server the password is for.
+            MechanismError: It has not: the peer is not the server the password is for.
         """
         return
 

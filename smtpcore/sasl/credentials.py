@@ -18,7 +18,7 @@ class AuthQuestion(Event):
     Attributes:
         mechanism: The mechanism's name.
         username: The authentication identity: whose credentials these are.
-        authorization_identity: Whom the client wants to act as, or None for whoever ``username`` is.
+        authorization_identity: Whom the client wants to act as, or None for ``username``.
             Another name than ``username`` must be refused unless that user may act for it
             (RFC 4422 3.6).
     """

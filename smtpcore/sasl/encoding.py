@@ -58,12 +58,12 @@ def decode_base64(text: str | bytes) -> bytes:
 
 
 def encode_initial_response(data: bytes) -> str:
-    """Octets as the argument behind the mechanism's name, where none are ``=`` (RFC 4954 4)."""
+    """Octets as the argument after the mechanism's name, where none are ``=`` (RFC 4954 4)."""
     return encode_base64(data) or "="
 
 
 def decode_initial_response(text: str | bytes) -> bytes:
-    """The octets of the argument behind the mechanism's name (RFC 4954 4).
+    """The octets of the argument after the mechanism's name (RFC 4954 4).
 
     Raises:
         MechanismError: It is neither ``=`` nor base64 of at least one octet.

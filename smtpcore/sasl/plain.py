@@ -14,8 +14,8 @@ class PlainClient(PasswordMechanism):
     """PLAIN, the client's side (RFC 4616).
 
     Attributes:
-        authorization_identity: Whom to act as, prepared with SASLprep (RFC 4954 4); ``""`` for whoever
-            ``username`` is.
+        authorization_identity: Whom to act as, prepared with SASLprep (RFC 4954 4); ``""`` for
+            ``username``.
     """
 
     __slots__ = ("authorization_identity",)

@@ -11,7 +11,7 @@ def saslprep(text: str, *, stored: bool = False) -> str:
     """A user name or password in the form in which two of them are compared (RFC 4013).
 
     Args:
-        text: As somebody typed it.
+        text: As typed by a person.
         stored: The result will be kept, in a table of accounts or below a hash, so code points that
             Unicode 3.2 does not assign are refused. In what a client presents they are let through, since
             they can only fail to match (RFC 3454 7).

@@ -122,14 +122,14 @@ def test_status_is_read_and_written(text: str) -> None:
     ],
 )
 def test_what_is_no_status(text: str) -> None:
-    with pytest.raises(LocalProtocolError, match="no enhanced status code"):
+    with pytest.raises(LocalProtocolError, match="not a valid enhanced status code"):
         EnhancedStatusCode.parse(text)
 
 
 @pytest.mark.req("ESC-08")
 @pytest.mark.parametrize("parts", [(3, 0, 0), (0, 1, 1), (5, 1000, 0), (5, 0, 1000), (5, -1, 0), (25, 1, 1)])
 def test_numbers_that_make_no_status(parts: tuple[int, int, int]) -> None:
-    with pytest.raises(LocalProtocolError, match="no enhanced status code"):
+    with pytest.raises(LocalProtocolError, match="not a valid enhanced status code"):
         EnhancedStatusCode(*parts)
 
 
@@ -153,7 +153,7 @@ def test_status_is_a_value() -> None:
     "code", [-250, 0, 2, 25, 99, 100, 199, 260, 299, 360, 460, 560, 571, 600, 999, 1250, 2500, "250", "2500"]
 )
 def test_codes_that_cannot_be_sent(code: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="no reply code"):
+    with pytest.raises(LocalProtocolError, match="not a valid reply code"):
         Reply(code)
 
 
@@ -1076,7 +1076,7 @@ def test_describe_needs_no_status(reply: int | str) -> None:
         ((True,), "True is not"),
         ((550, "4.1.1"), "4.1.1 does not belong to a 550 reply"),
         ((354, EnhancedStatusCode(2, 0, 0)), "2.0.0 does not belong to a 354 reply"),
-        ((550, "x"), "'x' is no enhanced status code"),
+        ((550, "x"), "'x' is not a valid enhanced status code"),
     ],
 )
 def test_describe_says_what_it_cannot_describe(arguments: tuple[Any, ...], match: str) -> None:
