@@ -32,16 +32,22 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 from ._core.addresses import ForwardPath, ReversePath
 from ._core.events import (
     Chunk,
+    Command,
     CommandRejected,
     Connect,
     Data,
+    Ehlo,
     EndOfMessage,
     Envelope,
     Event,
+    Helo,
     InputDiscarded,
     Mail,
     MessageAborted,
+    Noop,
+    Quit,
     Rcpt,
+    Rset,
     Vrfy,
 )
 from ._core.parameters import Parameters
@@ -49,7 +55,10 @@ from ._core.replies import Reply
 from ._core.state import State
 from ._net.client import IN_MEMORY, Stream
 from ._net.session import ServerOptions, ServerSession, serve_one
+from .extensions.auth import Auth
 from .extensions.expn import Expn
+from .extensions.help import Help
+from .extensions.starttls import StartTls
 from .sasl import Credentials, SecretRequest, StoredSecret
 
 logger = logging.getLogger("smtpcore")
@@ -71,6 +80,7 @@ _REFUSALS: Final[dict[type[Event], Reply]] = {
 }
 _BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "credentials not accepted")
 _AUTH_UNDECIDED: Final = Reply(454, "4.7.0", "temporary authentication failure")
+_NOT_PERMITTED: Final = Reply(550, "5.7.1", "command not permitted")
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 _LEFT_EARLY: Final = Reply(421, "4.3.0", "local error in processing")
 
@@ -85,6 +95,11 @@ _RETURNED_EARLY: Final = "%s has returned before the end of the session with %s:
 
 _SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
 _SINK_METHODS: Final = ("write", "finish", "abort")
+
+# What on_command() does not get: these have methods of their own, or need no decision.
+_BASE_COMMANDS: Final = frozenset(
+    {Auth, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, StartTls, Vrfy}
+)
 
 
 class MessageSink(Protocol):
@@ -138,6 +153,9 @@ class Handler(Protocol):
     def expand(self, session: ServerSession, argument: str) -> MaybeAsync:
         """EXPN."""
 
+    def on_command(self, session: ServerSession, command: Command) -> MaybeAsync:
+        """A command of an extension that the configuration adds. True: the default reply of its spec."""
+
     def command_rejected(self, session: ServerSession, event: CommandRejected) -> object:
         """What the client said is no command, or not now, and has been answered. To log, say."""
 
@@ -184,6 +202,7 @@ class Callbacks:
         self._store = get("store")
         self._credentials = get("check_credentials")
         self._secret = get("stored_secret")
+        self._command = get("on_command")
         self._rejected = get("command_rejected")
         self._disconnected = get("disconnected")
         # With what each gets besides the session.
@@ -225,7 +244,9 @@ class Callbacks:
                     logger.warning(_DISCARDED, session.peername, len(event.data))
                 elif session.unanswered:
                     decision: Decision = True
-                    if kind in self._methods:
+                    if self._command is not None and isinstance(event, Command) and kind not in _BASE_COMMANDS:
+                        decision = await self._decide(self._command, session, event)
+                    elif kind in self._methods:
                         method, arguments_of = self._methods[kind]
                         decision = await self._decide(method, session, *arguments_of(event))
                     self._answer(event, decision)
@@ -242,7 +263,9 @@ class Callbacks:
         elif isinstance(decision, Reply):
             self._session.send(decision)
         else:
-            self._session.send(_UNDECIDED if decision is None else _REFUSALS[event.__class__])
+            self._session.send(
+                _UNDECIDED if decision is None else _REFUSALS.get(event.__class__, _NOT_PERMITTED)
+            )
 
     async def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
         """What a method returns; a Reply if it fails."""

@@ -170,6 +170,7 @@ class Client:
 
     send_message = _blocking(_flows.Client.send_message)
     send = _blocking(_flows.Client.send)
+    command = _blocking(_flows.Client.command)
     noop = _blocking(_flows.Client.noop)
     reset = _blocking(_flows.Client.reset)
     verify = _blocking(_flows.Client.verify)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Self
 
+from .errors import LocalProtocolError
 from .grammar import EHLO_KEYWORD
 from .replies import visible_ascii
 
@@ -40,7 +41,7 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
             keyword = keyword.upper()
             self._keywords[keyword] = (*self._keywords.get(keyword, ()), *parameters)
         self._values = {
-            keyword: readers[keyword](arguments)
+            keyword: _value(readers[keyword], arguments)
             for keyword, arguments in self._keywords.items()
             if keyword in readers
         }
@@ -112,6 +113,14 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
 
     def __repr__(self) -> str:
         return f"<Capabilities: {', '.join(self.lines()) or 'none'}>"
+
+
+def _value(read: Reader, arguments: tuple[str, ...]) -> object:
+    """The value of the arguments; None if they are malformed, since no server is worth losing for them."""
+    try:
+        return read(arguments)
+    except LocalProtocolError:
+        return None
 
 
 NO_CAPABILITIES: Final = Capabilities()

@@ -35,7 +35,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from .. import sasl
 from .._core.addresses import ReversePath, composed, in_ascii, is_hello_argument
@@ -148,6 +148,17 @@ def arrived(stream: Stream) -> bytes | None:
     return None if look is None else look()
 
 
+# Commands that command() does not send: their replies alone do not complete what they begin.
+_OWN_METHODS: Final[dict[type[Command], str]] = {
+    Ehlo: "connect()",
+    Helo: "connect()",
+    StartTls: "connect()",
+    Auth: "connect(auth=...)",
+    Data: "send()",
+    Quit: "quit()",
+}
+
+
 @dataclass(slots=True)
 class _Transaction:
     """A transaction on its way."""
@@ -242,7 +253,11 @@ class Client:
         self._allowed = deadline_of(options)  # the same in seconds
         self._waiting = ""  # for what, and how long: for the error if that passes
         self._write_failure: OSError | None = None
-        self._connection = ClientConnection(limits=options.get("limits") or Limits(), timeouts=self._timeouts)
+        self._connection = ClientConnection(
+            limits=options.get("limits") or Limits(),
+            timeouts=self._timeouts,
+            extensions=options.get("extensions"),
+        )
         self._transaction: _Transaction | None = None
         self._busy = False
         self._ended = ""  # why the session cannot be used any more
@@ -476,6 +491,27 @@ class Client:
         transaction.began += time.monotonic() - began
         return piece
 
+    async def command(self, event: Command) -> Reply:
+        """Send a command, and give its reply: a command of an extension, such as ``Expn("staff")``.
+
+        Args:
+            event: The command: an object of a class derived from :class:`smtpcore.Command`.
+
+        Returns:
+            The reply, of 2yz.
+
+        Raises:
+            LocalProtocolError: The command cannot come now, the server does not offer it, or another method
+                sends it. Nothing was sent. If ``event`` is not a command, this is a TypeError as well.
+            ReplyError: The server refused the command.
+            SMTPError: The session failed.
+        """
+        if not isinstance(event, Command):
+            raise wrong_type("event", "a Command, such as Noop()", event)
+        if (method := _OWN_METHODS.get(event.__class__)) is not None:
+            raise LocalProtocolError(f"command() does not send {event.verb}: {method} does")
+        return await self._ask(event)
+
     async def noop(self) -> Reply:
         """NOOP: see whether the session is alive.
 
@@ -536,7 +572,10 @@ class Client:
             if security == "tls":
                 await self._shake_hands(context or default_context(verify=True))
                 self._connection = ClientConnection(
-                    limits=options.get("limits") or Limits(), timeouts=self._timeouts, tls=self._stream.tls
+                    limits=options.get("limits") or Limits(),
+                    timeouts=self._timeouts,
+                    tls=self._stream.tls,
+                    extensions=options.get("extensions"),
                 )
             _raise_refusal(await self._response())
             self._domain = hello_name(options.get("local_hostname"), self._stream.sockname)

@@ -16,6 +16,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
 
 from .. import sasl
+from .._core.config import Extension
 from .._core.errors import ArgumentTypeError, LocalProtocolError
 from .._core.limits import Limits, Timeouts
 
@@ -47,6 +48,8 @@ class ConnectOptions(TypedDict, total=False):
         deadline: Seconds for the whole session; None: any number.
         transcript: Records the session.
         limits: Sizes and counts.
+        extensions: The service extensions to use where the server offers them; a tuple of values of
+            :mod:`smtpcore.extensions` and of one's own. None: ``smtpcore.extensions.STANDARD``.
     """
 
     security: Security | None
@@ -59,6 +62,7 @@ class ConnectOptions(TypedDict, total=False):
     deadline: float | None
     transcript: Transcript | None
     limits: Limits | None
+    extensions: tuple[Extension, ...] | None
 
 
 def check_options(options: ConnectOptions) -> None:
@@ -92,6 +96,10 @@ def check_options(options: ConnectOptions) -> None:
     if "transcript" in given:
         if not all(callable(getattr(given["transcript"], name, None)) for name in ("client", "server", "note")):
             raise wrong_type("transcript", "a Transcript, or an object with its methods", given["transcript"])
+    if "extensions" in given:
+        extensions = given["extensions"]
+        if not (isinstance(extensions, tuple) and all(isinstance(one, Extension) for one in extensions)):
+            raise wrong_type("extensions", "a tuple of Extension values", extensions)
     auth = given.get("auth")
     if auth is None or isinstance(auth, sasl.ClientMechanism):
         return
