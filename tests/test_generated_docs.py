@@ -10,7 +10,7 @@ import pytest
 
 from smtpcore import Limits, State
 
-from . import draw_states, list_limits
+from . import draw_states, list_extensions, list_limits
 from .helpers.standard import RULES
 from .test_layout import FLOORS, PACKAGE
 
@@ -25,6 +25,11 @@ def test_the_states_are_drawn_from_the_tables_as_they_are() -> None:
 def test_the_limits_are_listed_as_they_are() -> None:
     written = list_limits.PAGE.read_text(encoding="utf-8")
     assert written == list_limits.page(), "run python -m tests.list_limits"
+
+
+def test_the_extensions_are_listed_as_they_are() -> None:
+    written = list_extensions.PAGE.read_text(encoding="utf-8")
+    assert written == list_extensions.page(), "run python -m tests.list_extensions"
 
 
 def test_every_state_and_every_transition_is_on_the_page() -> None:
