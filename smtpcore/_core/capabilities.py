@@ -30,11 +30,13 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
         readers: What makes a value of the parameters, by keyword.
     """
 
-    __slots__ = ("_keywords", "_values")
+    __slots__ = ("_compiled", "_keywords", "_values")
 
     def __init__(
         self, keywords: Iterable[tuple[str, Sequence[str]]] = (), readers: Mapping[str, Reader] = _NO_READERS
     ) -> None:
+        # What the rules of a connection have derived from the keywords, with these rules: see Rules.offered().
+        self._compiled: tuple[object, object] | None = None
         self._keywords: dict[str, tuple[str, ...]] = {}
         for keyword, parameters in keywords:
             # AUTH has been seen on two lines, and as AUTH=: the mechanisms of all of them count.
