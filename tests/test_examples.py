@@ -620,3 +620,31 @@ def test_anyio_server_receives_a_message(backend: str, tmp_path: Path) -> None:
     ):
         client.sendmail(SENDER, ["bob@example.org"], MESSAGE)
     assert f"from {SENDER}: {MESSAGE!r}" in server.output
+
+
+# --- private_extension.py ---
+
+
+def private_extension(*arguments: str) -> str:
+    """What the example prints."""
+    command = [*PYTHON, str(EXAMPLES / "private_extension.py"), *arguments]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.req("EXT-01", "EXT-07", "EXT-08")
+@pytest.mark.parametrize("hours, tls", [(24, False), (72, True)])
+def test_private_extension_is_used_by_both_roles_on_every_adapter(
+    hours: int, tls: bool, certificate: str, cafile: str
+) -> None:
+    pytest.importorskip("trio")
+    options = ("--certificate", certificate, "--authority", cafile) if tls else ()
+    session = (
+        f"HOLD up to {hours} hours\n"
+        "  250 2.0.0 0 messages of all senders are held\n"
+        "  250 2.1.0 sender ok\n"
+        "  250 2.1.5 recipient ok\n"
+        "  250 2.0.0 1 messages of alice are held\n"
+    )
+    assert private_extension(*options) == "".join(f"{name}: {session}" for name in ("sync", "asyncio", "trio"))

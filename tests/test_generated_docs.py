@@ -11,7 +11,7 @@ import pytest
 
 from smtpcore import Limits, State
 
-from . import draw_states, list_limits, write_reference
+from . import draw_states, list_extensions, list_limits, write_reference
 from .helpers.standard import RULES
 from .test_layout import FLOORS, PACKAGE
 
@@ -30,6 +30,7 @@ def test_the_limits_are_listed_as_they_are() -> None:
 
 def test_the_reference_is_written_from_the_docstrings_as_they_are() -> None:
     written = {path: path.read_text(encoding="utf-8") for path in write_reference.FOLDER.glob("*.md")}
+    del written[write_reference.STANDARD_EXTENSIONS]
     expected = write_reference.pages()
     stale = {path.name for path in written.keys() | expected.keys() if written.get(path) != expected.get(path)}
     assert stale == set(), "run python -m tests.write_reference"
@@ -109,6 +110,11 @@ def test_a_signature_is_shown_as_it_is_written() -> None:
         ") -> None",
     ]
     assert write_reference.annotation("_net.streams.Stream | None") == "Stream | None"
+
+
+def test_the_extensions_are_listed_as_they_are() -> None:
+    written = list_extensions.PAGE.read_text(encoding="utf-8")
+    assert written == list_extensions.page(), "run python -m tests.list_extensions"
 
 
 def test_every_state_and_every_transition_is_on_the_page() -> None:

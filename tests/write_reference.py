@@ -22,6 +22,7 @@ from typing import Any
 import smtpcore
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+STANDARD_EXTENSIONS = FOLDER / "standard-extensions.md"  # python -m tests.list_extensions writes it
 
 SECTIONS = ("Args", "Attributes", "Example", "Examples", "Note", "Raises", "Returns", "Yields")
 GENERATED = "Written by `python -m tests.write_reference`; a test holds it current."
@@ -268,7 +269,7 @@ def pages() -> dict[Path, str]:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for stale in set(FOLDER.glob("*.md")) - set(pages()):
+    for stale in set(FOLDER.glob("*.md")) - set(pages()) - {STANDARD_EXTENSIONS}:
         stale.unlink()
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")

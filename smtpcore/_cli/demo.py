@@ -1,7 +1,7 @@
 """``python3 -m smtpcore demo``: one real mail session, explained as it happens, and proven.
 
 A server and a client of this package talk over loopback, with STARTTLS and AUTH. The server stores
-the message in a :class:`~smtpcore.maildir.MaildirHandler`, in a folder that is removed afterwards. The client sends a
+the message in a Maildir, in a folder that is removed afterwards. The client sends a
 message with an attachment to two recipients, of whom the server knows one. What the client's transcript
 records is printed with the remarks of an :class:`~smtpcore._cli.annotator.Annotator`; it knows nothing but the
 lines themselves.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Self
 
+from .errors import LocalProtocolError
 from .grammar import EHLO_KEYWORD
 from .printable import visible_ascii
 
@@ -29,18 +30,20 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
         readers: What makes a value of the parameters, by keyword.
     """
 
-    __slots__ = ("_keywords", "_values")
+    __slots__ = ("_compiled", "_keywords", "_values")
 
     def __init__(
         self, keywords: Iterable[tuple[str, Sequence[str]]] = (), readers: Mapping[str, Reader] = _NO_READERS
     ) -> None:
+        # What the rules of a connection have derived from the keywords, with these rules: see Rules.offered().
+        self._compiled: tuple[object, object] | None = None
         self._keywords: dict[str, tuple[str, ...]] = {}
         for keyword, parameters in keywords:
             # AUTH has been seen on two lines, and as AUTH=: the mechanisms of all of them count.
             keyword = keyword.upper()
             self._keywords[keyword] = (*self._keywords.get(keyword, ()), *parameters)
         self._values = {
-            keyword: readers[keyword](arguments)
+            keyword: _value(readers[keyword], arguments)
             for keyword, arguments in self._keywords.items()
             if keyword in readers
         }
@@ -112,6 +115,14 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
 
     def __repr__(self) -> str:
         return f"<Capabilities: {', '.join(self.lines()) or 'none'}>"
+
+
+def _value(read: Reader, arguments: tuple[str, ...]) -> object:
+    """The value of the arguments; None if they are malformed, since no server is worth losing for them."""
+    try:
+        return read(arguments)
+    except LocalProtocolError:
+        return None
 
 
 NO_CAPABILITIES: Final = Capabilities()

@@ -235,8 +235,8 @@ class ClientConnection:
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         self._projected = self._rules.succeeds[command.__class__].get(state, state)
-        # If anything is waiting then because it may not go; so this one may not either.
-        if self._may_go(command.__class__):
+        # Commands keep their order: while one waits to be sent alone, later ones wait, too.
+        if not self._waiting and self._may_go(command.__class__):
             self._outstanding.append(command)
             self._output.append(octets)
         else:

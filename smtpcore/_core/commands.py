@@ -97,21 +97,23 @@ class CommandParser:
         self._lenient_hello = config.ehlo_syntax == "lenient"
         self._unknown = config.unknown_parameters
         self.end = 0
+        self._capabilities: Capabilities | None = None
         self.capabilities = NO_CAPABILITIES
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._capabilities
+        return self._capabilities or NO_CAPABILITIES
 
     @capabilities.setter
     def capabilities(self, capabilities: Capabilities) -> None:
+        if capabilities is self._capabilities:  # at each EHLO after the first one
+            return
         limits = self._config.limits
         self._capabilities = capabilities
-        rules = self._rules
-        self._mail_parameters = rules.offered_parameters("MAIL", capabilities)
-        self._rcpt_parameters = rules.offered_parameters("RCPT", capabilities)
-        self._mail_line = limits.command_line + rules.extra_octets("MAIL", capabilities)
-        self._rcpt_line = limits.command_line + rules.extra_octets("RCPT", capabilities)
+        offered = self._rules.offered(capabilities)
+        self._mail_parameters, self._rcpt_parameters = offered.parameters["MAIL"], offered.parameters["RCPT"]
+        self._mail_line = limits.command_line + offered.octets["MAIL"]
+        self._rcpt_line = limits.command_line + offered.octets["RCPT"]
         self._utf8 = "SMTPUTF8" in capabilities
         self.max_line = max(self._mail_line, self._rcpt_line, limits.auth_line)
 

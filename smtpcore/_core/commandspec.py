@@ -51,7 +51,8 @@ class CommandSpec:
         event: Its class, a :class:`smtpcore.Command` with a ``verb`` of letters, digits and hyphens.
         parse: From the text after the verb, without surrounding blanks, to an event of that class. It raises
             :class:`smtpcore.LocalProtocolError` for text that is not valid; the server then replies 501 with
-            the text of the error, and the application never sees the line.
+            the text of the error, and the application never sees the line. Any other exception is an error
+            of the extension: ``next_event()`` raises it, and an adapter logs it and ends the session with 421.
         format: From an event to the text after the verb, ``""`` for none.
         states: Where the command may come.
         success: The codes that it may succeed with. Failure may have any code of 4yz and 5yz.

@@ -58,7 +58,8 @@ class Extension:
         offer: Called in a server with its configuration and the facts; returns the arguments of the keyword, or
             None where the extension is not offered now.
         read: Called in a client with the arguments that the server has sent; returns them as a value for
-            ``Capabilities.value()``, or None if they are malformed, which is ignored.
+            ``Capabilities.value()``. If they are malformed, it returns None or raises
+            :class:`smtpcore.LocalProtocolError`: the keyword then counts as offered, without a value.
         parameters: Rows for MAIL and RCPT.
         commands: The commands that it adds.
         check: Called in both roles for each of its own commands, and for each MAIL and RCPT with parameters. It

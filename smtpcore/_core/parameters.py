@@ -42,6 +42,7 @@ class Parameter:
         command: The verb of the command it belongs to.
         parse: From the text after ``=``, None if there is none, to the value. It raises
             :class:`smtpcore.LocalProtocolError`, and the server then replies 501 with the text of the error.
+            Any other exception is an error of the extension: ``next_event()`` raises it.
         format: From a value to the text after ``=``, None for a parameter without one. It raises
             :class:`smtpcore.LocalProtocolError`.
         names: The values of a parameter that has a fixed set of named ones; empty for others.

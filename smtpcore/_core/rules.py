@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple, cast
 
 from .capabilities import Capabilities
 from .commandspec import CommandSpec, Group
@@ -38,6 +39,20 @@ from .state import (
 
 # A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
 _VERB = re.compile(r"[A-Z][A-Z0-9-]*")
+
+
+class Offered(NamedTuple):
+    """What is legal where certain keywords are offered.
+
+    Attributes:
+        parameters: The rows that are legal, by command and keyword.
+        octets: By how many octets lines of each command may be longer.
+        extensions: The extensions offered that have a check.
+    """
+
+    parameters: Mapping[str, Mapping[str, Parameter]]
+    octets: Mapping[str, int]
+    extensions: tuple[Extension, ...]
 
 
 class Rules:
@@ -73,7 +88,6 @@ class Rules:
         for extension in self.extensions:
             self._add(extension)
         self.readers = {extension.keyword: extension.read for extension in self.extensions}
-        self._checks = tuple(extension for extension in self.extensions if extension.check is not None)
         self._varies = any(extension.varies for extension in self.extensions)
 
         specs = self.commands.values()
@@ -124,12 +138,20 @@ class Rules:
             command: ``"MAIL"`` or ``"RCPT"``.
             capabilities: What is offered; keywords of other extensions do not matter.
         """
-        return _offered_parameters(self, command, frozenset(self.by_keyword.keys() & capabilities.keys()))
+        return self.offered(capabilities).parameters[command]
 
     def extra_octets(self, command: str, capabilities: Capabilities) -> int:
         """By how many octets lines of a command may be longer than others (RFC 5321 4.5.3.1.4)."""
-        offered = [extension for extension in self.extensions if extension.keyword in capabilities]
-        return sum(one.mail_octets if command == "MAIL" else one.rcpt_octets for one in offered)
+        return self.offered(capabilities).octets[command]
+
+    def offered(self, capabilities: Capabilities) -> Offered:
+        """What follows from an offer; kept with it, since a server has few and looks at them for each line."""
+        compiled = capabilities._compiled
+        if compiled is not None and compiled[0] is self:
+            return cast(Offered, compiled[1])
+        offered = _compile(self, frozenset(name for name in self.by_keyword if name in capabilities))
+        capabilities._compiled = self, offered
+        return offered
 
     def offer(self, config: ServerConfig, facts: Facts) -> Capabilities:
         """What a server offers under these circumstances, in the order of the set.
@@ -147,8 +169,8 @@ class Rules:
             The reply that refuses it, or None.
         """
         owner = self.owner.get(command.__class__)
-        for extension in self._checks if owner is None else (owner,):
-            if extension.check is not None and (owner is not None or extension.keyword in capabilities):
+        for extension in self.offered(capabilities).extensions if owner is None else (owner,):
+            if extension.check is not None:
                 reply = extension.check(command, capabilities, facts)
                 if reply is not None:
                     return reply
@@ -156,12 +178,17 @@ class Rules:
 
 
 @lru_cache(maxsize=256)
-def _offered_parameters(rules: Rules, command: str, keywords: frozenset[str]) -> Mapping[str, Parameter]:
-    legal: dict[str, Parameter] = {}
-    for extension in rules.extensions:
-        if extension.keyword in keywords:
-            _merge(legal, extension, command)
-    return legal
+def _compile(rules: Rules, keywords: frozenset[str]) -> Offered:
+    offered = [extension for extension in rules.extensions if extension.keyword in keywords]
+    parameters: dict[str, dict[str, Parameter]] = {"MAIL": {}, "RCPT": {}}
+    for command, rows in parameters.items():
+        for extension in offered:
+            _merge(rows, extension, command)
+    octets = {
+        "MAIL": sum(extension.mail_octets for extension in offered),
+        "RCPT": sum(extension.rcpt_octets for extension in offered),
+    }
+    return Offered(parameters, octets, tuple(one for one in offered if one.check is not None))
 
 
 def _merge(rows: dict[str, Parameter], extension: Extension, command: str) -> None:

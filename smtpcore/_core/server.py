@@ -313,6 +313,9 @@ class ServerConnection:
         except Refused as refused:
             buffer.start = self._parser.end
             return self._reject(buffer.data[start : self._parser.end - 2], refused.reply)
+        except Exception:  # an error of an extension: the line counts as received
+            buffer.start = self._parser.end
+            raise
         if command is None:
             return self._next_line()
         buffer.start = self._parser.end

@@ -701,8 +701,8 @@ def test_a_whole_content_is_judged_as_the_encoder_would(content: bytes, complain
 
 
 def test_a_whole_content_may_have_long_lines_only_if_that_is_allowed() -> None:
-    content = b"x" * (LINE_LENGTH + 1)
-    check_content(b"x" * (LINE_LENGTH - 2))
+    content = b"x" * (CONTENT_LINE_LENGTH + 1)
+    check_content(b"x" * (CONTENT_LINE_LENGTH - 2))
     check_content(content, max_line=None)
     with pytest.raises(LocalProtocolError):
         check_content(content)
