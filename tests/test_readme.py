@@ -56,7 +56,7 @@ def test_server_and_client_and_a_failed_send(tmp_path: Path, monkeypatch: pytest
     def use_it(prompt: str) -> None:  # in place of input(), while the server runs
         port = str(names["server"].addresses[0][1])
         assert run(put(CLIENT, "8025", port)) == (
-            "taken for ('bob@example.org',)\n"
+            "accepted for ('bob@example.org',)\n"
             "not for carol@elsewhere.example because of 550 5.1.1 no such mailbox here\n"
         )
         kind, message, retryable, *transcript = run(put(FAILURE, "8025", port)).splitlines()
