@@ -247,7 +247,7 @@ def connect(
         auth: ``(user name, password)``, or a :class:`~smtpcore.sasl.ClientMechanism`. If the server refuses a
             mechanism (504, 534) and not the password, the next mechanism that it offers is tried. None, the
             default: no login.
-        allow_cleartext_auth: Whether the password may be sent without TLS, readable for everybody on the path.
+        allow_cleartext_auth: Whether the password may be sent without TLS, readable to anyone on the path.
         local_hostname: The argument of EHLO. By default the name of this machine, if that is fully qualified.
             If the name is not a valid EHLO argument, the address literal is sent instead. DNS is never queried.
         local_address: The IP address to connect from. By default the system chooses.

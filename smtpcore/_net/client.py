@@ -642,7 +642,7 @@ class Client:
             with contextlib.suppress(OSError):
                 await self._flush()  # QUIT
             raise
-        if event.__class__ is Response:
+        if isinstance(event, Response):
             self._exchanges.append(event)
         return event
 

@@ -50,9 +50,10 @@ _STARTTLS_FIRST: Final = "the server wants TLS first: use security='starttls'"
 _LOG_IN: Final = "the server wants you to log in: give auth=(user, password)"
 _POLICY: Final = "the server refuses by policy; its text says why, if anything does"
 _TOO_BIG: Final = "make the message smaller: compress or split attachments"
-_NO_MAILBOX: Final = "there is no such mailbox: check the spelling of the address"
+_NO_MAILBOX: Final = "the mailbox does not exist: check the spelling of the address"
 _NOT_FROM_HERE: Final = (
-    "the server takes no mail from here; send by the server of your provider (usually port 587, with a login)"
+    "the server does not accept mail from here; send by the server of your provider (usually port 587, with a"
+    " login)"
 )
 _BY_CODE: Final = {
     432: "log in once with PLAIN, so that the server can convert the password",
@@ -64,7 +65,7 @@ _BY_CODE: Final = {
     ),
     552: _TOO_BIG,
     554: _POLICY,
-    556: "the domain takes no mail (RFC 7505): check the address",
+    556: "the domain does not accept mail (RFC 7505): check the address",
 }
 # The enhanced status code tells apart what one reply code is used for; by subject and detail (RFC 3463 3).
 _BY_STATUS: Final = {
@@ -73,9 +74,9 @@ _BY_STATUS: Final = {
     (1, 3): "the server thinks that the address is malformed: check it",
     (1, 6): "the mailbox has moved; the server's text may say where",
     (1, 7): "the server thinks that the address of the sender is malformed: check it",
-    (1, 8): "the domain of the sender is unknown to the server: send with an address whose domain takes mail",
-    (1, 10): "the domain takes no mail (RFC 7505): check the address",
-    (2, 1): "the mailbox is disabled or takes nothing at present",
+    (1, 8): "the domain of the sender is unknown to the server: send with an address whose domain accepts mail",
+    (1, 10): "the domain does not accept mail (RFC 7505): check the address",
+    (2, 1): "the mailbox is disabled or does not accept mail at present",
     (2, 2): "the recipient's mailbox is full: only its owner can change that, so try again later or tell them",
     (2, 3): _TOO_BIG,
     (3, 4): _TOO_BIG,
@@ -189,7 +190,7 @@ def _without_mechanism(facts: ErrorContext) -> str:
         if facts.tls:
             return f"the server offers {', '.join(sorted(names))}: give auth=(user, password)"
         return (
-            "the offered mechanisms show the password to everybody on the path: use security='starttls' or"
+            "the offered mechanisms show the password to anyone on the path: use security='starttls' or"
             " 'tls'; or give allow_cleartext_auth=True on a network that you trust"
         )
     if names:
@@ -333,7 +334,7 @@ def _meaning_of(reply: Reply, facts: ErrorContext, *, recipients: bool) -> str |
     if reply.status is not None and (known := _by_status(reply, facts)):
         return known
     if code == 521:
-        return "this host takes no mail at all (RFC 7504): check host and port"
+        return "this host does not accept mail at all (RFC 7504): check host and port"
     if phase == "greeting" and reply.severity == 5:
         return _NOT_FROM_HERE
     if recipients and not reply.is_transient:

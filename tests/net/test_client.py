@@ -135,7 +135,7 @@ def test_all_recipients_travel_in_one_transaction() -> None:
 
 @pytest.mark.req("RCP-24")
 @pytest.mark.parametrize("pipelined", [True, False])
-def test_what_some_recipients_are_refused_does_not_stop_the_others(pipelined: bool) -> None:
+def test_a_refused_recipient_does_not_stop_the_others(pipelined: bool) -> None:
     envelope: list[Any] = [
         (MAIL, "250 ok"),
         (RCPT, "550 5.1.1 no such user"),
@@ -225,7 +225,7 @@ def test_when_data_is_granted_without_a_recipient_a_lone_dot_follows() -> None:
         ("552 5.3.4 too big\n503 what\n503 what", 552, False),
     ],
 )
-def test_mail_refused_is_everybodys_refusal(replies: str, code: int, retryable: bool) -> None:
+def test_a_refused_mail_command_refuses_every_recipient(replies: str, code: int, retryable: bool) -> None:
     error = failure(
         [(group(MAIL, RCPT, "DATA"), replies), QUIT], sending(), ReplyError, keywords=["PIPELINING"]
     )
@@ -240,7 +240,7 @@ def test_mail_refused_without_pipelining_sends_nothing_more() -> None:
     assert table(result_of(error)) == [("one", 550, False, False), ("two", 550, False, False)]
 
 
-def test_recipients_that_are_accepted_behind_a_refused_mail_get_nothing() -> None:
+def test_recipients_accepted_after_a_refused_mail_command_get_no_content() -> None:
     """A server out of its mind. Not even the lone dot: it might be taken for an empty message."""
     steps = [(group(MAIL, RCPT, "DATA"), "550 no\n250 ok\n354 go")]
     error = failure(steps, sending(), ReplyError, keywords=["PIPELINING"])
@@ -485,7 +485,7 @@ def test_a_timeout_fails_the_command_that_waited_for_now(at: int, clock: Clock) 
     assert error.context.idle == [300, 300, 120, 600][at]
 
 
-def test_what_the_farewell_to_a_transaction_meets_does_not_hide_the_refusal() -> None:
+def test_a_failing_rset_does_not_hide_the_refusal() -> None:
     """Some servers hang up after a refusal; that makes it no less a refusal."""
     steps = [(MAIL, "250 ok"), (RCPT, "550 no"), ("RSET", EOF)]
     error = failure(steps, sending(), RecipientsRefused)
@@ -576,7 +576,7 @@ def test_a_message_refused_in_the_middle_is_not_sent_to_its_end(reply: str, retr
     assert result.reply == error.reply
 
 
-def test_who_was_refused_before_keeps_that_reply_when_the_content_is_refused() -> None:
+def test_a_refused_recipient_keeps_its_reply_when_the_content_is_refused() -> None:
     steps = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, "550 no"), ("DATA", "354 go\n452 full")]
     error = failure(steps, sending(ONE, TWO), ReplyError)
     assert table(result_of(error)) == [("one", 452, False, True), ("two", 550, False, False)]
@@ -625,7 +625,7 @@ def test_a_server_that_closes_in_the_middle_has_not_got_the_message() -> None:
     ],
 )
 @pytest.mark.parametrize("mail", [True, False])
-def test_what_a_server_says_between_commands_answers_none_of_them(
+def test_a_reply_between_commands_does_not_answer_the_next_command(
     early: bytes, kind: type[SMTPError], words: str, last: bytes, mail: bool
 ) -> None:
     """It came while nothing was asked; no command follows."""
@@ -639,7 +639,7 @@ def test_what_a_server_says_between_commands_answers_none_of_them(
     stream.finish(last)
 
 
-def test_a_quit_that_comes_too_late_is_not_said() -> None:
+def test_quit_is_not_sent_to_a_server_that_has_ended_the_session() -> None:
     stream = Stream([GREETING, ehlo()])
     client = connect(stream)
     stream.early = b"421 4.4.2 idle\r\n"
@@ -647,7 +647,7 @@ def test_a_quit_that_comes_too_late_is_not_said() -> None:
     stream.finish()
 
 
-def test_a_stream_that_cannot_look_will_do() -> None:
+def test_a_stream_without_arrived_is_accepted() -> None:
     class Simple(Stream):
         arrived: Any = None
 
@@ -729,7 +729,7 @@ def test_a_piece_of_content_that_could_not_be_written_is_not_delivered() -> None
     assert not result_of(caught).maybe_delivered
 
 
-def test_half_a_reply_is_none() -> None:
+def test_an_incomplete_reply_does_not_count() -> None:
     stream = Stream([GREETING, ehlo()])
     breaking(stream, b"NOOP", b"", BROKEN[0])
     client = connect(stream)
@@ -899,7 +899,7 @@ def test_content_that_cannot_be_sent_is_refused_before_anything_is(content: byte
 
 @pytest.mark.req("DAT-29")
 @pytest.mark.parametrize("bad", [b"b\nc", b"x" * 2000])
-def test_what_turns_out_unfit_on_the_way_is_given_up_without_the_final_dot(bad: bytes) -> None:
+def test_content_found_invalid_while_sending_gets_no_final_dot(bad: bytes) -> None:
     async def conversation(client: Client) -> LocalProtocolError:
         with pytest.raises(LocalProtocolError) as caught:
             await client.send(SENDER, [ONE], iter([b"a\r\n", bad]))
@@ -1111,7 +1111,9 @@ def failing(*pieces: bytes) -> Iterator[bytes]:
     [("Subject: x\r\n", "str"), (io.StringIO("x"), "StringIO"), (EmailMessage(), "EmailMessage")],
     ids=["str", "text file", "EmailMessage"],
 )
-def test_what_is_no_octets_is_refused_before_anything(content: Any, kind: str, keywords: list[str]) -> None:
+def test_content_that_is_not_octets_is_refused_before_anything_is_sent(
+    content: Any, kind: str, keywords: list[str]
+) -> None:
     error = failure([QUIT], sending(content=content), ArgumentTypeError, keywords=keywords)
     assert f"content is octets, which a {kind} is not" in str(error)
 
@@ -1140,7 +1142,7 @@ def test_content_that_fails_on_the_way_is_given_up_without_the_final_dot() -> No
         (["bücher@mx.example"], False),
     ],
 )
-def test_recipients_that_are_none_are_refused_before_anything_is_sent(recipients: Any, advice: bool) -> None:
+def test_invalid_recipients_are_refused_before_anything_is_sent(recipients: Any, advice: bool) -> None:
     error = failure([QUIT], lambda client: client.send(SENDER, recipients, CONTENT), LocalProtocolError)
     assert ("recipients are given as a list" in str(error)) is advice
 
@@ -1187,7 +1189,7 @@ def test_an_argument_of_the_wrong_type_is_named_and_costs_nothing(
     assert error.context is not None
 
 
-def test_a_message_that_is_none_is_named() -> None:
+def test_an_argument_that_is_not_a_message_is_named() -> None:
     async def conversation(client: Client) -> None:
         message: Any = b"Subject: x\r\n"
         with pytest.raises(ArgumentTypeError, match=r"^message is an EmailMessage"):
@@ -1427,7 +1429,7 @@ def test_with_a_password_tls_is_required(port: int) -> None:
         ({"security": "opportunistic", "auth": ("joe", "secret")}, True),
     ],
 )
-def test_certificates_are_verified_but_for_encryption_that_is_a_bonus(options: Any, verifies: bool) -> None:
+def test_certificates_are_verified_unless_security_is_opportunistic(options: Any, verifies: bool) -> None:
     steps = [GREETING, ehlo(*OFFER), ("STARTTLS", "220 go"), (TLS, INFO), ehlo(*OFFER)]
     if options["security"] == "tls":
         steps = [(TLS, INFO), GREETING, ehlo(*OFFER)]
@@ -1452,12 +1454,12 @@ def test_a_context_of_ones_own_is_used_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("security", ["ssl", "TLS", "implicit"])
-def test_a_mode_of_security_that_is_none_is_not_taken_for_another(security: str) -> None:
+def test_an_invalid_mode_of_security_is_refused(security: str) -> None:
     with pytest.raises(LocalProtocolError, match="security is one of none, starttls, tls, opportunistic"):
         connect(Stream([]), security=security)
 
 
-def test_an_option_that_is_none_is_not_ignored() -> None:
+def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match="no option ssl_contxt"):
         connect(Stream([]), ssl_contxt=None)
 
@@ -1574,18 +1576,18 @@ def test_421_for_a_greeting_is_the_end() -> None:
 @pytest.mark.parametrize(
     "greeting", ["354 go", "hello there", "22 x", "2200 x", b"\x00220 x\r\n", "620 hi", "220-a\n250 b"]
 )
-def test_a_greeting_that_is_none_is_the_end(greeting: Any) -> None:
+def test_an_invalid_greeting_ends_the_session(greeting: Any) -> None:
     """The farewell is not left out, for whoever knows what it means."""
     error = refused([(b"", greeting)], RemoteProtocolError, last=ANY)
     assert error.context.phase == "greeting"
     assert error.context.octets_received == len(lines(greeting) if isinstance(greeting, str) else greeting)
 
 
-def test_the_farewell_follows_an_offence() -> None:
+def test_quit_follows_an_invalid_reply() -> None:
     failure([("NOOP", "354 x")], lambda client: client.noop(), RemoteProtocolError, last="QUIT")
 
 
-def test_an_offence_stays_one_though_the_farewell_cannot_be_sent() -> None:
+def test_an_invalid_reply_is_reported_although_quit_cannot_be_sent() -> None:
     def broken(stream: Stream) -> None:
         stream.write_error = ConnectionResetError()
 
@@ -1669,7 +1671,7 @@ def test_a_name_that_is_given_is_used_if_a_server_may_take_it(given: str, sent: 
 
 
 @pytest.mark.parametrize("given", ["x\r\nMAIL FROM:<evil@example.com>", "x\n", "a\0b"])
-def test_a_name_with_control_characters_is_no_slip_and_refused(given: str) -> None:
+def test_a_local_hostname_with_control_characters_is_refused(given: str) -> None:
     error = refused([GREETING, QUIT], LocalProtocolError, name=given)
     assert "has control characters in it" in str(error)
 
@@ -1700,13 +1702,13 @@ def test_starttls_refused_does_not_make_the_password_public() -> None:
     refused(steps, AuthenticationUnavailable, security="opportunistic", auth=("joe", "secret"))
 
 
-def test_a_password_is_shown_without_tls_to_who_insists() -> None:
+def test_a_password_is_sent_without_tls_if_that_is_allowed_explicitly() -> None:
     steps = [GREETING, ehlo("AUTH LOGIN PLAIN"), (PLAIN, "235 ok"), QUIT]
     introduced(steps, security="none", auth=("joe", "secret"), allow_cleartext_auth=True)
 
 
 @pytest.mark.parametrize("offer", [(), ("AUTH",), ("AUTH X-OTHER",)])
-def test_where_no_mechanism_is_known_nothing_is_said(offer: Any) -> None:
+def test_without_a_usable_mechanism_no_auth_command_is_sent(offer: Any) -> None:
     steps = [*UNDER_TLS, ehlo(*offer), QUIT]
     error = refused(steps, AuthenticationUnavailable, security="tls", auth=("joe", "secret"))
     assert "no usable authentication mechanism" in str(error)
@@ -2132,7 +2134,7 @@ def test_a_session_ends_with_quit_and_its_answer_is_waited_for() -> None:
         [*UNPIPELINED[:2], ("DATA", "451 no"), ("RSET", "451 not now")],
     ],
 )
-def test_quit_is_said_wherever_a_command_can_be(steps: Any) -> None:
+def test_quit_is_sent_wherever_a_command_can_be_sent(steps: Any) -> None:
     async def conversation(client: Client) -> None:
         if steps:
             with pytest.raises(ReplyError):
@@ -2143,14 +2145,14 @@ def test_quit_is_said_wherever_a_command_can_be(steps: Any) -> None:
 
 @pytest.mark.req("SES-33")
 @pytest.mark.parametrize("answer", ["221 bye", "500 what", "421 bye", EOF, OSError(), [Pause(100)]])
-def test_whatever_is_said_to_quit_is_the_end(answer: Any, clock: Clock) -> None:
+def test_any_reply_to_quit_ends_the_session(answer: Any, clock: Clock) -> None:
     """What was sent before has its result, and nobody waits for long."""
     result = talk([*UNPIPELINED, (DOT, "250 ok"), ("QUIT", answer)], sending(), clock=clock)
     assert result.accepted_recipients == (ONE,)
     assert clock.now <= 1005
 
 
-def test_an_exception_in_the_block_is_no_reason_to_be_rude() -> None:
+def test_an_exception_in_the_block_still_sends_quit() -> None:
     async def conversation(client: Client) -> None:
         raise Whatever
 
@@ -2159,7 +2161,7 @@ def test_an_exception_in_the_block_is_no_reason_to_be_rude() -> None:
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, asyncio.CancelledError])
-def test_who_is_interrupted_has_no_time_for_quit(kind: type[BaseException]) -> None:
+def test_an_interruption_closes_without_quit(kind: type[BaseException]) -> None:
     async def conversation(client: Client) -> None:
         raise kind
 
@@ -2371,7 +2373,7 @@ MISBEHAVIOUR: list[tuple[str, list[Any], str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     "what, steps, outcome, options, unsaid", MISBEHAVIOUR, ids=[row[0] for row in MISBEHAVIOUR]
 )
-def test_whatever_a_server_does_the_outcome_is_told(
+def test_every_behaviour_of_a_server_has_a_definite_outcome(
     what: str, steps: Any, outcome: str, options: Any, unsaid: str
 ) -> None:
     word, result, written = outcome_of(steps, **options)

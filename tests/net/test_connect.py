@@ -410,6 +410,10 @@ async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
+async def first_of(source: AsyncIterator[bytes]) -> bytes:
+    return await anext(source)
+
+
 STEPS = [("RCPT TO:<one@mx.example>", "250 ok"), ("DATA", "354 go")]
 
 
@@ -448,7 +452,7 @@ def test_an_asynchronous_generator_that_was_begun_is_closed_when_sending_fails(k
     )
     assert isinstance(error, TypeError)
     with pytest.raises(StopAsyncIteration):
-        run(anext(source))
+        run(first_of(source))
 
 
 def test_an_asynchronous_generator_that_was_not_begun_can_be_sent_again() -> None:
@@ -458,4 +462,4 @@ def test_an_asynchronous_generator_that_was_not_begun_can_be_sent_again() -> Non
         lambda client: client.send(SENDER, ONE, source),
         keywords=["8BITMIME"],
     )
-    assert run(anext(source)) == CONTENT
+    assert run(first_of(source)) == CONTENT
