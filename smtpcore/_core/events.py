@@ -227,7 +227,7 @@ class Rcpt(_WithPath):
 
 
 class Data(Command):
-    """DATA: asks to send the content (RFC 5321 4.1.1.4)."""
+    """DATA: asks to send the content (RFC 5321 4.1.1.4). The octets are in ``Chunk`` events."""
 
     __slots__ = ()
     verb = "DATA"
@@ -296,6 +296,8 @@ class Noop(TextCommand):
 
 class Chunk(Event):
     """A piece of the content, as it came, dot-stuffing removed or not yet applied (RFC 5321 4.5.2).
+
+    It is a piece of any content, after DATA as well, and not the chunk of a BDAT command (RFC 3030).
 
     Args:
         data: Octets, at least one as a server gives it out.
