@@ -28,6 +28,8 @@ from ._net.sockets import reach
 from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
 
+__all__ = ["Client", "Server", "ServerSession", "connect", "serve"]
+
 if TYPE_CHECKING:
     from .transcript import Transcript
 

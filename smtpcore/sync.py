@@ -29,6 +29,8 @@ from ._net.session import ServerOptions, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address, run
 
+__all__ = ["Client", "Server", "ServerSession", "connect", "serve"]
+
 if TYPE_CHECKING:
     from .transcript import Transcript
 

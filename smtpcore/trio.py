@@ -29,6 +29,8 @@ from ._net.session import ServerSession as ServerSession
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address
 
+__all__ = ["Client", "Server", "ServerSession", "connect", "serve"]
+
 if TYPE_CHECKING:
     from .transcript import Transcript
 

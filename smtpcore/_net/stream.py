@@ -69,6 +69,7 @@ class Stream(Protocol):
             TimeoutError: Nothing has arrived; the stream can still be used.
             OSError: The connection is lost.
         """
+        ...
 
     async def write(self, data: bytes, timeout: float | None) -> None:
         """Send all octets.
@@ -90,6 +91,7 @@ class Stream(Protocol):
         Raises:
             TimeoutError, OSError: It failed, or the stream has no TLS; the connection cannot be used any more.
         """
+        ...
 
     async def give_way(self) -> None:
         """Let other tasks run: called after a number of commands that needed no waiting."""
