@@ -20,12 +20,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from ._core.config import ServerConfig
-from ._core.events import Event
 from ._net import client as _flows
-from ._net import session as _sessions
 from ._net.callbacks import session_runner
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
-from ._net.session import ServerOptions, refusal_of
+from ._net.session import ServerOptions, ServerSession, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address, run
 
@@ -216,14 +214,6 @@ class Client:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
-
-
-class ServerSession(_sessions.ServerSession):
-    """One client's session, for a plain ``for`` loop."""
-
-    def __iter__(self) -> Iterator[Event]:
-        while (event := run(self.next_event())) is not None:
-            yield event
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """SMTP on trio.
 
 The stream is that of the blocking adapter, but for what waits: that is trio's, so a task can be cancelled
-there. What trio adds is taken away again at the edges, so that the conversations see the same here as on the
+there. What trio adds is removed again at the edges, so that the conversations see the same here as on the
 other adapters: its errors become those of the standard library, and its timeouts become TimeoutError.
 """
 
