@@ -33,6 +33,8 @@ from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
 
+__all__ = ["Client", "Server", "ServerSession", "connect", "send_message", "serve"]
+
 if TYPE_CHECKING:
     from email.message import Message
 

@@ -12,12 +12,12 @@ message, and comes back.
 
 **A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that was
 answered 250. Names contain the time, the process and a counter, but two containers may both be process 1, and a
-clock may be set back. ``link()`` fails if the name is taken, and the message gets another one.
+clock may be set back. ``link()`` fails if the name exists, and the message gets another one.
 
 A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
 :class:`MaildirHandler` is made, and later at most once an hour, when a message begins.
 
-A message is delivered once, however many recipients it has: there is one box here. In front of it stand the
+A message is delivered once, however many recipients it has: there is one box here. It begins with the
 fields that RFC 5321 4.4 asks of a server that makes final delivery, Return-Path and Received; ``trace=False``
 leaves them out, and the file is then the content as it came, octet by octet. Line ends stay CRLF.
 
@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._core.events import Envelope
+from .handlers import Handler
 from .trace import trace_fields
 
 if TYPE_CHECKING:
@@ -51,15 +52,15 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSY
 _counter = itertools.count(1)
 
 
-class MaildirHandler:
+class MaildirHandler(Handler):
     """A handler that stores what it gets: ``serve(MaildirHandler("inbox"))``.
 
-    It takes mail for everybody. A handler of your own that does not can inherit from it, or call
+    It accepts mail for every recipient. A handler of your own that does not can inherit from it, or call
     ``begin_message()`` of one.
 
     Args:
         path: The folder; it is made, for its owner only, if it is not there.
-        trace: Put Return-Path and Received in front.
+        trace: Put Return-Path and Received before the message.
 
     Raises:
         OSError: The folders cannot be made.
@@ -163,7 +164,7 @@ class MaildirSink:
             source.unlink()
 
     def abort(self) -> None:
-        """Remove what there is of the message, wherever it is: no client was told that it is stored."""
+        """Remove what there is of the message, wherever it is: no client got 250 for it."""
         with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
             self._file.close()
         self.path.unlink(missing_ok=True)
@@ -178,7 +179,7 @@ def _create_in(folder: Path) -> tuple[Path, int]:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Give a file a second name; False if the name is taken."""
+    """Give a file a second name; False if the name exists."""
     try:
         os.link(source, target)
     except FileExistsError:

@@ -14,28 +14,29 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from ._core.capabilities import Capabilities
 from ._core.config import Extension, ServerConfig
-from ._core.events import Command, Event
+from ._core.events import Command
 from ._core.limits import Limits, Timeouts, TlsInfo
 from ._core.replies import Reply
 from ._net import client as _flows
-from ._net import session as _sessions
 from ._net.callbacks import session_runner
 from ._net.connect import connect_client
 from ._net.errors import ErrorContext
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
-from ._net.session import ServerOptions, refusal_of
+from ._net.session import ServerOptions, ServerSession, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.sources import Content
 from ._net.stream import TIMED_OUT, Address, run
 from ._net.transaction import Recipients, Sender
+
+__all__ = ["Client", "Server", "ServerSession", "connect", "send_message", "serve"]
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -382,14 +383,6 @@ class Client:
     def close(self) -> None:
         """What the server offers."""
         run(self._session.close())
-
-
-class ServerSession(_sessions.ServerSession):
-    """One client's session, for a plain ``for`` loop."""
-
-    def __iter__(self) -> Iterator[Event]:
-        while (event := run(self.next_event())) is not None:
-            yield event
 
 
 def connect(

@@ -1,7 +1,7 @@
 """SMTP on trio.
 
 The stream is that of the blocking adapter, but for what waits: that is trio's, so a task can be cancelled
-there. What trio adds is taken away again at the edges, so that the conversations see the same here as on the
+there. What trio adds is removed again at the edges, so that the conversations see the same here as on the
 other adapters: its errors become those of the standard library, and its timeouts become TimeoutError.
 """
 
@@ -33,6 +33,8 @@ from ._net.session import ServerSession as ServerSession
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address
 from ._net.transaction import Recipients, Sender
+
+__all__ = ["Client", "Server", "ServerSession", "connect", "send_message", "serve"]
 
 if TYPE_CHECKING:
     from email.message import Message

@@ -1322,5 +1322,5 @@ def test_what_is_stored_after_the_grace_is_said_in_the_log(
     peers[0].close()
     told = [record.getMessage() for record in caplog.records]
     assert told[0] == "1 sessions do not end: their handlers still run"
-    assert "was accepted after the server had stopped: the client was told 421" in told[1]
+    assert "was accepted after the server had stopped: the client got 421" in told[1]
     assert len(told) == 2

@@ -172,7 +172,7 @@ def _is_object_of_an_application(handler: object) -> bool:
 
 
 class _Spool:
-    """The sink behind ``store()``."""
+    """The sink that collects the content for ``store()``."""
 
     def __init__(self, store: Callable[..., Any], session: ServerSession, envelope: Envelope) -> None:
         self.store = store
@@ -353,7 +353,7 @@ class Callbacks:
 
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
         where = _name(method), self._session.peername
-        if isinstance(error, OSError):  # a full disk is no bug, and a traceback for each message no news
+        if isinstance(error, OSError):  # a full disk is not a bug: one line for each message
             logger.error("%s failed in a session with %s: %s", *where, error)
         else:
             logger.error("%s failed in a session with %s", *where, exc_info=error)

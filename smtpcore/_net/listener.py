@@ -300,7 +300,7 @@ class BaseServer(ABC, Generic[S]):
     def abort(self) -> None:
         """End all sessions at once. A ``close()`` that is waiting for them returns.
 
-        Each client is told why, as far as that needs no waiting. On asyncio and trio call this in the thread of
+        Each client gets 421, as far as that needs no waiting. On asyncio and trio call this in the thread of
         the event loop; the blocking adapter takes it from any thread, and from a signal handler.
         """
         self._stopping = self._aborting = True
@@ -313,18 +313,18 @@ class BaseServer(ABC, Generic[S]):
 
     async def _accept_all(self, sock: socket.socket) -> None:
         with sock:
-            told = False
+            reported = False
             while True:
                 try:
                     connection, address = await self._accept(sock)
                 except OSError as error:
                     if error.errno not in _CONNECTION_GONE:
-                        if not told:
+                        if not reported:
                             logger.error("cannot accept connections: %s", error)
-                        told = True
+                        reported = True
                         await self._sleep(PAUSE)
                     continue
-                told = False
+                reported = False
                 try:
                     await self._admit(connection, address)
                 except BaseException as error:

@@ -27,7 +27,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -43,7 +43,7 @@ from .connect import hello_name
 from .hints import words_of
 from .options import wrong_type
 from .recorder import Recorder, make_transcript
-from .stream import Stream, arrived
+from .stream import Stream, arrived, run
 
 if TYPE_CHECKING:
     from ..transcript import Transcript
@@ -65,27 +65,7 @@ _DEFAULT_CONFIG = ServerConfig()
 
 
 class ServeOptions(TypedDict, total=False):
-    """What ``serve(handler, host, port, ...)`` of every adapter takes.
-
-    ``handler`` is a function that is called with each :class:`ServerSession`, or an object with callbacks of
-    :class:`~smtpcore.handlers.Handler`. ``host`` None stands for every interface; ``port`` 0 for a free one,
-    which ``addresses`` of what ``serve()`` gives tells. ``max_connections`` sessions run at a time; a further
-    client is told 421. The process needs two descriptors for each, so the number is lowered to half of what
-    RLIMIT_NOFILE leaves. ``max_connections_per_address`` of these may come from one IPv4 address, or from one
-    IPv6 network of 64 bits; a further client is told 421. By default that is 100, and any number from loopback
-    addresses, from where tests open as many as they like; a server that all its clients reach through a proxy
-    needs a higher one. ``grace`` is how many seconds running sessions get at the end; then each client is told
-    421.
-
-    Attributes:
-        hostname: The server's name; by default this machine's, or its address.
-        config: What it offers, and its limits.
-        ssl_context: The certificate. With it STARTTLS is offered, or TLS is there from the start. A callable
-            is asked for each connection, so that a renewed certificate needs no restart.
-        implicit_tls: TLS from the start (RFC 8314 3).
-        transcript: Called for each session; gives what is to record it, or None. A recorder that fails is
-            logged and dropped, and the session goes on without it.
-    """
+    """The keyword arguments of ``serve()`` that become :class:`ServerOptions`; ``serve()`` documents them."""
 
     hostname: str | None
     config: ServerConfig | Callable[[Any], ServerConfig] | None
@@ -97,7 +77,7 @@ class ServeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """The same, completed and checked."""
+    """The options of a server, checked."""
 
     hostname: str | None = None
     config: ServerConfig | Callable[[Any], ServerConfig] | None = None
@@ -320,6 +300,11 @@ class ServerSession:
         except LocalProtocolError:  # a cipher without a registered name must not cost the message
             return received(None)
 
+    def __iter__(self) -> Iterator[Event]:
+        """Iterate over the events on blocking sockets, where nothing suspends."""
+        while (event := run(self.next_event())) is not None:
+            yield event
+
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
@@ -393,7 +378,7 @@ class ServerSession:
                         self._content_octets += len(data)
             event = connection.next_event()
             if event is None and state is _CLOSED:
-                return ConnectionClosed()  # the core says it once; here each caller is told
+                return ConnectionClosed()  # the core says it once; here each caller gets it
             if event is None:
                 self._steps += 1
                 if self._steps >= TURN:
@@ -475,7 +460,7 @@ class ServerSession:
         event, self._dismissed = self._dismissed, None
         if isinstance(event, EndOfMessage):
             logger.warning(
-                "a message of %s was accepted after the server had stopped: the client was told 421, and may"
+                "a message of %s was accepted after the server had stopped: the client got 421, and may"
                 " send the message again",
                 self.peername,
             )
@@ -518,7 +503,7 @@ async def serve_one(
 ) -> None:
     """Run one session on a connection that was accepted. For adapters.
 
-    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client is told 421.
+    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client gets 421.
     """
     try:
         options = options.for_peer(stream.peername)

@@ -73,7 +73,7 @@ class SocketStream(BaseStream):
             self._socket.send(last)
         except OSError:
             pass  # it is gone, or would have to be waited for
-        self._break()  # closing alone does not wake those who wait
+        self._break()  # closing alone does not wake waiting callers
         self._socket.close()
 
 

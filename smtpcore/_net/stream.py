@@ -6,16 +6,16 @@ over them. (The blocking adapter never suspends in them, so they never suspend t
 
 A call that fails or is cancelled, or a write that times out, leaves two sides out of step. There is no way
 back from that: the connection is broken at once, and later calls raise rather than misunderstand. Only a read
-that times out has taken nothing, and a server can still say why it closes.
+that times out has consumed nothing, and a server can still say why it closes.
 
 What the peer has sent can be looked at without waiting: ``arrived()``. A write that fails does so because the
 peer has closed, and a peer that closes has often said why. That reply has arrived before the connection broke,
 so it is read before the connection is dropped, and ``arrived()`` gives it afterwards (RFC 5321 4.2.5).
 
-A server that stops wants to tell its clients. Who reads with ``idle`` set agrees to be woken: the read gives
-``b""``, ``stopping`` says why, and the stream can still be written. A session that is busy in a handler when
-the time is over cannot write: ``dismiss()`` sends its ``farewell``, if that needs no waiting, and breaks the
-connection.
+A server that stops tells its clients. A caller that reads with ``idle`` set agrees to be woken: the read
+returns ``b""``, ``stopping`` says why, and the stream can still be written. A session that is busy in a handler
+when the time is over cannot write: ``dismiss()`` sends its ``farewell``, if that needs no waiting, and breaks
+the connection.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Stream(Protocol):
             TimeoutError: Nothing has arrived; the stream can still be used.
             OSError: The connection is lost.
         """
+        ...
 
     async def write(self, data: bytes, timeout: float | None) -> None:
         """Send all octets.
@@ -90,6 +91,7 @@ class Stream(Protocol):
         Raises:
             TimeoutError, OSError: It failed, or the stream has no TLS; the connection cannot be used any more.
         """
+        ...
 
     async def give_way(self) -> None:
         """Let other tasks run: called after a number of commands that needed no waiting."""
@@ -137,7 +139,7 @@ class BaseStream(ABC):
         peername: The address of the other side; ``""`` if it was gone before we could ask.
         sockname: Our address.
         tls: The facts of TLS, None in plaintext.
-        idle: Set by whoever uses the stream: a read may be cut short when the server stops.
+        idle: Set by the session: a read may be cut short when the server stops.
         stopping: The server stops. A read that is idle then gives ``b""``; writing is still possible.
         first_octets: What the other side said first in a TLS handshake: no TLS, sometimes, but SMTP or HTTP.
         farewell: Gives the octets that a session wants to have sent when it is ended from outside.
@@ -178,7 +180,7 @@ class BaseStream(ABC):
 
     @abstractmethod
     def _break(self) -> None:
-        """Drop the connection; who waits on it is woken."""
+        """Drop the connection, and wake the callers that wait on it."""
 
     @abstractmethod
     async def _finish(self, last: bytes) -> None:
@@ -206,7 +208,7 @@ class BaseStream(ABC):
         Raises:
             TimeoutError: Nothing has come. Nothing is lost either: the stream can still be used.
             OSError: And the stream is broken.
-            RuntimeError: Somebody else is reading.
+            RuntimeError: Another caller is reading.
         """
         self._enter(self._reading)
         try:
@@ -268,7 +270,7 @@ class BaseStream(ABC):
 
         Raises:
             TimeoutError, OSError: And the stream is broken; ``arrived()`` gives what the peer had sent.
-            RuntimeError: Somebody else is writing.
+            RuntimeError: Another caller is writing.
         """
         self._enter(self._writing)
         try:
@@ -302,7 +304,7 @@ class BaseStream(ABC):
 
         Raises:
             TimeoutError, OSError: And the stream is broken; ``ssl.SSLError`` is an OSError.
-            RuntimeError: Somebody else is reading or writing.
+            RuntimeError: Another caller is reading or writing.
         """
         self._enter(self._reading)
         try:
@@ -325,14 +327,14 @@ class BaseStream(ABC):
     async def close(self) -> None:
         """Close for good; under TLS with a close_notify (RFC 8446 6.1), if the system takes it at once."""
         last = b""
-        # Never between the octets of a writer. The turn is not given back: nobody writes behind this.
+        # Never between the octets of a writer. The lock stays acquired: no write may follow.
         if not self._broken and self._channel is not None and self._writing.acquire(False):
             last = self._channel.farewell()
         self._broken = True
         await self._finish(last)
 
     def abort(self) -> None:
-        """Break the connection: whoever waits on it fails, and so does all later use but ``close()``."""
+        """Break the connection: pending calls fail, and so do all later calls but ``close()``."""
         if not self._broken:
             self._broken = True
             self._break()

@@ -3,7 +3,7 @@
 TLS is an ``SSLObject`` between two memory buffers. In the handshake each step is tried, what it has put out
 is sent, and if it lacks input, some is received, and it is tried again. So octets that an adapter had read
 ahead in plaintext go into the handshake, where they belong if they are the other side's first message, and
-which fails if they are anything else: nothing read in plaintext is ever handed out behind ``start_tls()``.
+which fails if they are anything else: nothing read in plaintext is ever returned after ``start_tls()``.
 
 After the handshake a read never waits to send and a write never receives, which is why one task can do the one
 while another does the other. TLS 1.3 allows that: what it wants to say of its own accord, the answer to a key
@@ -62,7 +62,7 @@ class TlsChannel:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self._lock = threading.Lock()
-        self._rest = b""  # output that the system has not taken yet
+        self._rest = b""  # output that the system has not accepted yet
 
     def shake_hands(self) -> bool:
         """Go on with the handshake; False while it lacks input."""
@@ -91,7 +91,7 @@ class TlsChannel:
         return rest + self._outgoing.read() if rest else self._outgoing.read()
 
     def put_back(self, rest: bytes) -> None:
-        """Keep what the system has not taken: it goes before all further output."""
+        """Keep what the system has not accepted: it goes before all further output."""
         self._rest = rest
 
     def encrypt(self, data: bytes) -> bytes:
