@@ -10,13 +10,13 @@ under anyio.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ._core.public import publish as _publish
 from ._net.callbacks import serve_stream
+from ._net.client import Client
 from ._net.connect import open_client
+from ._net.session import ServerSession
 from ._net.stream import Stream, run
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["Client", "ServerSession", "Stream", "open_client", "run", "serve_stream"]
 
-__all__ = ["Stream", "open_client", "run", "serve_stream"]
+_publish(__name__, globals())

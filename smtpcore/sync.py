@@ -30,11 +30,12 @@ from ._net.errors import ErrorContext
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
-from ._net.session import ServerOptions, ServerSession, refusal_of
+from ._net.session import ServerOptions, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.sources import Content
 from ._net.stream import TIMED_OUT, Address, run
 from ._net.transaction import Recipients, Sender
+from .stream import ServerSession as ServerSession
 
 __all__ = ["Client", "Server", "ServerSession", "connect", "send_message", "serve"]
 

@@ -29,10 +29,10 @@ TESTS = ("tests/core", "tests/extensions", "tests/sasl")
 # Per cent of statements and branches that the tests reach.
 EXCEPTIONS: dict[str, float] = {
     # Copies, comparison and pickling of errors, results and capabilities are in tests/test_values.py.
-    "smtpcore/_core/capabilities.py": 98.0,
-    "smtpcore/_core/client.py": 99.5,  # a parameter that no extension knows, and the server offers
-    "smtpcore/_core/errors.py": 83.0,
-    "smtpcore/_core/results.py": 87.0,
+    "smtpcore/_core/capabilities.py": 98.4,
+    "smtpcore/_core/client.py": 99.0,  # a parameter that no extension knows, and the server offers
+    "smtpcore/_core/errors.py": 63.0,
+    "smtpcore/_core/headerfields.py": 36.0,  # tests/test_trace.py and tests/message fold fields
 }
 
 

@@ -24,7 +24,7 @@ MAKERS = ("Reply", "sanitized", "reject")
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # The functions that make a reply of a code or a status that is not written down there: it is the application's,
 # or that of a reply that is written down elsewhere. The status of _bad_path() is a text in each of its calls.
-PASSED_ON = frozenset({"_bad_path", "_named", "_success", "reject"})
+PASSED_ON = frozenset({"_bad_path", "_by_reply", "_named", "_success", "reject", "send"})
 
 
 def is_registered(status: str) -> bool:

@@ -35,6 +35,7 @@ from smtpcore import (
     Envelope,
     ErrorContext,
     Event,
+    Exchange,
     Expn,
     ForwardPath,
     Helo,
@@ -69,6 +70,7 @@ from smtpcore import (
     TlsError,
     TlsInfo,
     TlsUnavailable,
+    TransportError,
     Vrfy,
     message,
     sasl,
@@ -147,6 +149,7 @@ SAMPLES: dict[type, list[Any]] = {
     Rset: [Rset()],
     SecretRequest: [SecretRequest("X", "joe", None), SecretRequest("X", "joe", "bob")],
     SendResult: [RESULT, SendResult("", ())],
+    Exchange: [Exchange(RCPT, REPLY), Exchange(RCPT, None), Exchange(None, REPLY)],
     ServerConfig: [
         ServerConfig(),
         ServerConfig(keywords=MappingProxyType({"X-FOO": "bar"})),
@@ -187,7 +190,7 @@ SAMPLES: dict[type, list[Any]] = {
             lost("gone", maybe_delivered=True),
             with_facts(lost("gone")),
         ]
-        for lost in (ConnectionLost, ConnectionFailed, TimedOut)
+        for lost in (TransportError, ConnectionLost, ConnectionFailed, TimedOut)
     },
     **{
         refusal: [

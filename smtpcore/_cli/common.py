@@ -48,6 +48,9 @@ _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32,
 AS_OPTIONS: Final = {
     ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
     "set local_hostname to its real one": "give its real one with --ehlo",
+    "security='starttls' or 'tls'; or give allow_cleartext_auth=True on a network that you trust": (
+        "--security starttls or tls"
+    ),
     "security='starttls'": "--security starttls",
     "security='tls'": "--security tls",
     "security='opportunistic' or 'none'": "--security opportunistic or none",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from .addresses import (
     ForwardPath,
@@ -95,7 +95,7 @@ class CommandParser:
         self._rules = rules
         self._lenient = config.address_syntax == "lenient"
         self._lenient_hello = config.ehlo_syntax == "lenient"
-        self._unknown = config.unknown_parameters
+        self._unknown: Literal["reject", "ignore", "show"] = config.unknown_parameters
         self.end = 0
         self._capabilities: Capabilities | None = None
         self.capabilities = NO_CAPABILITIES

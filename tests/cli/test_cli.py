@@ -346,7 +346,7 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ["serve", "--max-size", "-1"],
         ["serve", "--adapter", "curio"],
         ["send", "--insecure", "--ca-file", "x"],
-        ["serve", "--print", "--max-recipients", "1"],
+        ["serve", "--print", "--max-recipients", "0"],
         ["serve", "--hostname", "mx example"],
         ["serve", "--print", "--tls-key", "x"],
         ["serve", "--print", "--implicit-tls"],

@@ -454,7 +454,7 @@ def test_an_envelope_has_the_paths() -> None:
 def test_envelopes_compare_by_sender_and_recipients() -> None:
     envelope, other = Envelope(Mail("a@b.example")), Envelope(Mail("a@b.example"))
     assert envelope == other != Envelope(Mail("x@b.example"))
-    other.recipients.append(Rcpt("c@d.example"))
+    other.rcpts.append(Rcpt("c@d.example"))
     assert envelope != other
     assert envelope != "a@b.example"
 

@@ -289,9 +289,9 @@ def test_a_command_may_hold_UTF8_if_it_is_declared_so(utf8: bool) -> None:
 @pytest.mark.req("EXT-06")
 def test_the_transcript_shows_a_command_and_its_reply() -> None:
     transcript = Transcript()
-    transcript.server(b"220 mx.example\r\n")
-    transcript.client(b"HOLD-STATUS alice\r\n")
-    transcript.server(b"250 2.0.0 1 message\r\n")
+    transcript.record_server(b"220 mx.example\r\n")
+    transcript.record_client(b"HOLD-STATUS alice\r\n")
+    transcript.record_server(b"250 2.0.0 1 message\r\n")
     assert [(one.direction, one.kind, one.text) for one in transcript.entries][1:] == [
         ("C", "command", "HOLD-STATUS alice"),
         ("S", "reply", "250 2.0.0 1 message"),

