@@ -291,6 +291,8 @@ def test_a_refused_command_changes_nothing(walk: Walk) -> None:
 def test_a_session_goes_on_as_if_a_refused_line_had_not_been_there(walk: Walk) -> None:
     """What is refused is left out, and everything else remains."""
     played = play(walk)
+    if any(b"421 " in moment.said for moment in played.moments):
+        return  # a limit was reached, which counts the refused lines as well
     left_out = set()
     in_hope = False  # of 354 or 334, which did not come: then lines that are no commands may end the session
     for moment in played.moments:
