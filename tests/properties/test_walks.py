@@ -177,7 +177,9 @@ def check_refusal(walk: Walk, moment: Moment) -> None:
         assert moment.after.state is State.CLOSED
     elif before.state is State.REFUSED:
         # Syntax comes first.
-        assert reply in {500, 501, 502, 504, 553, 555, 521 if config.never_accepts_mail else 503}
+        refusals = {500, 501, 502, 504, 553, 555, 521 if config.never_accepts_mail else 503}
+        # What looks like content after a refused DATA ends the session with 554.
+        assert reply in refusals or (reply == 554 and moment.after.state is State.CLOSED)
     elif reply == 554:
         # HTTP, a TLS handshake, or content for which DATA was not granted: the session ends with it.
         assert moment.after.state is State.CLOSED and command not in REFUSALS
