@@ -37,7 +37,7 @@ handshake, and in `content` all is content up to the final dot: no command is le
 OVER_AFTER = """\
 A reply counts by its first digit. What is not listed changes nothing, so a refused command leaves the state as
 it was. There are two additions: 421 leads to `closed`, whatever it answers, and the TLS handshake, which is
-nobody's reply, leads from {origins} to {targets}.
+no reply, leads from {origins} to {targets}.
 """
 
 

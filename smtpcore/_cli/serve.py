@@ -472,7 +472,7 @@ class Delivery:
         for_whom = ", ".join(some) + (f" and {more} more" if more > 0 else "")
         self._who = f"from <{envelope.reverse_path}> for {for_whom}"
         self._octets = 0
-        # Nobody else may know when a message is complete, and its printing must not be mixed with another's.
+        # A message is printed when it is complete, and never mixed with another one.
         self._copy = None if show is None else tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
 
     def write(self, data: bytes) -> None:

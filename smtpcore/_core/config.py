@@ -124,7 +124,7 @@ class ServerConfig:
             everyone on the path; test fixtures need it.
         unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``: as if it
             were not there; ``"show"``: it reaches the event as the text after ``=``, or True without one.
-        address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space behind the
+        address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space after the
             colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
             underscores in it.
         ehlo_syntax: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321
