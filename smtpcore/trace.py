@@ -33,6 +33,7 @@ __all__ = [
     "LOOP_THRESHOLD",
     "count_received",
     "received_field",
+    "received_from",
     "received_protocol",
     "return_path_field",
     "trace_fields",
@@ -87,10 +88,29 @@ def trace_fields(session: _Session, envelope: Envelope) -> bytes:
         Return-Path and Received, each with its CRLF. The cipher of TLS is left out of Received if no registered
         name of it is known.
     """
+    return return_path_field(envelope.reverse_path, smtputf8=envelope.mail.smtputf8) + received_from(
+        session, envelope
+    )
+
+
+def received_from(session: _Session, envelope: Envelope | None) -> bytes:
+    """Write the Received field of a session (RFC 5321 4.4), with the facts of the session.
+
+    Args:
+        session: The session, as for :func:`trace_fields`.
+        envelope: The envelope of the message; None outside a mail transaction.
+
+    Returns:
+        The field, with its CRLF. The cipher of TLS is left out if no registered name of it is known.
+
+    Raises:
+        LocalProtocolError: The client has not sent EHLO or HELO.
+    """
     connection, peer = session.connection, session.peername
     hello, tls = connection.hello, connection.tls
-    assert hello is not None  # an envelope exists only after EHLO or HELO
-    utf8 = envelope.mail.smtputf8
+    if hello is None:
+        raise LocalProtocolError("no Received field before EHLO or HELO")
+    utf8 = envelope is not None and envelope.mail.smtputf8
 
     def received(cipher: str | None) -> bytes:
         return received_field(
@@ -103,16 +123,15 @@ def trace_fields(session: _Session, envelope: Envelope) -> bytes:
                 auth=connection.authenticated is not None,
                 smtputf8=utf8,
             ),
-            for_path=envelope.forward_paths,
+            for_path=None if envelope is None else envelope.forward_paths,
             tls=cipher,
             smtputf8=utf8,
         )
 
     try:
-        line = received(None if tls is None else tls.cipher)
+        return received(None if tls is None else tls.cipher)
     except LocalProtocolError:  # an unregistered cipher is not a reason to lose the message
-        line = received(None)
-    return return_path_field(envelope.reverse_path, smtputf8=utf8) + line
+        return received(None)
 
 
 def received_protocol(

@@ -271,34 +271,9 @@ class ServerSession:
         Raises:
             LocalProtocolError: The client has not sent EHLO or HELO.
         """
-        from ..trace import received_field, received_protocol
+        from ..trace import received_from
 
-        envelope = envelope or self.envelope
-        hello, tls = self.hello, self.tls
-        if hello is None:
-            raise LocalProtocolError("no Received field before EHLO or HELO")
-        utf8 = envelope is not None and envelope.mail.smtputf8
-
-        def received(cipher: str | None) -> bytes:
-            return received_field(
-                from_domain=hello.domain,
-                from_address=self.peername[0] if isinstance(self.peername, tuple) else None,
-                by=self.connection.hostname,
-                with_protocol=received_protocol(
-                    esmtp=isinstance(hello, Ehlo),
-                    tls=tls is not None,
-                    auth=self.authenticated is not None,
-                    smtputf8=utf8,
-                ),
-                for_path=None if envelope is None else envelope.forward_paths,
-                tls=cipher,
-                smtputf8=utf8,
-            )
-
-        try:
-            return received(None if tls is None else tls.cipher)
-        except LocalProtocolError:  # a cipher without a registered name must not cost the message
-            return received(None)
+        return received_from(self, envelope or self.envelope)
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over the events on blocking sockets, where nothing suspends."""
