@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,13 @@ def test_the_readme_names_the_command_that_ci_runs() -> None:
     assert command is not None
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert command[1] in [line.strip() for line in readme.splitlines()]
+
+
+def test_ci_runs_the_tests_with_the_oldest_version_of_each_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    allowed = {line.split(";")[0].strip() for line in project["project"]["optional-dependencies"]["test"]}
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    oldest = re.search(r"^oldest=\((.*?)\)$", script, re.MULTILINE | re.DOTALL)
+    assert oldest is not None
+    pinned = {one.strip("'").replace(".*", "") for one in oldest[1].split()}
+    assert pinned == {one.replace(">=", "==") for one in allowed}
