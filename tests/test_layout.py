@@ -40,7 +40,7 @@ FLOORS = (
     ),
     "sasl",
     "extensions state",
-    "_core.auth _core.server _core.client",
+    "_core.auth _core.client _core.rejectedlines _core.server _core.serverreplies",
     "message trace",
     "_net transcript handlers",
     "sync asyncio trio stream",

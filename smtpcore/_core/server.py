@@ -28,10 +28,8 @@ in both; after it ``next_event()`` returns None, so that the loop above ends by 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 from ..extensions import STANDARD
@@ -47,7 +45,7 @@ from ..sasl import (
     encode_base64,
 )
 from . import replytexts as texts
-from .addresses import ReversePath, is_address_literal, is_domain, parse_mailbox
+from .addresses import ReversePath, is_address_literal, is_domain
 from .auth import ServerExchange
 from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import (
@@ -87,8 +85,19 @@ from .events import (
 from .limits import TlsInfo
 from .parameters import NO_PARAMETERS
 from .receivebuffer import ReceiveBuffer
-from .replies import REPLY_LINE_LENGTH, Refused, Reply
+from .rejectedlines import (
+    CHUNK,
+    COUNTED_CHUNK,
+    HANDSHAKE_RECORD,
+    HIDDEN,
+    HTTP,
+    SHOWN,
+    head_of,
+    without_secrets,
+)
+from .replies import Refused, Reply
 from .rules import Rules, rules_for
+from .serverreplies import check_verified, with_hostname
 from .state import HANDSHAKEN, TRANSITIONS, VERBS, State, after
 
 _new = object.__new__
@@ -114,26 +123,8 @@ _CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
 _COMMAND, _RECIPIENT = 10, 1
 _WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
 
-# BDAT, however it was mistyped; and one that says how many octets follow:
-# bdat-cmd = "BDAT" SP chunk-size [SP "LAST"] CRLF; chunk-size = 1*DIGIT                           ; RFC 3030 2
-# No message has a size of more than 20 digits (RFC 1870 3).
-_CHUNK = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
-_COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
-
-_HTTP = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
-# AUTH, however it was mistyped, and the word after it.
-_AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
-_AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
-# How a TLS handshake begins, and no command does (RFC 8446 5.1).
-_HANDSHAKE_RECORD = b"\x16"
-
-# "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
-_VERIFIED = re.compile(r".*<(.+)>|(.+)")
-
 _CLOSED = ConnectionClosed()
 _END_OF_MESSAGE = EndOfMessage()
-_SHOWN = 200  # octets of a line in a CommandRejected
-_HIDDEN = b"***"
 _DEFAULT_CONFIG = ServerConfig()
 _STANDARD_RULES: Final = rules_for(STANDARD)
 
@@ -347,17 +338,17 @@ class ServerConnection:
     def _next_line(self) -> Event | None:
         """Take a line the long way."""
         buffer = self._buffer
-        if self._state is State.GREETED and self.hello is None and buffer.peek() == _HANDSHAKE_RECORD:
-            return self._hang_up(_HANDSHAKE_RECORD, texts.NO_TLS_HERE)
+        if self._state is State.GREETED and self.hello is None and buffer.peek() == HANDSHAKE_RECORD:
+            return self._hang_up(HANDSHAKE_RECORD, texts.NO_TLS_HERE)
         taken = buffer.take_line(self._parser.max_line)
         if taken is None:
             if not buffer.at_eof:
                 return None
-            return self._reject(_head(buffer.take()), BARE_LF) if buffer.has_bare_lf else self._lost()
+            return self._reject(head_of(buffer.take()), BARE_LF) if buffer.has_bare_lf else self._lost()
         line, too_long = taken
         if too_long:
             return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
-        if self._state is State.GREETED and _HTTP.match(line):
+        if self._state is State.GREETED and HTTP.match(line):
             return self._hang_up(line, texts.NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
         try:
@@ -441,10 +432,10 @@ class ServerConnection:
 
     def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
-        if _CHUNK.match(line):
+        if CHUNK.match(line):
             return self._reject_chunk(line, reply)
-        verb = verb_of(line[:_SHOWN].decode("latin-1"))
-        shown = _without_secrets(line)
+        verb = verb_of(line[:SHOWN].decode("latin-1"))
+        shown = without_secrets(line)
         if verb in KNOWN_VERBS or verb in self._rules.verbs:
             self._refused = verb
         elif self._refused == "DATA":
@@ -452,7 +443,7 @@ class ServerConnection:
             reply = texts.CONTENT_WITHOUT_354
         elif self._refused == "AUTH":
             # And these are responses that were sent without waiting for 334.
-            shown = _HIDDEN
+            shown = HIDDEN
         self._bad_commands += 1
         if self._bad_commands > self._limits.bad_commands:
             reply = texts.TOO_MANY_ERRORS
@@ -469,7 +460,7 @@ class ServerConnection:
         """
         self._refused = ""
         self._bad_commands += 1
-        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else _COUNTED_CHUNK.fullmatch(line)
+        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else COUNTED_CHUNK.fullmatch(line)
         if self._bad_commands > self._limits.bad_commands:
             reply = texts.TOO_MANY_ERRORS
         elif match is None:
@@ -478,7 +469,7 @@ class ServerConnection:
             reply = texts.TOO_MUCH_CONTENT
         else:
             self._chunk = int(match[1])
-            self._queue.append(CommandRejected(line[:_SHOWN], reply))
+            self._queue.append(CommandRejected(line[:SHOWN], reply))
             return self._discard_chunk()
         return self._hang_up(line, reply)
 
@@ -496,7 +487,7 @@ class ServerConnection:
         """Refuse a peer that does not speak SMTP, and end the session."""
         self._put(reply)
         self._end()
-        return CommandRejected(line[:_SHOWN], reply)
+        return CommandRejected(line[:SHOWN], reply)
 
     def _next_content(self) -> Event | None:
         buffer = self._buffer
@@ -634,7 +625,7 @@ class ServerConnection:
                 raise LocalProtocolError(f"{event!r} succeeds with {allowed}, not with {reply.code}")
             if isinstance(event, TextCommand) and event.names_mailbox and reply.code != 252:
                 for line in reply.lines:
-                    _check_verified(line)
+                    check_verified(line)
         elif kind is Quit and reply.code != 421:
             raise LocalProtocolError("QUIT must not be refused (RFC 5321 4.1.1.10)")
         elif kind is Connect:
@@ -722,9 +713,9 @@ class ServerConnection:
             self._idle_commands = 0
         if isinstance(event, Ehlo) and reply.is_success:
             # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
-            reply = _named(self.hostname, reply, tuple(self._capabilities.lines()))
+            reply = with_hostname(self.hostname, reply, tuple(self._capabilities.lines()))
         elif isinstance(event, Helo) and reply.is_success:
-            reply = _named(self.hostname, reply, ())
+            reply = with_hostname(self.hostname, reply, ())
         self._unanswered = None
         self._put(reply, status=kind not in _WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
@@ -745,7 +736,7 @@ class ServerConnection:
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
         if reply.code in _WITH_HOSTNAME:
-            reply = _named(self.hostname, reply)
+            reply = with_hostname(self.hostname, reply)
         self._output.append(reply.encode(enhanced=status and self._config.enhanced_status_codes))
 
     def _advance(self, kind: type[Event], code: int, event: Event | None = None) -> None:
@@ -860,7 +851,7 @@ class ServerConnection:
             self._fail(self._running().refusal)
 
     def _break_off(self, reply: Reply) -> Event:
-        return CommandRejected(b"AUTH " + _HIDDEN, self._fail(reply))
+        return CommandRejected(b"AUTH " + HIDDEN, self._fail(reply))
 
     def _fail(self, reply: Reply) -> Reply:
         self._exchange = None
@@ -871,42 +862,3 @@ class ServerConnection:
         self._put(reply)
         self._advance(Auth, reply.code)
         return reply
-
-
-# The same few replies again and again: the greeting, the one to EHLO, the farewell.
-@lru_cache(maxsize=256)
-def _named(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
-    """The reply with the host name as its first word, and with further lines."""
-    head, *rest = reply.lines
-    if further is not None:  # in the reply to EHLO only its first line is not a keyword, so it must remain one
-        head, rest = " ".join(reply.lines)[: REPLY_LINE_LENGTH - len(f"250-{hostname} \r\n")], []
-    lines = [f"{hostname} {head}".rstrip(), *rest, *(further or ())]
-    # Sanitized, as the reply may have been received from another server.
-    return Reply.sanitized(reply.code, reply.status, "\n".join(lines))
-
-
-def _check_verified(line: str) -> None:
-    """Raise if a line of a success of VRFY or EXPN does not name one mailbox (RFC 5321 3.5.1, 3.5.2)."""
-    match = _VERIFIED.fullmatch(line)
-    try:
-        parse_mailbox("" if match is None else match[1] or match[2])
-    except LocalProtocolError as error:
-        raise LocalProtocolError(
-            f"{line!r} is neither user@example.org nor Name <user@example.org> (RFC 5321 3.5.1): {error}"
-        ) from None
-
-
-def _head(octets: bytes) -> bytes:
-    """The first of several lines that end in LF alone; the others may hold secrets."""
-    return octets.partition(b"\n")[0][:_SHOWN]
-
-
-def _without_secrets(line: bytes) -> bytes:
-    """A line as it may be shown."""
-    if match := _AUTH.match(line):
-        # Anything else in this place may be the secret: people forget to name the mechanism.
-        known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
-        return b" ".join([b"AUTH", *known, _HIDDEN])
-    if _AUTH_AFTER_LF.search(line):
-        return _head(line)
-    return line[:_SHOWN]

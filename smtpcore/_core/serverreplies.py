@@ -1,0 +1,36 @@
+"""Replies that a server is about to send: the host name in them, and what those of an application must be."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .addresses import parse_mailbox
+from .errors import LocalProtocolError
+from .replies import REPLY_LINE_LENGTH, Reply
+
+# "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
+_VERIFIED = re.compile(r".*<(.+)>|(.+)")
+
+
+# The same few replies again and again: the greeting, the one to EHLO, the farewell.
+@lru_cache(maxsize=256)
+def with_hostname(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
+    """The reply with the host name as its first word, and with further lines."""
+    head, *rest = reply.lines
+    if further is not None:  # in the reply to EHLO only its first line is not a keyword, so it must remain one
+        head, rest = " ".join(reply.lines)[: REPLY_LINE_LENGTH - len(f"250-{hostname} \r\n")], []
+    lines = [f"{hostname} {head}".rstrip(), *rest, *(further or ())]
+    # Sanitized, as the reply may have been received from another server.
+    return Reply.sanitized(reply.code, reply.status, "\n".join(lines))
+
+
+def check_verified(line: str) -> None:
+    """Raise if a line of a success of VRFY or EXPN does not name one mailbox (RFC 5321 3.5.1, 3.5.2)."""
+    match = _VERIFIED.fullmatch(line)
+    try:
+        parse_mailbox("" if match is None else match[1] or match[2])
+    except LocalProtocolError as error:
+        raise LocalProtocolError(
+            f"{line!r} is neither user@example.org nor Name <user@example.org> (RFC 5321 3.5.1): {error}"
+        ) from None
