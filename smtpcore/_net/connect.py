@@ -111,14 +111,25 @@ async def connect_client(
         if options.get("sock") is not None:
             place["sock"] = options.get("sock")
         stream = await open_stream(context.host, context.port, **place, timeout=client_of.seconds)
-    except (OSError, UnicodeError) as error:  # a name that cannot be a host is a UnicodeError
+    except UnicodeError as error:  # of the codec "idna": another attempt cannot succeed
+        raise _without_connection(
+            LocalProtocolError(f"host {context.host!r} is not a valid host name: {words_of(error)}"),
+            context,
+            options,
+        ) from error
+    except OSError as error:
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
         failed = ConnectionFailed(f"cannot connect to {where}: {what}")
         failed.__cause__ = error  # for the hint
-        failed.context, failed.transcript = context, options.get("transcript")
-        failed.hint = hint_for(failed, context)
-        raise failed from error
+        raise _without_connection(failed, context, options) from error
     return await client_of.over(stream)
+
+
+def _without_connection(error: SMTPError, context: ErrorContext, options: ConnectOptions) -> SMTPError:
+    """Give an error the facts that are known before there is a connection."""
+    error.context, error.transcript = context, options.get("transcript")
+    error.hint = hint_for(error, context)
+    return error
 
 
 async def open_client(
