@@ -179,7 +179,7 @@ def test_core_server_drops_a_message_whose_client_is_gone_and_goes_on(tmp_path: 
         with smtpcore.sync.connect("127.0.0.1", server.port) as client:
             with pytest.raises(ZeroDivisionError):
                 client.send(SENDER, ["bob@example.org"], (b"x" * (1 // (2 - n)) + b"\r\n" for n in range(3)))
-            client._session._stream.abort()
+            client._session._dialogue.stream.abort()
         assert core_client(server.port, "bob@example.org")[0] == 0
     assert len(server.stored()) == 1
 

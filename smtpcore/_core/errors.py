@@ -25,17 +25,18 @@ class SMTPError(Exception):
     same, whatever was recorded.
 
     Attributes:
-        context: Where the conversation stood; set by the flows, None in the core.
+        context: Where the conversation stood, an :class:`~smtpcore.ErrorContext`; None if the core raised the
+            error without a conversation.
         hint: One sentence on what to try, or None.
-        transcript: The recorded dialogue, if a :class:`~smtpcore.transcript.Transcript` was on.
-        result: The :class:`~smtpcore.SendResult` so far, when a message was being sent.
+        transcript: The :class:`~smtpcore.transcript.Transcript` of the session, or None if none was given.
+        result: The :class:`~smtpcore.SendResult` so far, if a message was being sent, or None.
         retryable: Whether the same attempt may succeed later without a change by the caller: after a refusal
             with 4yz (RFC 5321 4.2.1), a failure of the network or of TLS, a peer that breaks the protocol.
             Where ``result.maybe_delivered`` is true, another attempt may deliver the message twice.
     """
 
-    # Their types are made of replies and commands, whose constructors raise these errors: an import from here
-    # would be a cycle, for type checkers as well. The subclasses of other modules have the exact types.
+    # Any, because the exact types are made of replies and commands, whose constructors raise these errors: an
+    # import from here would be a cycle, for type checkers as well.
     context: Any = None
     hint: str | None = None
     transcript: Any = None

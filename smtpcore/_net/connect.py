@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,7 +21,8 @@ from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import Ehlo, Helo
 from .._core.limits import Limits, Timeouts, TlsInfo
 from ..extensions.starttls import StartTls
-from .client import Client, OpenStream, make_connection, raise_refusal
+from .client import Client
+from .dialogue import Dialogue, make_connection, raise_refusal
 from .errors import (
     AuthenticationFailed,
     AuthenticationUnavailable,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ..transcript import Transcript
 
 C = TypeVar("C", bound=Client)
+OpenStream = Callable[..., Awaitable[Stream]]
 
 # RFC 4954 4 and 6: the server does not take this mechanism, whatever the credentials are.
 _MECHANISM_REFUSED = frozenset({504, 534})
@@ -109,14 +111,25 @@ async def connect_client(
         if options.get("sock") is not None:
             place["sock"] = options.get("sock")
         stream = await open_stream(context.host, context.port, **place, timeout=client_of.seconds)
-    except (OSError, UnicodeError) as error:  # a name that cannot be a host is a UnicodeError
+    except UnicodeError as error:  # of the codec "idna": another attempt cannot succeed
+        raise _without_connection(
+            LocalProtocolError(f"host {context.host!r} is not a valid host name: {words_of(error)}"),
+            context,
+            options,
+        ) from error
+    except OSError as error:
         what = "no answer in the time allowed" if isinstance(error, TimeoutError) else words_of(error)
         failed = ConnectionFailed(f"cannot connect to {where}: {what}")
         failed.__cause__ = error  # for the hint
-        failed.context, failed.transcript = context, options.get("transcript")
-        failed.hint = hint_for(failed, context)
-        raise failed from error
+        raise _without_connection(failed, context, options) from error
     return await client_of.over(stream)
+
+
+def _without_connection(error: SMTPError, context: ErrorContext, options: ConnectOptions) -> SMTPError:
+    """Give an error the facts that are known before there is a connection."""
+    error.context, error.transcript = context, options.get("transcript")
+    error.hint = hint_for(error, context)
+    return error
 
 
 async def open_client(
@@ -188,11 +201,10 @@ class _Prepared:
 
     async def over(self, stream: Stream) -> Client:
         """Begin the session."""
-        client = Client(
-            stream, self.context, self.options, self.deadline, self.recorder, suspends=self.suspends
-        )
+        dialogue = Dialogue(stream, self.context, self.options, self.deadline, self.recorder)
+        client = Client(dialogue, suspends=self.suspends)
         try:
-            await _start(client, self.security, self.options)
+            await _start(dialogue, self.security, self.options)
         except SMTPError:
             await client.quit()
             raise
@@ -220,75 +232,77 @@ def _prepared(host: object, port: object, options: ConnectOptions, *, suspends: 
     )
 
 
-async def _start(client: Client, security: Security, options: ConnectOptions) -> None:
+async def _start(dialogue: Dialogue, security: Security, options: ConnectOptions) -> None:
     """Go from the open connection to where mail can be sent."""
     auth = options.get("auth")
     context = options.get("ssl_context")
-    with client._conversation("greeting"):
+    with dialogue.conversation("greeting"):
         if security == "tls":
-            await _shake_hands(client, context or default_context(verify=True))
-            client._connection = make_connection(options, client._stream.tls)
-        raise_refusal(await client._response())
-        client._domain = hello_name(options.get("local_hostname"), client._stream.sockname)
-        await _hello(client, fall_back=security != "starttls")
-        if security == "starttls" or (security == "opportunistic" and "STARTTLS" in client.capabilities):
+            await _shake_hands(dialogue, context or default_context(verify=True))
+            dialogue.connection = make_connection(options, dialogue.stream.tls)
+        raise_refusal(await dialogue.response())
+        dialogue.domain = hello_name(options.get("local_hostname"), dialogue.stream.sockname)
+        await _hello(dialogue, fall_back=security != "starttls")
+        if security == "starttls" or (
+            security == "opportunistic" and "STARTTLS" in dialogue.connection.capabilities
+        ):
             verify = security == "starttls" or auth is not None
-            await _start_tls(client, security, context or default_context(verify=verify))
+            await _start_tls(dialogue, security, context or default_context(verify=verify))
         if auth is not None:
-            await _log_in(client, auth, allow_cleartext=options.get("allow_cleartext_auth", False))
+            await _log_in(dialogue, auth, allow_cleartext=options.get("allow_cleartext_auth", False))
 
 
-async def _hello(client: Client, *, fall_back: bool) -> None:
-    client._context.phase = "ehlo"
-    await client._say(Ehlo(client._domain))
-    response = await client._response()
+async def _hello(dialogue: Dialogue, *, fall_back: bool) -> None:
+    dialogue.context.phase = "ehlo"
+    await dialogue.say(Ehlo(dialogue.domain))
+    response = await dialogue.response()
     if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-        await client._say(Helo(client._domain))
-        response = await client._response()
+        await dialogue.say(Helo(dialogue.domain))
+        response = await dialogue.response()
     if not response.reply.is_success:
-        raise ReplyError(response, f"{response.verb} {client._domain} was answered {response.reply}")
-    client._context.capabilities = tuple(client._connection.capabilities.lines())
+        raise ReplyError(response, f"{response.verb} {dialogue.domain} was answered {response.reply}")
+    dialogue.context.capabilities = tuple(dialogue.connection.capabilities.lines())
 
 
-async def _start_tls(client: Client, security: Security, context: ssl.SSLContext) -> None:
-    client._context.phase = "starttls"
-    if "STARTTLS" not in client._connection.capabilities:
+async def _start_tls(dialogue: Dialogue, security: Security, context: ssl.SSLContext) -> None:
+    dialogue.context.phase = "starttls"
+    if "STARTTLS" not in dialogue.connection.capabilities:
         raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-    await client._say(StartTls())
-    response = await client._response()
+    await dialogue.say(StartTls())
+    response = await dialogue.response()
     reply = response.reply
     if reply.is_success:
-        await _shake_hands(client, context)
-        client._connection.tls_started(client._stream.tls or TlsInfo())
-        await _hello(client, fall_back=False)
+        await _shake_hands(dialogue, context)
+        dialogue.connection.tls_started(dialogue.stream.tls or TlsInfo())
+        await _hello(dialogue, fall_back=False)
     elif security == "starttls":
         raise TlsUnavailable(f"the server refused STARTTLS: {reply}")
     elif reply.code == 421:
         raise ReplyError(response)
 
 
-async def _shake_hands(client: Client, context: ssl.SSLContext) -> None:
-    client._context.phase = "tls"
+async def _shake_hands(dialogue: Dialogue, context: ssl.SSLContext) -> None:
+    dialogue.context.phase = "tls"
     try:
-        info = await client._stream.start_tls(
+        info = await dialogue.stream.start_tls(
             context,
             server_side=False,
-            server_hostname=reference_identifier(client._context.host),
-            timeout=client._seconds(client._timeouts.connect, "no TLS handshake"),
+            server_hostname=reference_identifier(dialogue.context.host),
+            timeout=dialogue.seconds_for(dialogue.timeouts.connect, "no TLS handshake"),
         )
     except TimeoutError:
         raise
     except OSError as error:
-        client._note_arrival(client._stream.first_octets)
+        dialogue.note_arrival(dialogue.stream.first_octets)
         raise TlsError(f"the TLS handshake failed: {words_of(error)}") from error
-    client._context.tls = True
-    if client.transcript is not None:
-        client._recorder.record_tls(f"{info.version} {info.cipher}")
+    dialogue.context.tls = True
+    if dialogue.transcript is not None:
+        dialogue.recorder.record_tls(f"{info.version} {info.cipher}")
 
 
-async def _log_in(client: Client, auth: Credentials, *, allow_cleartext: bool) -> None:
-    client._context.phase = "auth"
-    connection = client._connection
+async def _log_in(dialogue: Dialogue, auth: Credentials, *, allow_cleartext: bool) -> None:
+    dialogue.context.phase = "auth"
+    connection = dialogue.connection
     offered = connection.capabilities.mechanisms
     left = list(offered)
     refusal: AuthenticationFailed | None = None
@@ -307,9 +321,9 @@ async def _log_in(client: Client, auth: Credentials, *, allow_cleartext: bool) -
             raise refusal or AuthenticationUnavailable(
                 f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
             )
-        await client._expect_silence()
+        await dialogue.expect_silence()
         connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
-        response = await client._response()
+        response = await dialogue.response()
         if response.reply.is_success:
             return
         refusal = AuthenticationFailed(response, f"{mechanism.name} was answered {response.reply}")

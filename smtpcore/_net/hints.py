@@ -244,8 +244,6 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
         if isinstance(cause, (FileNotFoundError, ConnectionRefusedError)):
             return "no server listens on this Unix socket: is it started, and is the path right?"
         return "check the path of the Unix socket, and the permissions on it"
-    if isinstance(cause, UnicodeError):
-        return f"{host!r} cannot be the name of a host: check its spelling"
     if isinstance(cause, socket.gaierror):
         if cause.errno == socket.EAI_AGAIN:
             return "the name cannot be looked up now: check the network of this machine, or try again later"

@@ -31,6 +31,8 @@ import pytest
 from smtpcore import TlsInfo
 from smtpcore._net import client as _flows
 from smtpcore._net import connect as _connect
+from smtpcore._net import dialogue as _dialogue
+from smtpcore._net import sending as _sending
 from smtpcore._net import session as _sessions
 from smtpcore._net.stream import run
 
@@ -64,7 +66,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only a Pause moves."""
     instance = Clock()
-    monkeypatch.setattr(_flows, "time", instance)
+    monkeypatch.setattr(_dialogue, "time", instance)
+    monkeypatch.setattr(_sending, "time", instance)
     monkeypatch.setattr(_connect, "time", instance)
     monkeypatch.setattr(_sessions, "time", instance)
     return instance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import inspect
 import pickle
@@ -13,40 +14,51 @@ from typing import Any
 
 import pytest
 
+import smtpcore
 from smtpcore import (
     ArgumentTypeError,
     Auth,
     AuthenticationFailed,
+    AuthenticationUnavailable,
     Command,
     Connect,
+    ConnectionFailed,
     ConnectionLost,
     Data,
     EndOfMessage,
+    ErrorContext,
     Exchange,
     Expn,
     Helo,
     LocalProtocolError,
     Mail,
+    MessageTooBig,
     Noop,
+    ProtocolError,
     Quit,
     Rcpt,
+    RecipientsRefused,
     RemoteProtocolError,
     Reply,
     ReplyError,
     SMTPError,
     StartTls,
+    TimedOut,
+    TlsError,
     TlsUnavailable,
+    TransportError,
     sync,
 )
 from smtpcore import asyncio as asyncio_adapter
 from smtpcore import trio as trio_adapter
 from smtpcore._net.client import Client
-from smtpcore._net.connect import open_client
+from smtpcore._net.connect import connect_client, open_client
 from smtpcore._net.options import ConnectOptions
 from smtpcore._net.stream import run
 from smtpcore.extensions import STANDARD, CommandSpec, Extension, Parameter
+from smtpcore.transcript import Transcript
 
-from ..helpers.scripted import ANY, EOF, GREETING, QUIT, Stream, ehlo, talk
+from ..helpers.scripted import ANY, EOF, GREETING, QUIT, TLS, Pause, Stream, ehlo, talk
 
 SENDER, ONE, TWO = "a@client.example", "one@mx.example", "two@mx.example"
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"
@@ -244,16 +256,111 @@ def test_only_the_last_exchanges_are_kept() -> None:
     talk([*[("NOOP", "250 ok")] * 50, QUIT], conversation)
 
 
-# --- retryable ------------------------------------------------------------------------------------------------
+# --- Every exception ------------------------------------------------------------------------------------------
+
+PASSWORD = "s3cr3t-p4ssw0rd"
+LOGIN = f"AUTH PLAIN {base64.b64encode(f'{chr(0)}joe{chr(0)}{PASSWORD}'.encode()).decode()}"
+OFFER = ehlo("AUTH PLAIN", "SIZE 100")
+# What an error shows last, without the arguments of commands.
+GREETED, HELLO, LOGGED_IN = ("connect", 220), ("EHLO", 250), ("AUTH", 235)
 
 
-def test_every_error_says_whether_the_same_may_succeed_later() -> None:
-    assert not LocalProtocolError("x").retryable
-    assert ConnectionLost("x").retryable
-    assert RemoteProtocolError("x", reply=Reply(450, None, "x")).retryable
-    assert not RemoteProtocolError("x", reply=Reply(550, None, "x")).retryable
-    assert RemoteProtocolError("x").retryable
-    assert TlsUnavailable("x").retryable
+def send_one(client: Client) -> Any:
+    return client.send(SENDER, ONE, CONTENT)
+
+
+def noop(client: Client) -> Any:
+    return client.noop()
+
+
+# What happens: the class of the error, and then whether it is retryable, what the server does after EHLO and a
+# login (before them if it begins with the greeting), the conversation, and the last exchange of the error.
+FAILURES: list[tuple[type[SMTPError], bool, Any, Any, Any]] = [
+    (LocalProtocolError, False, [], lambda client: client.send(SENDER, "one@", CONTENT), LOGGED_IN),
+    (ArgumentTypeError, False, [], lambda client: client.send(SENDER, 7, CONTENT), LOGGED_IN),
+    (MessageTooBig, False, [], lambda client: client.send(SENDER, ONE, CONTENT * 10), LOGGED_IN),
+    (RemoteProtocolError, True, [("NOOP", "what?")], noop, ("NOOP", None)),
+    (RemoteProtocolError, True, [("NOOP", "354 what?")], noop, (None, 354)),
+    (RemoteProtocolError, True, [("NOOP", "250 ok\n450 busy")], lambda client: twice(client.noop), (None, 450)),
+    (RemoteProtocolError, False, [("NOOP", "250 ok\n550 no")], lambda client: twice(client.noop), (None, 550)),
+    (ConnectionLost, True, [("NOOP", EOF)], noop, ("NOOP", None)),
+    (ConnectionLost, True, [("NOOP", ConnectionResetError())], noop, ("NOOP", None)),
+    (TimedOut, True, [("NOOP", Pause(1000))], noop, ("NOOP", None)),
+    (ReplyError, True, [("NOOP", "450 4.3.0 later")], noop, ("NOOP", 450)),
+    (ReplyError, False, [("NOOP", "500 5.5.1 no")], noop, ("NOOP", 500)),
+    (RecipientsRefused, True, [(ANY, "250 ok"), (ANY, "450 x"), (ANY, "250 ok")], send_one, ("RCPT", 450)),
+    (RecipientsRefused, False, [(ANY, "250 ok"), (ANY, "550 x"), (ANY, "250 ok")], send_one, ("RCPT", 550)),
+    (AuthenticationFailed, False, [GREETING, OFFER, (LOGIN, f"535 {PASSWORD}")], noop, ("AUTH", 535)),
+    (AuthenticationFailed, True, [GREETING, OFFER, (LOGIN, "454 4.7.0 later")], noop, ("AUTH", 454)),
+    (AuthenticationUnavailable, False, [GREETING, ehlo()], noop, HELLO),
+    (TlsUnavailable, True, [GREETING, OFFER], noop, HELLO),
+    (TlsError, True, [GREETING, ehlo("STARTTLS"), ("STARTTLS", "220 go"), (TLS, OSError())], noop, None),
+    (ConnectionFailed, True, ConnectionRefusedError(), noop, None),
+]
+
+
+def fail(steps: Any, conversation: Any, *, security: str) -> SMTPError:
+    """The error of a session in which the password was sent, if it came to that."""
+    if isinstance(steps, list) and (not steps or steps[0] is not GREETING):
+        steps = [GREETING, OFFER, (LOGIN, "235 ok"), *steps]
+    stream = Stream([*steps, (ANY, EOF), (ANY, EOF)] if isinstance(steps, list) else [])
+
+    async def open_stream(*arguments: Any, **options: Any) -> Stream:
+        if isinstance(steps, BaseException):
+            raise steps
+        return stream
+
+    async def session() -> None:
+        client = await connect_client(
+            open_stream,
+            "mx.example",
+            25,
+            {
+                "auth": ("joe", PASSWORD),
+                "allow_cleartext_auth": True,
+                "local_hostname": "client.example",
+                "security": security,  # type: ignore[typeddict-item]
+                "transcript": Transcript(),
+            },
+        )
+        await conversation(client)
+
+    with pytest.raises(SMTPError) as caught:
+        run(session())
+    return caught.value
+
+
+@pytest.mark.parametrize("kind, retryable, steps, conversation, last", FAILURES)
+def test_every_error_has_facts_and_no_secrets(
+    kind: type[SMTPError], retryable: bool, steps: Any, conversation: Any, last: Any
+) -> None:
+    error = fail(steps, conversation, security="starttls" if issubclass(kind, TlsError) else "none")
+    assert type(error) is kind
+    assert error.retryable is retryable
+    assert isinstance(error.context, ErrorContext)
+    if last is not None:
+        command, reply = error.context.exchanges[-1].command, error.context.exchanges[-1].reply
+        assert (command and command.verb, reply and reply.code) == last
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind and again == error == copy.copy(error)
+    assert (again.retryable, again.hint, again.context) == (retryable, error.hint, error.context)
+    for shown in (repr(vars(error)), str(error), repr(error), error.context.dialogue(), str(error.transcript)):
+        assert PASSWORD not in shown and LOGIN[-8:] not in shown
+    assert PASSWORD.encode() not in pickle.dumps(error)
+
+
+def test_every_public_exception_that_is_raised_is_among_them() -> None:
+    bases = {SMTPError, ProtocolError, TransportError}
+    public = {one for one in vars(smtpcore).values() if isinstance(one, type) and issubclass(one, SMTPError)}
+    assert public - bases == {kind for kind, *_ in FAILURES}
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+def test_a_host_that_cannot_be_a_name_is_an_error_of_the_caller(host: str) -> None:
+    error = refused(host=host)
+    assert "is not a valid host name" in str(error) and repr(host) in str(error)
+    assert not error.retryable
+    assert error.context is not None and error.context.host == host
 
 
 # --- The outcome after a cancellation -------------------------------------------------------------------------

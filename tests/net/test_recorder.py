@@ -191,6 +191,8 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
     "module",
     [
         "_net/client",
+        "_net/dialogue",
+        "_net/sending",
         "_net/connect",
         "_net/session",
         "_net/stream",

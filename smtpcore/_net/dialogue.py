@@ -1,0 +1,388 @@
+"""The dialogue of a client with a server: commands go out, replies come in, errors are explained.
+
+A :class:`Dialogue` joins the core to a stream, a clock and a recorder. What it says is decided elsewhere:
+``connect`` opens the session, ``sending`` sends messages, ``client`` has the other commands. Each of these is a
+conversation: it gives commands to the core and reads until the core has the responses. Every failure is
+translated in one place, :meth:`Dialogue.conversation`: exceptions of sockets and TLS become those of this
+package, and each exception that leaves has the context, a hint and the transcript. A failure of the stream, a
+timeout or a cancellation ends the session for good, because the two sides can no longer agree on which reply
+belongs to which command.
+
+**Unsolicited replies.** A reply answers what was sent before it. So before each command, each piece of content
+and the final dot, the client looks, without waiting, whether the server has sent something. Such a reply does
+not answer the next command: it ends the session; and if it refuses the message, the rest of the content is not
+sent. A write that fails is treated alike: the client reads what the server had sent by then and reports a
+refusal as that refusal (RFC 5321 4.2.5); only without one is the connection lost (RFC 5321 3.8). After a failed
+write a 250 does not count for the message, because the final dot was not sent before it.
+
+**Time.** The core says how long to wait for each reply; the clock is here. A deadline belongs to an event and
+not to a read, so octets that arrive one by one do not prolong it. A mail transaction as a whole is bounded too,
+or a server that always replies just in time could hold a client for days; :class:`~smtpcore.Timeouts` has the
+formula.
+
+**The dialogue.** The last responses are kept as the core made them, in a bounded queue: one append for each.
+They become the ``exchanges`` of an :class:`~smtpcore.ErrorContext` only when an error needs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from .._core.client import ClientConnection
+from .._core.errors import LocalProtocolError, SMTPError
+from .._core.events import (
+    Chunk,
+    Command,
+    Connect,
+    ConnectionClosed,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Event,
+    Helo,
+    Mail,
+    Quit,
+    Rcpt,
+    Response,
+)
+from .._core.failures import ConnectionLost, RemoteProtocolError
+from .._core.limits import Limits, TlsInfo
+from .._core.state import State
+from ..extensions.auth import Auth
+from ..extensions.starttls import StartTls
+from .errors import (
+    AuthenticationUnavailable,
+    ErrorContext,
+    MessageTooBig,
+    ReplyError,
+    TimedOut,
+    TlsUnavailable,
+)
+from .hints import hint_for, words_of
+from .options import ConnectOptions, deadline_of, timeouts_of
+from .recorder import Recorder
+from .results import make_exchange
+from .stream import Stream, arrived
+from .transaction import Transaction
+
+_EXCHANGES: Final = 20  # of the dialogue that errors show: enough for a session's opening and a small message
+
+
+class Dialogue:
+    """A session in progress.
+
+    Args:
+        stream: It leads to the server.
+        context: The facts for errors, kept current.
+        options: Those of ``connect()``.
+        deadline: For the whole session, by the clock.
+        recorder: Records what is sent and received.
+
+    Attributes:
+        connection: The core of the session.
+        transcript: The recorder that the application has given, if any.
+        timeouts: How long each wait may last.
+        transaction: The mail transaction of the current conversation, or of the last one.
+        last: The mail transaction that was begun last.
+        write_failure: Why nothing can be written any more.
+        ended: Why the session cannot be used any more; ``""`` if it can.
+        domain: The argument of EHLO.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        context: ErrorContext,
+        options: ConnectOptions,
+        deadline: float = math.inf,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.context = context
+        self.transcript = options.get("transcript")
+        self.recorder = recorder or Recorder(self.transcript)
+        self.stream = stream
+        self.timeouts = timeouts_of(options)
+        self._limits = options.get("limits") or Limits()
+        self._deadline = deadline
+        self._allowed = deadline_of(options)  # the same in seconds
+        self._waiting = ""  # for what, and how long: for the error if that passes
+        self.write_failure: OSError | None = None
+        self.connection = make_connection(options)
+        self.transaction: Transaction | None = None
+        self.last: Transaction | None = None
+        self._exchanges: deque[Response] = deque(maxlen=_EXCHANGES)
+        self._busy = False
+        self.ended = ""
+        self._failure = ""  # what the last error has said
+        self._heard = time.monotonic()
+        self.domain = ""
+
+    async def close(self) -> None:
+        """Close the connection without QUIT, as after an error. It may be called again."""
+        self.ended = self.ended or "it was closed"
+        self.connection.abort()
+        if self.transcript is not None:
+            self.recorder.record_end()
+        await self.stream.close()
+
+    @contextlib.contextmanager
+    def conversation(self, phase: str) -> Iterator[None]:
+        """Run one conversation alone, and translate its errors."""
+        if self._busy:
+            raise RuntimeError("a conversation is under way on this session: one conversation at a time")
+        self.transaction = None
+        if self.ended:
+            raise self.explain(ConnectionLost(f"the session is over: {self.ended}"))
+        self._busy = True
+        self._failure = "it was broken off"
+        self.context.phase = phase
+        self.context.reply = None
+        usable = False
+        try:
+            yield
+            usable = True
+        except ReplyError as error:
+            usable = error.reply.code != 421
+            raise self.explain(error) from error.__cause__
+        except (TlsUnavailable, AuthenticationUnavailable) as error:
+            usable = True
+            raise self.explain(error) from error.__cause__
+        except LocalProtocolError as error:
+            usable = self.connection.state is not State.CONTENT
+            raise self.explain(error) from error.__cause__
+        except SMTPError as error:
+            raise self.explain(error) from error.__cause__
+        except TimeoutError as error:
+            what = self._waiting if error.errno is None else words_of(error)
+            raise self.explain(
+                TimedOut(
+                    f"{what} (phase: {self.context.phase})",
+                    outstanding=self.connection.outstanding,
+                    maybe_delivered=self._maybe_delivered(),
+                )
+            ) from error
+        except OSError as error:
+            raise self.explain(
+                ConnectionLost(
+                    f"the connection broke: {words_of(error)}",
+                    outstanding=self.connection.outstanding,
+                    maybe_delivered=self._maybe_delivered(),
+                )
+            ) from error
+        finally:
+            self._busy = False
+            if not usable or self.write_failure is not None or self.connection.state is State.CLOSED:
+                self.ended = self.ended or f"{self._failure} (phase: {self.context.phase})"
+                self.connection.abort()
+                if self.context.phase != "quit":
+                    self.stream.abort()
+
+    def _maybe_delivered(self) -> bool:
+        transaction = self.transaction
+        return transaction is not None and transaction.sent and bool(transaction.accepted)
+
+    def explain(self, error: SMTPError) -> SMTPError:
+        """Give an error its context, hint, transcript and result."""
+        if error.context is None:
+            self._failure = str(error)
+            if isinstance(error, ReplyError) and not isinstance(error, MessageTooBig):
+                # In a group, later commands may have been answered after it.
+                self.context.phase = _PHASES.get(error.response.command.__class__, self.context.phase)
+                self.context.reply = error.reply
+            error.context = self.snapshot(error)
+            error.hint = hint_for(error, error.context)
+            error.transcript = self.transcript
+            if self.transaction is not None:
+                # Content is refused at its end, or while it is on its way.
+                about_content = self.transaction.sent or self.context.phase == "content"
+                final = error.reply if isinstance(error, ReplyError) and about_content else None
+                error.result = self.transaction.result(final)
+            if self.transcript is not None and not isinstance(error, ReplyError):
+                self.recorder.record_note(str(error))
+        return error
+
+    def snapshot(self, error: SMTPError | None = None) -> ErrorContext:
+        """Where the conversation stands, with the exchanges as values."""
+        exchanges = [make_exchange(one.command, one.reply) for one in self._exchanges]
+        # The core forgets what is outstanding when the connection has ended.
+        lost = error.outstanding if isinstance(error, ConnectionLost) else self.connection.outstanding
+        for command in lost:
+            assert isinstance(command, (Command, EndOfMessage, Connect))
+            exchanges.append(make_exchange(command, None))
+        if isinstance(error, RemoteProtocolError) and error.reply is not None:
+            exchanges.append(make_exchange(None, error.reply))
+        idle = time.monotonic() - self._heard
+        return dataclasses.replace(self.context, idle=idle, exchanges=tuple(exchanges[-_EXCHANGES:]))
+
+    async def request(self, command: Command) -> Response:
+        await self.say(command)
+        response = await self.response()
+        raise_refusal(response)
+        return response
+
+    async def say(self, event: Command | Chunk | EndOfMessage) -> None:
+        """Send an event; raise if an unsolicited reply has arrived."""
+        await self.expect_silence()
+        self.connection.send(event)
+
+    async def expect_silence(self) -> None:
+        """Raise if an unsolicited reply has arrived.
+
+        Counted as the reply to the next command, it would shift all later replies by one. During content the
+        server may also refuse the message.
+        """
+        event = await self._next_event()
+        if event is None and self.write_failure is None and (data := arrived(self.stream)) is not None:
+            self._receive(data)
+            event = await self._next_event()
+        if isinstance(event, Response):
+            in_content = self.context.phase == "content"
+            what = "the message was refused" if in_content else "the server closes the session"
+            raise ReplyError(event, f"{what}: {event.reply}")
+        if self.write_failure is not None:
+            raise self.write_failure
+        if isinstance(event, ConnectionClosed):
+            raise ConnectionLost("the server has closed the connection")
+
+    async def response(self) -> Response:
+        """The next response."""
+        event = await self.event()
+        assert isinstance(event, Response), "something was sent, so it is answered, or lost"
+        return event
+
+    async def event(self) -> Event:
+        """The next event."""
+        connection, facts = self.connection, self.context
+        deadline: float | None = None
+        while (event := await self._next_event()) is None:
+            if not await self.flush():
+                continue
+            outstanding = connection.outstanding
+            facts.phase = _PHASES.get(outstanding[0].__class__, "command")
+            if isinstance(outstanding[-1], Command):
+                facts.last_command = outstanding[-1].verb
+            allowed = connection.timeout
+            if deadline is None:
+                deadline = time.monotonic() + allowed
+            oldest = outstanding[0]
+            what = "the message" if isinstance(oldest, EndOfMessage) else oldest.verb
+            what = "no greeting" if isinstance(oldest, Connect) else f"no reply to {what}"
+            self._receive(await self.stream.read(self.seconds_for(allowed, what, deadline)))
+        if isinstance(event, Response):
+            facts.reply = event.reply
+        return event
+
+    async def _next_event(self) -> Event | None:
+        try:
+            event = self.connection.next_event()
+        except RemoteProtocolError:
+            with contextlib.suppress(OSError):
+                await self.flush()  # QUIT
+            raise
+        if isinstance(event, Response):
+            self._exchanges.append(event)
+        return event
+
+    def seconds_for(self, allowed: float, what: str, end: float | None = None) -> float:
+        """Give the seconds that a wait may last, and note the text of the error for when they have passed.
+
+        Args:
+            allowed: Seconds for this wait alone.
+            what: What has not happened by then.
+            end: When the wait ends, by the clock, if it has already begun.
+        """
+        now = time.monotonic()
+        if end is None:
+            end = now + allowed
+        self._waiting = f"{what} in the {allowed:g} s allowed for it"
+        if self.transaction is not None:
+            seconds = self.transaction.allowed(self.timeouts, self._limits)
+            if self.transaction.began + seconds < end:
+                end = self.transaction.began + seconds
+                self._waiting = f"{what} in the {seconds:.0f} s allowed for the whole transaction"
+        if self._deadline < end:
+            end = self._deadline
+            self._waiting = f"{what} in the {self._allowed:g} s allowed for the session (deadline)"
+        return max(0.0, end - now)
+
+    def _receive(self, data: bytes) -> None:
+        """Give the core what has arrived."""
+        self.note_arrival(data)
+        if self.transcript is not None:
+            self.recorder.record_server(data)
+        self.connection.receive_data(data)
+
+    def note_arrival(self, data: bytes) -> None:
+        facts = self.context
+        if data:
+            self._heard = time.monotonic()
+            facts.octets_received += len(data)
+            if len(facts.first_octets) < 64 and not self.connection.secrets:  # the server may quote them
+                facts.first_octets += data[: 64 - len(facts.first_octets)]
+
+    async def flush(self) -> bool:
+        """Write what the core has to send.
+
+        Returns:
+            False if that has failed; then the core has what the server had sent before, and gets nothing more.
+
+        Raises:
+            OSError: An earlier write had failed.
+        """
+        if self.write_failure is not None:
+            raise self.write_failure
+        data = self.connection.data_to_send()
+        if data:
+            if self.transcript is not None:
+                self.recorder.hide(*self.connection.secrets)
+                self.recorder.record_client(data)
+            seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
+            try:
+                await self.stream.write(data, seconds)
+            except OSError as error:
+                self.write_failure = error
+                if last_words := arrived(self.stream):
+                    self._receive(last_words)
+                return False
+        return True
+
+
+_PHASES: dict[type[object], str] = {
+    Connect: "greeting",
+    Ehlo: "ehlo",
+    Helo: "ehlo",
+    StartTls: "starttls",
+    Auth: "auth",
+    Mail: "mail",
+    Rcpt: "rcpt",
+    Data: "data",
+    EndOfMessage: "end-of-data",
+    Quit: "quit",
+}
+
+
+def raise_refusal(response: Response) -> None:
+    if not response.reply.is_success:
+        raise ReplyError(response)
+
+
+def make_connection(options: ConnectOptions, tls: TlsInfo | None = None) -> ClientConnection:
+    """Make the core of a session.
+
+    Args:
+        options: Those of ``connect()``.
+        tls: TLS that is active before the greeting.
+    """
+    extensions = options.get("extensions")
+    return ClientConnection(
+        limits=options.get("limits") or Limits(),
+        timeouts=timeouts_of(options),
+        tls=tls,
+        extensions=None if extensions is None else tuple(extensions),
+    )
