@@ -16,7 +16,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from .._core.errors import LocalProtocolError
 from .options import wrong_type
-from .session import check_seconds
+from .serveroptions import check_seconds
 from .sockets import BACKLOG, bind
 from .stream import Address, BaseStream
 from .tls import READ_SIZE

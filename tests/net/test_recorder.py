@@ -196,6 +196,7 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
         "_net/stream",
         "_net/listener",
         "_net/callbacks",
+        "_net/serving",
         "sync",
         "asyncio",
         "trio",
