@@ -193,6 +193,7 @@ def test_the_rule_finds_a_call_that_is_not_guarded() -> None:
         "_net/client",
         "_net/connect",
         "_net/session",
+        "_net/basestream",
         "_net/stream",
         "_net/listener",
         "_net/callbacks",
