@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
-from ._net.callbacks import session_runner
+from ._net.basestream import TIMED_OUT, Address, BaseStream
 from ._net.connect import Opening as Opening
 from ._net.connect import connect_client
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
 from ._net.results import SendResult
-from ._net.session import ServerOptions, refusal_of
+from ._net.serveroptions import ServerOptions
+from ._net.serving import refusal_of, session_runner
 from ._net.sockets import reach
-from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
 from .stream import Client as Client

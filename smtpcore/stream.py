@@ -11,9 +11,9 @@ under anyio.
 from __future__ import annotations
 
 from ._core.public import publish as _publish
-from ._net.callbacks import serve_stream
 from ._net.client import Client
 from ._net.connect import open_client
+from ._net.serving import serve_stream
 from ._net.session import ServerSession
 from ._net.stream import Stream, run
 

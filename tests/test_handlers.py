@@ -24,8 +24,9 @@ from smtpcore import (
     TlsInfo,
 )
 from smtpcore._net import callbacks
-from smtpcore._net.callbacks import session_runner
-from smtpcore._net.session import ServerOptions, ServerSession
+from smtpcore._net.serveroptions import ServerOptions
+from smtpcore._net.serving import session_runner
+from smtpcore._net.session import ServerSession
 from smtpcore._net.stream import run
 from smtpcore.extensions import STANDARD, CommandSpec, Extension
 from smtpcore.handlers import Handler

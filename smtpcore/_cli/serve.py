@@ -36,7 +36,8 @@ from .._core.limits import Limits
 from .._core.printable import printable
 from .._core.state import State
 from .._net.listener import GRACE, BaseServer
-from .._net.session import ServeOptions, ServerSession
+from .._net.serveroptions import ServeOptions
+from .._net.session import ServerSession
 from .._net.sources import IN_MEMORY
 from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials

@@ -6,16 +6,13 @@ inherited from :class:`~smtpcore.handlers.Handler` as it stands, costs nothing.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import inspect
 import logging
-import ssl
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from .._core.config import ServerConfig
 from .._core.events import (
     Chunk,
     Command,
@@ -37,19 +34,18 @@ from .._core.events import (
     Vrfy,
 )
 from .._core.replies import Reply
-from .._core.state import State
 from ..extensions.auth import Auth
 from ..extensions.expn import Expn
 from ..extensions.help import Help
 from ..extensions.starttls import StartTls
 from ..handlers import RELAY_DENIED, Handler
 from ..sasl import Credentials, SecretRequest
-from .session import ServerOptions, ServerSession, serve_one
+from .handlercheck import name_of
+from .session import ServerSession
 from .sources import IN_MEMORY
-from .stream import Stream
 
 if TYPE_CHECKING:
-    from ..transcript import Transcript
+    pass
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 
@@ -74,7 +70,6 @@ _REFUSALS: Final[dict[type[Event], Reply]] = {
 _COMMAND_REFUSED: Final = Reply(550, "5.7.1", "command refused")
 _BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "credentials not accepted")
 _AUTH_UNDECIDED: Final = Reply(454, "4.7.0", "temporary authentication failure")
-_LEFT_EARLY: Final = Reply(421, "4.3.0", "local error in processing")
 
 # Lines of the log. The octets themselves may hold a password.
 _DISCARDED: Final = (
@@ -82,93 +77,9 @@ _DISCARDED: Final = (
 )
 _ABORTED: Final = "a message from %s is not stored: %s"
 _RETURNED: Final = "%s has to return %s, and has returned %s"
-_GENERATOR: Final = "%s is a generator function, so no line of it was run: a handler has no yield"
-_RETURNED_EARLY: Final = "%s has returned before the end of the session with %s: the client gets %s"
 
 _SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
 _SINK_METHODS: Final = ("write", "finish", "abort")
-
-
-# The names of methods that other libraries call, and the methods that have their place here.
-_FOREIGN: Final = {
-    "handle_HELO": "accept_hello",
-    "handle_EHLO": "accept_hello",
-    "handle_MAIL": "accept_sender",
-    "handle_RCPT": "accept_recipient",
-    "handle_DATA": "store",
-    "handle_RSET": "on_reset",
-    "handle_NOOP": "nothing: the server answers NOOP",
-    "handle_QUIT": "on_disconnect",
-    "handle_VRFY": "verify_address",
-    "handle_AUTH": "check_credentials",
-    "handle_STARTTLS": "on_tls",
-    "handle_exception": "nothing: exceptions are logged and answered 451",
-    "handle_message": "store",
-    "process_message": "store",
-}
-_METHODS: Final = tuple(name for name, value in vars(Handler).items() if inspect.isfunction(value))
-_NEARLY: Final = 0.85  # difflib's ratio; accept_recipent has 0.97, restore and store have 0.83
-
-
-def _check(handler: object) -> None:
-    """Raise TypeError for what cannot be a handler."""
-    if isinstance(handler, type):
-        raise TypeError(
-            f"a handler is a function or an object: not {handler.__name__}, but {handler.__name__}()"
-        )
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise TypeError(f"{_name(handler)} is a generator function: a handler has no yield")
-    if inspect.isroutine(handler):
-        return
-    what = type(handler).__name__ + ("" if _is_object_of_an_application(handler) else f" {handler!r:.80}")
-    for name in dir(handler):
-        static = inspect.getattr_static(handler, name, None)
-        is_method = callable(static) or isinstance(static, (staticmethod, classmethod))
-        if name.startswith("_") or name in _METHODS or not is_method:
-            continue
-        if name in _FOREIGN:
-            raise TypeError(
-                f"{what}.{name} is a method of another library's handlers: here it is {_FOREIGN[name]}"
-            )
-        if near := difflib.get_close_matches(name, _METHODS, 1, _NEARLY):
-            raise TypeError(
-                f"{what}.{name} is never called: did you mean {near[0]}? (a method with another purpose may"
-                " begin with an underscore)"
-            )
-    present = [name for name in _METHODS if getattr(handler, name, None) is not None]
-    if callable(handler):
-        if present:
-            raise TypeError(f"{what} is callable and has {present[0]}: it can be only one kind of handler")
-    elif not present:
-        raise TypeError(
-            f"a handler is a function, or an object with at least one of the methods {', '.join(_METHODS)}: not"
-            f" {what}"
-        )
-    for name in present:
-        _check_method(f"{what}.{name}", getattr(handler, name), name)
-    domains = getattr(handler, "served_domains", None)
-    if domains is not None and (
-        isinstance(domains, (str, bytes)) or not all(isinstance(domain, str) for domain in domains)
-    ):
-        raise TypeError(f"{what}.served_domains is a collection of strings, not {domains!r:.80}")
-
-
-def _check_method(where: str, method: object, name: str) -> None:
-    if not callable(method):
-        raise TypeError(f"{where} is a method, not {type(method).__name__} {method!r:.80}")
-    parameters = list(inspect.signature(getattr(Handler, name)).parameters)[1:]
-    try:
-        signature = inspect.signature(method)
-    except (TypeError, ValueError):  # of some built-in functions
-        return
-    try:
-        signature.bind(*parameters)
-    except TypeError:
-        raise TypeError(f"{where} is called with ({', '.join(parameters)}), but takes {signature}") from None
-
-
-def _is_object_of_an_application(handler: object) -> bool:
-    return type(handler).__module__ != "builtins"
 
 
 class _Spool:
@@ -183,7 +94,7 @@ class _Spool:
     async def finish(self) -> Decision:
         self._file.seek(0)
         try:
-            return cast(Decision, await _result_of(self.store(*self._arguments, cast(BinaryIO, self._file))))
+            return cast(Decision, await result_of(self.store(*self._arguments, cast(BinaryIO, self._file))))
         finally:
             self._file.close()
 
@@ -191,7 +102,7 @@ class _Spool:
         self._file.close()
 
 
-async def _result_of(value: Any) -> Any:
+async def result_of(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
@@ -329,7 +240,7 @@ class Callbacks:
     async def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
         """What a method returns; a Reply if it fails."""
         try:
-            return await _result_of(method(*arguments))
+            return await result_of(method(*arguments))
         except Exception as error:
             return self._told(error, method)
 
@@ -404,7 +315,7 @@ class Callbacks:
     async def _write(self, data: bytes) -> None:
         if self._failure is None:
             try:
-                await _result_of(self._sink.write(data))
+                await result_of(self._sink.write(data))
             except Exception as error:
                 self._failure = self._told(error, self._sink.write)
 
@@ -427,88 +338,4 @@ def _is_sink(value: object) -> bool:
 
 def _name(method: Callable[..., Any]) -> str:
     spool = getattr(method, "__self__", None)
-    if isinstance(spool, _Spool):  # applications do not know this class
-        method = spool.store
-    return getattr(method, "__qualname__", repr(method))
-
-
-def session_runner(
-    handler: object, options: ServerOptions, make_session: Callable[[Stream, ServerOptions], ServerSession]
-) -> Callable[[Stream], Coroutine[Any, Any, None]]:
-    """Return the coroutine function that runs a session on a connection. For adapters.
-
-    Args:
-        handler: A function that is called with the session, or an object with callbacks.
-        options: The other options of the server.
-        make_session: The adapter's class of sessions.
-
-    Raises:
-        TypeError: The handler is neither; see :class:`Handler`.
-    """
-    _check(handler)
-    run_function = cast(Callable[[ServerSession], Any], handler) if callable(handler) else None
-    table = Table(handler)
-
-    async def run(stream: Stream) -> None:
-        await serve_one(stream, make_session, handle, options)
-
-    async def handle(session: ServerSession) -> None:
-        if run_function is not None:
-            await _run_function(run_function, session)
-        else:
-            await Callbacks(table, session).run()
-
-    return run
-
-
-async def _run_function(handler: Callable[[ServerSession], Any], session: ServerSession) -> None:
-    """Run a session for a function that takes the events itself.
-
-    A function that returns before the session has ended leaves a client without its reply. That is an error of
-    the server (RFC 5321 3.8: 421), and is logged.
-    """
-    result = handler(session)
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        logger.error(_GENERATOR, _name(handler))
-    else:
-        await _result_of(result)
-        if session.connection.state is not State.CLOSED:
-            logger.error(_RETURNED_EARLY, _name(handler), session.peername, _LEFT_EARLY)
-    session.connection.close(_LEFT_EARLY)  # of no effect if it is closed already
-
-
-async def serve_stream(
-    stream: Stream,
-    handler: object,
-    *,
-    hostname: str | None = None,
-    config: ServerConfig | Callable[[Any], ServerConfig] | None = None,
-    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
-    implicit_tls: bool = False,
-    transcript: Callable[[], Transcript | None] | None = None,
-    greet_pause: float = 0.0,
-) -> None:
-    """Run one session of a server over a stream, and close the stream.
-
-    Args:
-        stream: The connection of a client.
-        handler: An object with methods of :class:`smtpcore.handlers.Handler`, or a function that is called with
-            the session and loops over its events.
-        hostname: The server's name in the greeting; by default this machine's, or the address of the stream.
-        config: What the server offers and its limits; or a function of the client's address.
-        ssl_context: The certificate, for STARTTLS or ``implicit_tls``; or a function that returns it.
-        implicit_tls: TLS begins at once (RFC 8314 3).
-        transcript: Called once; returns the recorder of the session, or None.
-        greet_pause: Seconds to wait before the greeting for a client that does not wait for it.
-
-    Raises:
-        TypeError: The handler cannot be a handler, or an argument has the wrong type.
-        LocalProtocolError: A value or a combination of values is not possible.
-        Exception: What the handler has raised outside its callbacks; the client got 421.
-    """
-    options = ServerOptions(hostname, config, ssl_context, implicit_tls, transcript, greet_pause)
-    run_session = session_runner(handler, options, ServerSession)
-    try:
-        await run_session(stream)
-    finally:
-        await stream.close()
+    return name_of(spool.store if isinstance(spool, _Spool) else method)  # applications do not know _Spool

@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
 
 from .._core.errors import LocalProtocolError
+from .basestream import Address, BaseStream
 from .options import wrong_type
-from .session import check_seconds
+from .serveroptions import check_seconds
 from .sockets import BACKLOG, bind
-from .stream import Address, BaseStream
 from .tls import READ_SIZE
 
 resource: ModuleType | None

@@ -20,19 +20,14 @@ its farewell: the stream calls ``_farewell()``. A handler that accepts a message
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
-import functools
 import logging
 import secrets
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from .. import sasl
-from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import ConnectionClosed, Data, Ehlo, EndOfMessage, Envelope, Event, Helo
 from .._core.limits import TlsInfo
@@ -41,98 +36,18 @@ from .._core.server import ServerConnection
 from .._core.state import State
 from .connect import hello_name
 from .hints import words_of
-from .options import wrong_type
 from .recorder import Recorder, make_transcript
+from .serveroptions import ServerOptions, with_starttls
 from .stream import Stream, arrived, run
-
-if TYPE_CHECKING:
-    from ..transcript import Transcript
 
 logger = logging.getLogger("smtpcore")
 
-ServeOne = Callable[["ServerSession"], Any]
-
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
-_NO_HANDSHAKE = "no TLS handshake with %s: %s"
-_INTERNAL_ERROR = Reply(421, "4.3.0", "internal error")
+NO_HANDSHAKE = "no TLS handshake with %s: %s"
 
 TURN = 100  # events and reads until a session lets others run
 LOOK = 10  # of these until it looks how much output there is
 OUTPUT = 65536  # octets of replies that are held
-
-
-_DEFAULT_CONFIG = ServerConfig()
-
-
-class ServeOptions(TypedDict, total=False):
-    """The keyword arguments of ``serve()`` that become :class:`ServerOptions`; ``serve()`` documents them."""
-
-    hostname: str | None
-    config: ServerConfig | Callable[[Any], ServerConfig] | None
-    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
-    implicit_tls: bool
-    transcript: Callable[[], Transcript | None] | None
-    greet_pause: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """The options of a server, checked."""
-
-    hostname: str | None = None
-    config: ServerConfig | Callable[[Any], ServerConfig] | None = None
-    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
-    implicit_tls: bool = False
-    transcript: Callable[[], Transcript | None] | None = None
-    greet_pause: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.hostname, (str, type(None))):
-            raise wrong_type("hostname", "a string", self.hostname)
-        if self.config is not None and not (isinstance(self.config, ServerConfig) or callable(self.config)):
-            raise wrong_type("config", "a ServerConfig, or a function of the peer's address", self.config)
-        context = self.ssl_context
-        if context is not None and not (isinstance(context, ssl.SSLContext) or callable(context)):
-            raise wrong_type("ssl_context", "an ssl.SSLContext, or a function that returns one", context)
-        if not isinstance(self.implicit_tls, bool):
-            raise wrong_type("implicit_tls", "True or False", self.implicit_tls)
-        if self.transcript is not None and not callable(self.transcript):
-            raise wrong_type("transcript", "a function that returns a Transcript", self.transcript)
-        check_seconds("greet_pause", self.greet_pause)
-        if self.implicit_tls and self.ssl_context is None:
-            raise LocalProtocolError("TLS from the start needs an ssl_context")
-        config = self.fixed_config
-        if self.ssl_context is None and (config.starttls or config.require_tls):
-            raise LocalProtocolError("STARTTLS cannot be offered, or TLS required, without an ssl_context")
-        ServerConnection(self.hostname or "[127.0.0.1]", config=config)  # what it refuses is refused here
-
-    @property
-    def fixed_config(self) -> ServerConfig:
-        """The configuration; the default while it depends on the peer."""
-        return self.config if isinstance(self.config, ServerConfig) else _DEFAULT_CONFIG
-
-    def for_peer(self, peername: object) -> ServerOptions:
-        """The same options with the configuration for one peer."""
-        if self.config is None or isinstance(self.config, ServerConfig):
-            return self
-        config = self.config(peername)
-        if not isinstance(config, ServerConfig):
-            raise wrong_type("what config() returns", "a ServerConfig", config)
-        return dataclasses.replace(self, config=config)
-
-    def context(self) -> ssl.SSLContext:
-        """The context for a new connection."""
-        context = self.ssl_context
-        assert context is not None
-        return context if isinstance(context, ssl.SSLContext) else context()
-
-
-def check_seconds(name: str, value: object) -> None:
-    """Raise an error unless a value is a number of seconds, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong_type(name, "a number of seconds", value)
-    if not value >= 0:  # NaN is not, either
-        raise LocalProtocolError(f"{name} is a number of seconds, 0 or more, not {value!r}")
 
 
 class ServerSession:
@@ -167,7 +82,7 @@ class ServerSession:
     def __init__(self, stream: Stream, options: ServerOptions) -> None:
         config = options.fixed_config
         if options.ssl_context is not None and not options.implicit_tls and not config.starttls:
-            config = _with_starttls(config)
+            config = with_starttls(config)
         self.connection = ServerConnection(
             options.hostname or hello_name(None, stream.sockname),
             config=config,
@@ -411,7 +326,7 @@ class ServerSession:
                 timeout=self._timeouts.connect,
             )
         except OSError as error:
-            logger.info(_NO_HANDSHAKE, self.peername, words_of(error))
+            logger.info(NO_HANDSHAKE, self.peername, words_of(error))
             if self.transcript is not None:
                 self._recorder.record_note(f"the TLS handshake failed: {words_of(error)}")
             self.connection.close()
@@ -463,78 +378,3 @@ class ServerSession:
                 await self._write(octets)
         if self.transcript is not None:
             self._recorder.record_end()
-
-
-@functools.lru_cache(maxsize=16)
-def _with_starttls(config: ServerConfig) -> ServerConfig:
-    return dataclasses.replace(config, starttls=True)
-
-
-async def serve_one(
-    stream: Stream,
-    make_session: Callable[[Stream, ServerOptions], ServerSession],
-    handler: ServeOne,
-    options: ServerOptions,
-) -> None:
-    """Run one session on a connection that was accepted. For adapters.
-
-    A handler that fails, or that leaves before the end, leaves nothing half-accepted: the client gets 421.
-    """
-    try:
-        options = options.for_peer(stream.peername)
-    except Exception:
-        if not options.implicit_tls:
-            session = make_session(stream, dataclasses.replace(options, config=None))
-            session.connection.close(_INTERNAL_ERROR)
-            await session.finish()
-        raise
-    if options.implicit_tls:
-        try:
-            await stream.start_tls(
-                options.context(),
-                server_side=True,
-                server_hostname=None,
-                timeout=options.fixed_config.timeouts.connect,
-            )
-        except OSError as error:
-            hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
-            logger.info(_NO_HANDSHAKE, stream.peername, words_of(error) + hint)
-            return
-    session = make_session(stream, options)
-    try:
-        if options.greet_pause:
-            await session.wait_before_greeting(options.greet_pause)
-        result = handler(session)
-        if isinstance(result, Awaitable):
-            await result
-    except (Exception, SystemExit, KeyboardInterrupt):
-        session.connection.close(_INTERNAL_ERROR)
-        raise
-    except BaseException:
-        stream.dismiss()  # the session is cancelled: nothing can be awaited any more
-        raise
-    finally:
-        await session.finish()
-
-
-def refusal_of(options: ServerOptions) -> Callable[[Any, str], bytes]:
-    """What to send to a client that gets no session. For adapters.
-
-    Args:
-        options: The options of the server.
-
-    Returns:
-        A function that is given the address of our side and a reason, and gives the octets of a 421 in place
-        of a greeting (RFC 5321 3.8); none where the client expects TLS first.
-    """
-
-    def refusal(sockname: Any, reason: str) -> bytes:
-        if options.implicit_tls:
-            return b""
-        connection = ServerConnection(
-            options.hostname or hello_name(None, sockname), config=options.fixed_config
-        )
-        connection.close(Reply(421, "4.3.2", reason))
-        return connection.data_to_send()
-
-    return refusal

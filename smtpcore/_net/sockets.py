@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from .stream import Address, BaseStream
+from .basestream import Address, BaseStream
 from .tls import READ_SIZE
 
 T = TypeVar("T")

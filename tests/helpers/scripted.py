@@ -277,7 +277,7 @@ def serve(
     **options: Any,
 ) -> Stream:
     """Run a session of a server whose client follows a script."""
-    from smtpcore._net.callbacks import session_runner
+    from smtpcore._net.serving import session_runner
 
     stream = stream or Stream(steps, clock=clock)
     given = _sessions.ServerOptions(**{"hostname": "mx.example", **options})

@@ -26,8 +26,9 @@ from smtpcore import (
 )
 from smtpcore import sync as sync_adapter
 from smtpcore._net import session as _sessions
-from smtpcore._net.callbacks import session_runner
-from smtpcore._net.session import ServerOptions, ServerSession
+from smtpcore._net.serveroptions import ServerOptions
+from smtpcore._net.serving import session_runner
+from smtpcore._net.session import ServerSession
 from smtpcore._net.stream import run
 from smtpcore.transcript import Transcript
 
