@@ -27,7 +27,7 @@ def compare(
     units: float,
     unit: str,
     wanted: float,
-    expected: tuple[int, int, int],
+    expected: tuple[int, int, int, int],
 ) -> bool:
     """Run the subjects in turn and print a row; whether the first is ``wanted`` times the last."""
     seconds: dict[str, list[float]] = {name: [] for name in subjects}
@@ -56,13 +56,13 @@ def memory(rounds: int, scale: float) -> bool:
     reached = True
     for load in server_workloads(scale):
         reached &= compare(
-            load.name,
+            load.title,
             {"smtpcore": partial(smtpcore_server, load), "aiosmtpd": partial(aiosmtpd_server, load)},
             rounds=rounds,
             units=load.units,
             unit=load.unit,
             wanted=load.wanted,
-            expected=(load.messages, load.recipients, load.octets),
+            expected=(load.messages, load.recipients, load.octets, load.replies),
         )
     messages = round(10_000 * scale)
     kilobyte = (b"x" * 62 + b"\r\n") * 16
@@ -83,7 +83,7 @@ def memory(rounds: int, scale: float) -> bool:
             unit=unit,
             wanted=wanted,
             # A dot more for each line that begins with one, and the terminator.
-            expected=(count, count, count * (len(content) + content.count(b"\r\n.") + 3)),
+            expected=(count, count, count * (len(content) + content.count(b"\r\n.") + 3), 0),
         )
     return reached
 

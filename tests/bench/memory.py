@@ -1,16 +1,16 @@
 """The cores in memory: ours, aiosmtpd's and smtplib's, without a socket between them and the octets.
 
-A subject runs a workload once and says what came out of it; whether that is right is checked in every run, the
-timed ones included. Reads are 64 KiB. Handlers do as little as a handler can: they count.
+A subject runs a workload once and returns what came out of it. That is checked in every run, the timed ones
+included. Handlers do as little as a handler can: they count.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import smtplib
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from smtpcore import (
@@ -27,9 +27,9 @@ from smtpcore import (
     ServerConnection,
 )
 
-from .workloads import HELLO, Workload
+from .workloads import HELLO, READ, Workload
 
-READ = 65536
+_POSITIVE = re.compile(rb"^[23]\d\d ", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
@@ -38,27 +38,29 @@ class Outcome(NamedTuple):
     Attributes:
         seconds: CPU time.
         messages, recipients, octets: What was received.
+        replies: How many positive replies were sent; those to connecting, EHLO and QUIT are not counted.
     """
 
     seconds: float
     messages: int
     recipients: int
     octets: int
+    replies: int = 0
 
 
 # --- Servers ----------------------------------------------------------------------------------------------
 
+_CONFIG = ServerConfig(smtputf8=True, limits=Limits(message_size=None, content_line=None, idle_commands=None))
+
 
 def smtpcore_server(workload: Workload) -> Outcome:
-    connection = ServerConnection(
-        "mx.example.org", config=ServerConfig(limits=Limits(message_size=None, content_line=None))
-    )
+    connection = ServerConnection("mx.example.org", config=_CONFIG)
     messages = recipients = octets = 0
-    next_event, accept = connection.next_event, connection.accept
-    reads = [HELLO, *(workload.wire[start : start + READ] for start in range(0, len(workload.wire), READ))]
+    receive, next_event, accept = connection.receive_data, connection.next_event, connection.accept
+    output = []
     began = time.process_time()
-    for read in reads:
-        connection.receive_data(read)
+    for read in (HELLO, *workload.reads):
+        receive(read)
         while (event := next_event()) is not None:
             kind = type(event)
             if kind is Chunk:
@@ -71,8 +73,9 @@ def smtpcore_server(workload: Workload) -> Outcome:
             elif kind is EndOfMessage:
                 messages += 1
             accept()
-        connection.data_to_send()
-    return Outcome(time.process_time() - began, messages, recipients, octets)
+        output.append(connection.data_to_send())
+    seconds = time.process_time() - began
+    return Outcome(seconds, messages, recipients, octets, len(_POSITIVE.findall(b"".join(output))) - 2)
 
 
 def aiosmtpd_server(workload: Workload) -> Outcome:
@@ -96,8 +99,12 @@ async def _aiosmtpd(workload: Workload) -> Outcome:
     class Transport(asyncio.Transport):
         paused = closed = False
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.output: list[bytes] = []
+
         def write(self, data: Any) -> None:
-            pass
+            self.output.append(data)
 
         def get_extra_info(self, name: str, default: Any = None) -> Any:
             return ("127.0.0.1", 1) if name == "peername" else default
@@ -116,23 +123,29 @@ async def _aiosmtpd(workload: Workload) -> Outcome:
 
     handler, transport = Handler(), Transport()
     server = SMTP(
-        handler, hostname="mx.example.org", ident="x", data_size_limit=2**40, loop=asyncio.get_running_loop()
+        handler,
+        hostname="mx.example.org",
+        ident="x",
+        data_size_limit=2**40,
+        enable_SMTPUTF8=True,
+        loop=asyncio.get_running_loop(),
     )
     server.connection_made(transport)
     await asyncio.sleep(0)
-    wire = workload.wire + b"QUIT\r\n"
-    reads = [HELLO, *(wire[start : start + READ] for start in range(0, len(wire), READ))]
+    output = transport.output
     began = time.process_time()
-    for read in reads:
+    for read in (HELLO, *workload.reads, b"QUIT\r\n"):
+        sent = len(output)
         server.data_received(read)
         await asyncio.sleep(0)
-        while transport.paused:
+        while transport.paused or (workload.lock_step and len(output) == sent):
             await asyncio.sleep(0)
     while not transport.closed:
         await asyncio.sleep(0)
     seconds = time.process_time() - began
     server.connection_lost(None)
-    return Outcome(seconds, handler.messages, handler.recipients, handler.octets)
+    replies = len(_POSITIVE.findall(b"".join(output))) - 3
+    return Outcome(seconds, handler.messages, handler.recipients, handler.octets, replies)
 
 
 # --- Clients ----------------------------------------------------------------------------------------------
@@ -208,6 +221,3 @@ def smtplib_client(messages: int, content: bytes) -> Outcome:
     seconds = time.process_time() - began
     client.sock = client.file = None
     return Outcome(seconds, messages, messages, sent)
-
-
-Subject = Callable[..., Outcome]
