@@ -316,6 +316,27 @@ def test_utf8_that_is_no_mailbox_is_refused(text: str) -> None:
     refused(f"<{text}>", smtputf8=True)
 
 
+@pytest.mark.req("ADR-01")
+def test_dots_of_an_unquoted_local_part_stand_between_atoms() -> None:
+    for local_part in (".", "..", ".a", "a.", "a..b", ".a.b", "a.b."):
+        assert "dots" in refused(f"<{local_part}@x.example>")
+        for kind in (Mailbox.parse, ReversePath, ForwardPath):
+            with pytest.raises(LocalProtocolError, match="dots"):
+                kind(f"{local_part}@x.example")
+        assert str(Mailbox(local_part, "x.example")) == f'"{local_part}"@x.example'
+    for local_part in ("a", "a.b", "a.b.c.d"):
+        assert str(Mailbox(local_part, "x.example")) == f"{local_part}@x.example"
+
+
+@pytest.mark.req("ADR-17")
+def test_a_host_is_not_written_as_a_number_sign_and_digits() -> None:
+    for host in ("#1234", "#3221225985", "#192.0.2.1", "[#1234]"):
+        refused(f"<u@{host}>")
+        refused(f"<@{host}:u@x.example>")
+        with pytest.raises(LocalProtocolError):
+            Mailbox("u", host)
+
+
 @pytest.mark.req("MAI-19", "ADR-02")
 def test_of_the_printable_characters_atext_and_no_other_stands_unquoted() -> None:
     for character in PRINTABLE:

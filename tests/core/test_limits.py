@@ -112,7 +112,7 @@ def test_a_rate_is_greater_than_nothing(name: str) -> None:
             Limits(**{name: rate})
 
 
-@pytest.mark.req("EIG-07")
+@pytest.mark.req("EIG-07", "LIM-15", "AUT-32")
 def test_the_defaults_are_what_the_rfcs_ask_for_or_more() -> None:
     limits = Limits()
     for name, floor in (FLOORS | GUARANTEED).items():

@@ -317,3 +317,25 @@ def test_a_session_with_everything() -> None:
         assert session.mechanisms == [early, late]
         assert session.client.authenticated
         assert session.contents == [b".x\r\n\r\n..\r\n"] * 3
+
+
+@pytest.mark.req("AUT-45")
+@pytest.mark.parametrize("parameter", ["AUTH=<>", "AUTH=e+3Dmc2@example.com"])
+def test_a_relay_passes_the_null_submitter_on_to_a_server_that_it_has_authenticated_to(parameter: str) -> None:
+    config = ServerConfig(auth_mechanisms=("PLAIN",), allow_cleartext_auth=True)
+    relay = ServerConnection("relay.example", config=config)
+    # This client has not authenticated, so a mailbox in its AUTH= is not believed either.
+    relay.receive_data(f"EHLO client.example\r\nMAIL FROM:<a@example.org> {parameter}\r\n".encode())
+    while relay.next_event() is not None:
+        relay.accept()
+    assert relay.submitter is not None
+
+    next_hop = ServerConnection("mx.example", config=config)
+    joined = Joined(ClientConnection(), next_hop, lambda server, event: server.accept())
+    joined.send(Ehlo("relay.example"))
+    joined.run()
+    joined.client.authenticate(PlainClient("relay", "p4ss"), allow_cleartext=True)
+    joined.run()
+    assert joined.client.authenticated
+    joined.send(Mail("a@example.org", {"AUTH": relay.submitter}))
+    assert joined.client.data_to_send() == b"MAIL FROM:<a@example.org> AUTH=<>\r\n"
