@@ -286,7 +286,7 @@ def check(session: Session) -> None:
 
 @pytest.mark.req("SEC-06", "FRM-08", "DAT-10", "DAT-14")
 @given(plans, verdicts, st.booleans(), st.sampled_from([1, 2, 3, 100]), cuttings)
-def test_nothing_is_lost_between_the_two(
+def test_nothing_is_lost_between_client_and_server(
     plan: Sequence[Any], verdicts: Sequence[Reply | None], pipelining: bool, window: int, sizes: Sequence[int]
 ) -> None:
     check(Session(plan, verdicts, pipelining=pipelining, window=window, sizes=sizes))
@@ -294,7 +294,7 @@ def test_nothing_is_lost_between_the_two(
 
 @pytest.mark.req("FRM-04", "SEC-02")
 @given(plans, verdicts, cuttings, cuttings)
-def test_the_cutting_makes_no_difference(
+def test_the_cutting_of_a_joined_session_makes_no_difference(
     plan: Sequence[Any], verdicts: Sequence[Reply | None], sizes: Sequence[int], other_sizes: Sequence[int]
 ) -> None:
     one = Session(plan, verdicts, sizes=sizes).joined
@@ -304,7 +304,7 @@ def test_the_cutting_makes_no_difference(
 
 
 @pytest.mark.req("TLS-14", "TLS-29", "AUT-29")
-def test_a_session_with_everything() -> None:
+def test_a_session_with_two_logins_and_tls_delivers_every_message() -> None:
     message = Message(
         Mail("a@example.org", {"SIZE": 9}), [Rcpt("b@example.com"), Rcpt("c@example.com")], b".x\r\n\r\n..", [3]
     )
