@@ -316,7 +316,11 @@ class Chunk(Event):
 
 
 class EndOfMessage(Event):
-    """The content is complete. It is answered like a command: 250 takes the responsibility (RFC 5321 6.1)."""
+    """The content is complete. It is answered like a command: 250 takes the responsibility (RFC 5321 6.1).
+
+    The reply is for all recipients together (RFC 5321 4.1.1.4). If delivery to some of them fails, the
+    application still accepts the message, and sends a report about these to the reverse-path (RFC 5321 4.4).
+    """
 
     __slots__ = ()
     verb: ClassVar[str] = "."

@@ -2,7 +2,8 @@
 
 A mechanism is an object that is told what the peer said and answers with what to do next. It sees
 octets, never base64, reply codes or lines; its driver sees base64 and lines, never the inside of
-a mechanism. The whole interface is this.
+a mechanism. A mechanism has no security layer (RFC 4422 3.7): TLS encrypts the session. The whole
+interface is this.
 
 **The client** is asked for octets and gives up by raising :class:`MechanismError`::
 

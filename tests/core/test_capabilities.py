@@ -34,7 +34,7 @@ def test_unknown_keywords_are_kept() -> None:
 
 
 @pytest.mark.req("EHL-12", "EHL-14")
-def test_what_is_no_keyword_is_left_out() -> None:
+def test_a_malformed_keyword_is_left_out() -> None:
     lines = ["BRANDNEW=1", "", "   ", "-X", "A_B", "\xe4", "\x00", "*", "SIZE=5", "PIPELINING"]
     assert dict(offered(*lines)) == {"PIPELINING": ()}
 
@@ -80,7 +80,7 @@ def test_parameters_of_keywords_that_have_none_change_nothing() -> None:
 
 
 @pytest.mark.req("SIZ-02")
-def test_the_three_forms_of_size() -> None:
+def test_size_is_bare_or_zero_or_a_limit() -> None:
     bare, no_limit, limit = offered("SIZE"), offered("SIZE 0"), offered("SIZE 1000")
     assert (bare.size, no_limit.size, limit.size) == (None, 0, 1000)
     assert offered("SIZE 99999999999999999999").size == 10**20 - 1
@@ -89,7 +89,7 @@ def test_the_three_forms_of_size() -> None:
 
 @pytest.mark.req("SIZ-20")
 @pytest.mark.parametrize("text", ["abc", "-1", "+1", "1k", "1_000", "0x10", "9" * 21, "\xb2", "\u0663"])
-def test_a_size_that_is_no_number_is_none(text: str) -> None:
+def test_a_malformed_size_counts_as_bare(text: str) -> None:
     capabilities = offered(f"SIZE {text}")
     assert "SIZE" in capabilities and capabilities.size is None
     assert "SIZE" in RULES.offered_parameters("MAIL", capabilities)
@@ -121,7 +121,7 @@ def test_the_value_of_a_keyword_is_what_its_extension_reads() -> None:
 # --- The mapping ---
 
 
-def test_it_is_a_mapping() -> None:
+def test_capabilities_are_a_mapping() -> None:
     capabilities = Capabilities([("size", ("5",)), ("X-FOO", ())])
     assert len(capabilities) == 2 and len(NO_CAPABILITIES) == 0
     assert capabilities.get("x-foo") == () and capabilities.get("HELP") is None
@@ -132,7 +132,7 @@ def test_it_is_a_mapping() -> None:
     assert not NO_CAPABILITIES
 
 
-def test_what_was_read_is_written_the_same_way() -> None:
+def test_capabilities_that_were_read_are_written_the_same_way() -> None:
     lines = ["PIPELINING", "SIZE 1000", "AUTH PLAIN LOGIN"]
     assert offered(*lines).lines() == lines
     assert repr(offered(*lines)) == "<Capabilities: PIPELINING, SIZE 1000, AUTH PLAIN LOGIN>"

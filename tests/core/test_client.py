@@ -253,7 +253,7 @@ def test_without_extensions_one_command_goes_at_a_time() -> None:
 
 
 @pytest.mark.req("FRM-13", "FRM-14", "EHL-28", "MAI-01", "RCP-03")
-def test_how_commands_are_written() -> None:
+def test_commands_are_written_as_these_octets() -> None:
     for command, octets in COMMANDS.values():
         client = ready(*ALL)
         if isinstance(command, Rcpt | Data):
@@ -312,7 +312,7 @@ def test_local_parts_are_quoted_only_if_need_be() -> None:
 
 
 @pytest.mark.req("MAI-23")
-def test_a_null_reverse_path_has_to_be_said() -> None:
+def test_the_null_reverse_path_must_be_given_explicitly() -> None:
     make: Any = Mail
     with pytest.raises(TypeError):
         make()
@@ -327,7 +327,7 @@ def test_source_routes_are_not_sent() -> None:
 
 
 @pytest.mark.req("SES-44")
-def test_there_is_no_TURN() -> None:
+def test_there_is_no_TURN_command() -> None:
     kinds = [Command]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -366,7 +366,7 @@ def test_an_opening_with_another_2yz_is_a_welcome(code: int) -> None:
 
 
 @pytest.mark.req("GRT-14")
-def test_an_opening_with_3yz_is_none() -> None:
+def test_an_opening_with_3yz_breaks_the_protocol() -> None:
     client = ClientConnection()
     client.send(EHLO)
     with pytest.raises(RemoteProtocolError) as caught:
@@ -405,7 +405,7 @@ def test_an_opening_with_421_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("junk", ["hello there", "22 x", "2200 x", "\x00220 x", "620 hi", "\x16\x03\x01"])
-def test_an_opening_that_is_no_reply(junk: str) -> None:
+def test_an_opening_that_is_not_a_reply_breaks_the_protocol(junk: str) -> None:
     client = ClientConnection()
     client.send(EHLO)
     with pytest.raises(RemoteProtocolError):
@@ -430,7 +430,7 @@ def test_mail_needs_a_hello() -> None:
 
 @pytest.mark.req("EHL-10", "PIP-01")
 @pytest.mark.parametrize("lines", [["250-PIPELINING", "250 HELP"], ["250 PIPELINING"], ["250 STARTTLS"]])
-def test_the_first_line_is_no_keyword(lines: list[str]) -> None:
+def test_the_first_line_of_an_EHLO_reply_is_not_a_keyword(lines: list[str]) -> None:
     client = greeted()
     send(client, EHLO)
     read(client, *lines)
@@ -463,7 +463,7 @@ def test_keywords_that_are_unknown_repeated_or_malformed_do_no_harm() -> None:
 
 
 @pytest.mark.req("EHL-33", "EHL-34")
-def test_only_the_last_reply_to_ehlo_counts() -> None:
+def test_the_last_reply_to_EHLO_replaces_what_was_offered() -> None:
     client = ready("SIZE 1000", "PIPELINING")
     send(client, EHLO)
     read(client, "250-mx.example", "250 8BITMIME")
@@ -497,7 +497,7 @@ def test_nothing_is_offered_while_a_new_hello_is_under_way(hello: Command) -> No
     assert client.data_to_send() == b"MAIL FROM:<a@example.org>\r\n"
 
 
-def test_what_is_offered_is_unknown_even_if_the_hello_is_held_back() -> None:
+def test_nothing_is_offered_while_a_hello_is_held_back() -> None:
     client = ready("SIZE 1000")
     assert send(client, NOOP, EHLO) == b"NOOP\r\n"
     refuses(client.send, Mail("", {"SIZE": 1}), match="SIZE")
@@ -579,7 +579,7 @@ def test_a_group_goes_out_at_once_and_DATA_ends_it() -> None:
 
 @pytest.mark.req("PIP-02")
 @pytest.mark.parametrize("name", ["RSET", "MAIL"])
-def test_what_may_stand_anywhere_in_a_group(name: str) -> None:
+def test_only_MAIL_RCPT_and_RSET_stand_anywhere_in_a_group(name: str) -> None:
     client = ready("PIPELINING")
     command, octets = COMMANDS[name]
     assert send(client, RSET, command, RSET) == b"RSET\r\n" + octets + b"RSET\r\n"
@@ -603,7 +603,7 @@ def test_any_other_command_ends_a_group(name: str) -> None:
 
 
 @pytest.mark.req("PIP-03", "SES-46")
-def test_QUIT_ends_a_group_and_everything() -> None:
+def test_QUIT_ends_a_group_and_the_session() -> None:
     client = ready("PIPELINING")
     assert send(client, RSET, QUIT) == b"RSET\r\nQUIT\r\n"
     for command, _ in COMMANDS.values():
@@ -670,7 +670,7 @@ def test_without_pipelining_nothing_follows_the_final_dot() -> None:
     assert client.data_to_send() == b"MAIL FROM:<a@example.org>\r\n"
 
 
-def test_the_window_is_bounded() -> None:
+def test_outstanding_commands_are_bounded() -> None:
     client = ready("PIPELINING", limits=Limits(outstanding_commands=3))
     rcpts = [Rcpt(f"r{number}@example.com") for number in range(5)]
     assert send(client, MAIL, *rcpts, DATA).count(b"\r\n") == 3
@@ -730,7 +730,7 @@ def test_every_command_may_have_several_lines_of_reply(name: str, code: int) -> 
 
 
 @pytest.mark.req("RPL-22", "RCP-23")
-def test_commands_that_have_lost_their_sense_are_not_sent() -> None:
+def test_commands_that_became_pointless_are_not_sent() -> None:
     client = ready()
     send(client, MAIL, RCPT, OTHER_RCPT, DATA)
     reply = Reply(550, None, "no")
@@ -760,7 +760,7 @@ def test_without_a_recipient_there_is_no_DATA() -> None:
     assert send(client, RSET) == b"RSET\r\n"
 
 
-def test_what_still_makes_sense_behind_a_failure_is_sent() -> None:
+def test_commands_that_still_make_sense_after_a_failure_are_sent() -> None:
     client = ready()
     send(client, MAIL, RCPT, RSET, NOOP)
     assert read(client, "451 later")[1:] == [CommandNotSent(RCPT)]
@@ -769,7 +769,7 @@ def test_what_still_makes_sense_behind_a_failure_is_sent() -> None:
     assert client.data_to_send() == b"NOOP\r\n"
 
 
-def test_what_comes_next_is_judged_by_what_is_under_way() -> None:
+def test_the_next_command_is_judged_by_the_outstanding_ones() -> None:
     client = ready("PIPELINING", limits=Limits(outstanding_commands=2))
     send(client, MAIL, RCPT, OTHER_RCPT, RSET)
     read(client, "250 ok", "550 no")
@@ -784,7 +784,7 @@ def test_what_comes_next_is_judged_by_what_is_under_way() -> None:
     assert client.outstanding == (DATA,)
 
 
-def test_what_is_given_back_counts_no_more() -> None:
+def test_commands_given_back_no_longer_count() -> None:
     client = ready()
     send(client, MAIL, RCPT, NOOP, DATA)
     for answer in ("250 ok", "550 no"):
@@ -817,7 +817,7 @@ def test_a_recipient_of_an_earlier_message_does_not_count() -> None:
     assert send(client, END) == b".\r\n"
 
 
-def test_commands_held_back_behind_a_hopeless_DATA_are_not_taken_for_content() -> None:
+def test_commands_held_back_after_a_hopeless_DATA_are_not_sent_as_content() -> None:
     client = ready("PIPELINING", limits=Limits(outstanding_commands=3))
     send(client, MAIL, RCPT, DATA)
     read(client, "250 ok", "550 no")
@@ -860,7 +860,7 @@ def test_unknown_codes_count_by_their_first_digit() -> None:
 
 
 @pytest.mark.req("RCP-14", "RCP-20")
-def test_replies_to_RCPT() -> None:
+def test_every_reply_to_RCPT_is_understood_by_its_first_digit() -> None:
     codes = {251: True, 252: True, 551: False, 556: False, 550: False, 452: False}
     for code, accepted in codes.items():
         client = ready()
@@ -919,7 +919,7 @@ def test_the_text_decides_nothing(text: str) -> None:
 @pytest.mark.req("RPL-21")
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("DATA", "RCPT")])
 @pytest.mark.parametrize("code", [300, 334, 354])
-def test_3yz_where_there_is_none_breaks_the_protocol(name: str, code: int) -> None:
+def test_a_3yz_reply_to_other_commands_breaks_the_protocol(name: str, code: int) -> None:
     client = ready("STARTTLS")
     send(client, COMMANDS[name][0])
     with pytest.raises(RemoteProtocolError) as caught:
@@ -969,7 +969,7 @@ def test_a_refused_DATA_may_be_tried_again() -> None:
 
 @pytest.mark.req("RPL-24")
 @pytest.mark.parametrize("code", [220, 250, 354, 451, 550])
-def test_a_reply_that_nobody_asked_for_breaks_the_protocol(code: int) -> None:
+def test_an_unsolicited_reply_breaks_the_protocol(code: int) -> None:
     client = ready()
     send(client, NOOP)
     client.receive_data(wire("250 ok", f"{code} what you did not ask"))
@@ -1152,7 +1152,7 @@ def test_a_message_whose_final_dot_was_not_handed_out_is_not_delivered() -> None
         b"250 ok\r\0\n",
     ],
 )
-def test_what_is_no_reply_is_the_end(octets: bytes) -> None:
+def test_a_malformed_reply_ends_the_session(octets: bytes) -> None:
     client = ready()
     send(client, MAIL, RCPT)
     client.receive_data(octets)
@@ -1164,7 +1164,7 @@ def test_what_is_no_reply_is_the_end(octets: bytes) -> None:
 
 @pytest.mark.req("FRM-01", "RPL-27")
 @pytest.mark.parametrize("octet", [b"\x0b", b"\x0c", b"\x85", b"\xc2\x85"])
-def test_nothing_else_ends_a_line(octet: bytes) -> None:
+def test_only_CRLF_ends_a_reply_line(octet: bytes) -> None:
     client = ready()
     send(client, MAIL)
     client.receive_data(b"250 a" + octet + b"550 b" + octet)
@@ -1173,7 +1173,7 @@ def test_nothing_else_ends_a_line(octet: bytes) -> None:
     assert replies(take(client)) == [250]
 
 
-def test_events_before_an_offence_are_not_lost() -> None:
+def test_events_before_a_protocol_error_are_not_lost() -> None:
     client = grouped(RCPT)
     client.receive_data(wire("250 ok", "550 no", "rubbish"))
     assert client.next_event() == Response(MAIL, Reply(250, None, "ok"))
@@ -1199,7 +1199,9 @@ def test_events_before_an_offence_are_not_lost() -> None:
         pytest.param(lambda: challenged(), b"", id="in an exchange"),
     ],
 )
-def test_QUIT_is_the_last_word_where_it_can_be_one(client: Callable[[], ClientConnection], last: bytes) -> None:
+def test_QUIT_is_sent_after_a_protocol_error_where_it_is_a_command(
+    client: Callable[[], ClientConnection], last: bytes
+) -> None:
     connection = client()
     connection.receive_data(b"rubbish\r\n")
     with pytest.raises(RemoteProtocolError):
@@ -1252,7 +1254,7 @@ def test_after_RSET_the_extensions_stay() -> None:
 
 
 @pytest.mark.req("LIM-08")
-def test_a_refused_long_recipient_is_no_matter_to_the_others() -> None:
+def test_a_refused_overlong_recipient_does_not_affect_the_others() -> None:
     long = Rcpt(f"{'x' * 64}@{'y' * 63}.{'z' * 63}.example")
     client = grouped(RCPT, long, OTHER_RCPT)
     assert replies(read(client, "250 ok", "250 ok", "501 too long", "250 ok", "354 go")) == [
@@ -1376,7 +1378,7 @@ def test_421_may_answer_anything(name: str) -> None:
 
 @pytest.mark.req("DAT-33")
 @pytest.mark.parametrize("code", [421, 451, 552])
-def test_a_refusal_may_come_while_content_is_sent(code: int) -> None:
+def test_a_refusal_may_arrive_while_content_is_sent(code: int) -> None:
     client = in_content()
     send(client, Chunk(b"x\r\n"))
     assert read(client, f"{code} enough") == [Response(None, Reply(code, None, "enough")), CLOSED]
@@ -1464,7 +1466,7 @@ def test_the_connection_may_be_lost_anywhere(
 
 
 @pytest.mark.req("SES-41")
-def test_a_loss_behind_the_final_dot_leaves_it_open_whether_the_message_has_arrived() -> None:
+def test_a_connection_lost_after_the_final_dot_may_have_delivered() -> None:
     client = in_content("PIPELINING")
     send(client, Chunk(b"x\r\n"), END, MAIL)
     client.receive_data(b"")
@@ -1475,7 +1477,7 @@ def test_a_loss_behind_the_final_dot_leaves_it_open_whether_the_message_has_arri
 
 
 @pytest.mark.req("SES-41")
-def test_a_lone_dot_for_nobody_delivers_nothing() -> None:
+def test_a_lone_dot_without_recipients_delivers_nothing() -> None:
     client = grouped(RCPT)
     read(client, "250 ok", "550 no", "354 go")
     send(client, END)
@@ -1486,7 +1488,7 @@ def test_a_lone_dot_for_nobody_delivers_nothing() -> None:
 
 
 @pytest.mark.req("PIP-26")
-def test_a_loss_in_a_group_leaves_answered_commands_answered() -> None:
+def test_a_connection_lost_in_a_group_keeps_the_replies_received() -> None:
     client = grouped(RCPT, OTHER_RCPT, RCPT)
     client.receive_data(wire("250 ok", "550 no"))
     client.receive_data(b"")
@@ -1503,7 +1505,7 @@ def test_a_server_may_close_when_nothing_is_under_way(client: Callable[[], Clien
 
 
 @pytest.mark.req("SEC-08")
-def test_the_end_may_be_said_more_than_once() -> None:
+def test_EOF_may_be_fed_more_than_once() -> None:
     client = ready()
     assert end(client) == [CLOSED]
     assert end(client) == []
@@ -1546,7 +1548,7 @@ def test_after_abort_everything_is_refused(client: Callable[[], ClientConnection
 
 @pytest.mark.req("SEC-03")
 @pytest.mark.parametrize("state", State)
-def test_what_the_table_does_not_allow_is_refused(state: State) -> None:
+def test_a_command_that_the_table_forbids_is_refused(state: State) -> None:
     make: dict[State, Callable[[], ClientConnection]] = {
         State.OPENING: ClientConnection,
         State.REFUSED: lambda: with_read(ClientConnection(), "554 no"),
@@ -1622,7 +1624,9 @@ def test_a_parameter_of_RCPT_needs_its_extension() -> None:
         ("SIZE -5", None, None),
     ],
 )
-def test_what_is_too_big_is_not_even_asked_for(keyword: str, size: int | None, refused: int | None) -> None:
+def test_a_message_above_the_announced_size_is_not_offered(
+    keyword: str, size: int | None, refused: int | None
+) -> None:
     client = ready(keyword)
     assert "SIZE" in client.capabilities
     assert client.capabilities.size == size
@@ -1745,7 +1749,7 @@ def test_a_CR_at_the_end_does_not_merge_with_the_final_dot() -> None:
 
 
 @pytest.mark.req("DAT-08", "DAT-09")
-def test_line_ends_are_mended_before_dots_are_stuffed() -> None:
+def test_line_ends_are_normalized_before_dots_are_stuffed() -> None:
     assert encoded(*normalize_line_endings([b"a\n.\nb"])) == b"a\r\n..\r\nb\r\n.\r\n"
 
 
@@ -1778,7 +1782,7 @@ def test_8BITMIME_changes_neither_dots_nor_line_ends() -> None:
     refuses(client.send, Chunk(b"\xe9\n"), match="bare LF")
 
 
-def test_each_message_begins_anew() -> None:
+def test_each_message_starts_with_a_fresh_encoder() -> None:
     client = in_content("PIPELINING")
     send(client, Chunk(b"x" * 998), END, MAIL, RCPT, DATA)
     read(client, "250 ok", "250 ok", "250 ok", "354 go")
@@ -1786,7 +1790,7 @@ def test_each_message_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("keywords", [(), ("PIPELINING",)])
-def test_behind_the_final_dot_there_is_no_content(keywords: tuple[str, ...]) -> None:
+def test_content_after_the_final_dot_is_refused(keywords: tuple[str, ...]) -> None:
     client = in_content(*keywords)
     assert send(client, Chunk(b"x"), END) == b"x\r\n.\r\n"
     refuses(client.send, Chunk(b"y"))
@@ -1839,7 +1843,7 @@ def test_nothing_follows_STARTTLS() -> None:
 
 @pytest.mark.req("TLS-05")
 @pytest.mark.parametrize("behind", [b"250 fake\r\n", b"2", b"220 go\r\n", b"\x16\x03\x03", b"\r\n"])
-def test_plaintext_behind_220_is_never_a_reply(behind: bytes) -> None:
+def test_plaintext_after_the_220_to_STARTTLS_is_never_a_reply(behind: bytes) -> None:
     for pieces in ([b"220 go\r\n" + behind], [b"220 go\r\n", behind]):
         client = in_starttls()
         for piece in pieces:
@@ -1852,7 +1856,7 @@ def test_plaintext_behind_220_is_never_a_reply(behind: bytes) -> None:
 
 
 @pytest.mark.req("TLS-08", "TLS-14", "EHL-33")
-def test_what_was_offered_in_plaintext_is_forgotten() -> None:
+def test_the_offer_in_plaintext_is_forgotten_under_TLS() -> None:
     client = ready(*ALL)
     send(client, STARTTLS)
     read(client, "220 go")
@@ -1958,7 +1962,7 @@ class EndlessMechanism(ClientMechanism):
 
 
 @pytest.mark.req("AUT-29")
-def test_PLAIN() -> None:
+def test_PLAIN_sends_one_message() -> None:
     client = authenticating(PlainClient("user", PASSWORD))
     assert client.data_to_send() == f"AUTH PLAIN {PLAIN_MESSAGE}\r\n".encode()
     (auth,) = client.outstanding
@@ -1971,7 +1975,7 @@ def test_PLAIN() -> None:
 
 @pytest.mark.req("SAS-32")
 @pytest.mark.parametrize("texts", [(b"Username:", b"Password:"), (b"User Name\0", b"Password\0"), (b"", b"?")])
-def test_LOGIN_whatever_it_is_asked(texts: tuple[bytes, bytes]) -> None:
+def test_LOGIN_ignores_the_text_of_challenges(texts: tuple[bytes, bytes]) -> None:
     client = authenticating()
     assert client.data_to_send() == b"AUTH LOGIN\r\n"
     assert read(client, f"334 {b64(texts[0])}") == []
@@ -2026,7 +2030,7 @@ def test_a_response_held_back_is_not_sent_in_another_exchange() -> None:
 
 
 @pytest.mark.req("AUT-18")
-def test_lines_of_12288_octets() -> None:
+def test_challenges_and_responses_of_12288_octets_are_exchanged() -> None:
     long = b"x" * (12288 // 4 * 3)
     client = authenticating(FirstMechanism(long))
     assert client.data_to_send() == b"AUTH X-FIRST\r\n"
@@ -2066,14 +2070,14 @@ def test_a_mechanism_that_gives_up_cancels_the_exchange() -> None:
     assert client.data_to_send() == b"dXNlcg==\r\n"
 
 
-def test_a_challenge_of_two_lines_is_none() -> None:
+def test_a_challenge_of_two_lines_cancels_the_exchange() -> None:
     client = authenticating()
     client.data_to_send()
     read(client, "334-VXNl", "334 cm5hbWU6")
     assert client.data_to_send() == b"*\r\n"
 
 
-def test_challenges_without_end() -> None:
+def test_too_many_challenges_cancel_the_exchange() -> None:
     client = authenticating(EndlessMechanism())
     client.data_to_send()
     for _ in range(20):
@@ -2117,7 +2121,7 @@ def test_334_outside_an_exchange_breaks_the_protocol() -> None:
     refuses_after_close(client)
 
 
-def test_success_after_a_cancellation_is_a_lie() -> None:
+def test_success_after_a_cancellation_breaks_the_protocol() -> None:
     client = authenticating()
     client.data_to_send()
     read(client, "334 !")
@@ -2128,7 +2132,7 @@ def test_success_after_a_cancellation_is_a_lie() -> None:
     refuses_after_close(client)
 
 
-def test_success_of_a_fraud_is_none() -> None:
+def test_success_that_the_mechanism_does_not_believe_breaks_the_protocol() -> None:
     client = authenticating(FirstMechanism(b"x", fraud=True))
     client.data_to_send()
     with pytest.raises(RemoteProtocolError, match="signature") as caught:
@@ -2140,7 +2144,7 @@ def test_success_of_a_fraud_is_none() -> None:
 
 @pytest.mark.req("AUT-31")
 @pytest.mark.parametrize("code", [432, 454, 534, 535])
-def test_after_a_failure_one_may_try_again_or_go_on(code: int) -> None:
+def test_after_a_failed_login_the_client_may_retry_or_go_on(code: int) -> None:
     client = challenged()
     (response,) = read(client, f"{code} no")
     assert isinstance(response, Response)
@@ -2339,7 +2343,7 @@ def test_a_binary_response_is_sent_and_not_shown() -> None:
     assert refusal.reply.text == "no ***"
 
 
-def test_a_fraud_that_quotes_a_secret_is_masked() -> None:
+def test_an_error_about_a_false_success_masks_the_secret() -> None:
     class Indiscreet(FirstMechanism):
         __slots__ = ()
         name = "X-FIRST"
@@ -2364,7 +2368,7 @@ def test_a_reply_that_quotes_no_secret_stays_as_it_is() -> None:
 
 
 @pytest.mark.req("TMO-01", "TMO-02", "TMO-03", "TMO-04", "TMO-05", "TMO-06", "TMO-07")
-def test_each_wait_has_its_time() -> None:
+def test_each_wait_has_its_timeout() -> None:
     client = ClientConnection()
     assert client.timeout == 300  # greeting
     read(client, "220 mx.example")
@@ -2391,7 +2395,7 @@ def test_each_wait_has_its_time() -> None:
 
 
 @pytest.mark.req("TMO-01", "TMO-09")
-def test_each_time_can_be_changed() -> None:
+def test_each_timeout_can_be_changed() -> None:
     timeouts = Timeouts(
         greeting=1, command=2, data_initiation=3, data_block=4, data_termination=5, farewell=6, idle=7
     )
@@ -2427,7 +2431,7 @@ def test_octets_to_send_are_given_out_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_octets_of_any_kind_are_taken(kind: Callable[[bytes], Any]) -> None:
+def test_any_bytes_like_object_is_accepted(kind: Callable[[bytes], Any]) -> None:
     client = ClientConnection()
     client.receive_data(kind(b"220 mx"))
     client.receive_data(kind(b".example\r\n"))

@@ -109,12 +109,12 @@ COMMANDS: list[tuple[str, Command]] = [
 
 
 @pytest.mark.parametrize("line, command", COMMANDS)
-def test_a_line_is_a_command(line: str, command: Command) -> None:
+def test_a_line_is_read_as_its_command(line: str, command: Command) -> None:
     assert parse(line) == command
 
 
 @pytest.mark.parametrize("line, command", COMMANDS)
-def test_a_command_is_a_line(line: str, command: Command) -> None:
+def test_a_command_is_written_as_its_line(line: str, command: Command) -> None:
     assert format_command(command, RULES) == f"{line}\r\n".encode()
 
 
@@ -157,7 +157,7 @@ def test_the_case_of_a_local_part_is_kept() -> None:
 
 
 @pytest.mark.req("MAI-04")
-def test_the_null_reverse_path_is_one() -> None:
+def test_mail_accepts_the_null_reverse_path() -> None:
     for line in ("MAIL FROM:<>", "Mail fRoM:<> BODY=7BIT"):
         mail = parse(line)
         assert isinstance(mail, Mail) and mail.reverse_path.is_null
@@ -172,7 +172,7 @@ def test_postmaster_needs_no_domain(name: str) -> None:
 
 
 @pytest.mark.req("MAI-16", "RCP-07", "RCP-08", "RCP-10")
-def test_a_source_route_is_recognised_and_left_behind() -> None:
+def test_a_source_route_is_recognised_and_ignored() -> None:
     mail = parse("MAIL FROM:<@a.x,@b.y:u@d.z> SIZE=1")
     assert isinstance(mail, Mail) and mail.reverse_path == ReversePath("u@d.z")
     assert mail.reverse_path.source_route == ("a.x", "b.y")
@@ -229,7 +229,7 @@ def parse_count(value: str | None) -> int:
         f"EHLO {'a' * 63}",
     ],
 )
-def test_what_is_ordinary_takes_the_short_way(line: str) -> None:
+def test_ordinary_lines_are_parsed_on_the_fast_path(line: str) -> None:
     assert takes_short(line)
 
 
@@ -249,20 +249,20 @@ def test_what_is_ordinary_takes_the_short_way(line: str) -> None:
         "EHLO a_b",
     ],
 )
-def test_the_short_way_says_nothing_of_what_is_not(line: str) -> None:
+def test_the_fast_path_leaves_other_lines_to_the_slow_path(line: str) -> None:
     assert not takes_short(line)
     both_ways(parser(), line)
 
 
 @pytest.mark.req("FRM-03")
 @pytest.mark.parametrize("line, command", COMMANDS)
-def test_the_short_way_wants_the_whole_crlf(line: str, command: Command) -> None:
+def test_the_fast_path_needs_the_whole_crlf(line: str, command: Command) -> None:
     if line[:4] in SHORT:
         for end in ("", "\r", "\n", "\r\r\n", "\n\r"):
             assert SHORT[line[:4]](parser(), line + end, 4) is None
 
 
-def test_the_short_way_knows_three_spellings_of_the_usual_verbs() -> None:
+def test_the_fast_path_knows_three_spellings_of_the_usual_verbs() -> None:
     assert {"MAIL", "mail", "Mail", "EHLO", "ehlo", "Ehlo", "DATA"} <= SHORT.keys()
     assert {spelling.upper() for spelling in SHORT} <= KNOWN_VERBS
 
@@ -293,7 +293,7 @@ def test_a_verb_is_letters_and_then_a_space(line: str) -> None:
 
 @pytest.mark.req("MAI-22", "SES-44")
 @pytest.mark.parametrize("verb", ["SEND", "SOML", "SAML", "TURN", "turn", "ETRN", "BDAT", "LHLO"])
-def test_a_verb_that_is_known_and_no_more_is_502(verb: str) -> None:
+def test_a_known_verb_that_is_not_implemented_is_502(verb: str) -> None:
     assert refused(verb).code == refused(f"{verb} FROM:<a@b>").code == 502
     assert verb.upper() in KNOWN_VERBS
 
@@ -319,13 +319,13 @@ def test_a_verb_that_is_known_and_no_more_is_502(verb: str) -> None:
         ),
     ],
 )
-def test_the_verb_of_a_line(line: str, verb: str) -> None:
+def test_verb_of_finds_the_verb_of_a_line(line: str, verb: str) -> None:
     assert verb_of(line) == verb
 
 
 @pytest.mark.req("FRM-12", "ADR-19")
 @pytest.mark.parametrize("verb", ["MAIL FROM", "RCPT TO"])
-def test_no_control_character_in_a_mailbox(verb: str) -> None:
+def test_a_control_character_in_a_mailbox_is_refused(verb: str) -> None:
     for code in (*range(32), 127):
         control = chr(code)
         for path in (f"a{control}b@c.d", f'"a{control}b"@c.d', f"a@c{control}.d", f"a@c.d{control}", control):
@@ -333,7 +333,7 @@ def test_no_control_character_in_a_mailbox(verb: str) -> None:
 
 
 @pytest.mark.req("FRM-10", "FRM-12")
-def test_nothing_above_127_without_an_extension() -> None:
+def test_octets_above_127_are_refused_without_an_extension() -> None:
     for code in range(128, 256):
         octet = chr(code)
         for line in (f"MAIL FROM:<{octet}@x.y>", f"RCPT TO:<a@{octet}.y>", f"VRFY {octet}", f"NOOP {octet}"):
@@ -342,7 +342,7 @@ def test_nothing_above_127_without_an_extension() -> None:
 
 
 @pytest.mark.parametrize("verb", ["NOOP", "HELP", "VRFY", "EHLO", "RSET", "AUTH"])
-def test_no_control_character_in_any_command(verb: str) -> None:
+def test_a_control_character_in_any_command_is_refused(verb: str) -> None:
     for code in (*range(9), *range(10, 32), 127):
         reply = refused(f"{verb} a{chr(code)}b")
         assert (reply.code, str(reply.status)) == (501, "5.5.2")
@@ -350,14 +350,14 @@ def test_no_control_character_in_any_command(verb: str) -> None:
 
 @pytest.mark.req("DAT-01", "TLS-01")
 @pytest.mark.parametrize("verb", ["DATA", "RSET", "QUIT", "STARTTLS"])
-def test_these_take_no_argument(verb: str) -> None:
+def test_commands_without_argument_refuse_one(verb: str) -> None:
     for argument in ("x", "now please", "<a@b>"):
         assert refused(f"{verb} {argument}").code == 501
 
 
 @pytest.mark.req("EHL-23", "SES-18")
 @pytest.mark.parametrize("verb", ["EHLO", "HELO", "VRFY", "EXPN", "AUTH", "MAIL", "RCPT"])
-def test_these_need_an_argument(verb: str) -> None:
+def test_commands_with_a_required_argument_refuse_to_go_without(verb: str) -> None:
     for line in (verb, f"{verb} ", f"{verb.lower()}\t"):
         reply = refused(line)
         assert (reply.code, str(reply.status)) == (501, "5.5.4")
@@ -365,7 +365,7 @@ def test_these_need_an_argument(verb: str) -> None:
 
 @pytest.mark.req("EHL-24", "EHL-29")
 @pytest.mark.parametrize("verb", ["EHLO", "HELO"])
-def test_hello_wants_a_domain_or_an_address_literal(verb: str) -> None:
+def test_hello_needs_a_domain_or_an_address_literal(verb: str) -> None:
     label = "a" * 63
     for argument in ("a", "a.b", label, f"{label}.{label}.{label}.{label}", "[192.0.2.1]", "[IPv6:::1]"):
         assert parse(f"{verb} {argument}") == (Ehlo if verb == "EHLO" else Helo)(argument)
@@ -374,7 +374,7 @@ def test_hello_wants_a_domain_or_an_address_literal(verb: str) -> None:
 
 
 @pytest.mark.req("EHL-27")
-def test_a_lenient_server_takes_other_names() -> None:
+def test_a_lenient_server_accepts_other_hello_names() -> None:
     for argument in ("[192.0.2.1] foo", "a_b.c", "a.b.", "a b", "<a>", "[::1]", "a-", "a" * 255):
         assert both_ways(parser(LENIENT), f"EHLO {argument}") == both_ways(parser(LENIENT), f"ehlo {argument}")
         assert getattr(parse(f"EHLO {argument}", LENIENT), "domain", "") == argument
@@ -414,13 +414,13 @@ NO_REVERSE_PATH = [
 
 @pytest.mark.req("MAI-05")
 @pytest.mark.parametrize("path", NO_REVERSE_PATH)
-def test_what_is_no_reverse_path(path: str) -> None:
+def test_mail_refuses_a_malformed_reverse_path(path: str) -> None:
     assert refused(f"MAIL FROM:{path}").code == 501
 
 
 @pytest.mark.req("RCP-06")
 @pytest.mark.parametrize("path", ["<>", "", "< >", *NO_REVERSE_PATH[3:]])
-def test_what_is_no_forward_path(path: str) -> None:
+def test_rcpt_refuses_a_malformed_forward_path(path: str) -> None:
     assert refused(f"RCPT TO:{path}").code == 501
 
 
@@ -431,7 +431,7 @@ def test_the_enhanced_status_tells_whose_address_is_malformed() -> None:
 
 @pytest.mark.req("MAI-02", "RCP-03")
 @pytest.mark.parametrize("verb, keyword", [("MAIL", "FROM"), ("RCPT", "TO")])
-def test_no_space_around_the_colon(verb: str, keyword: str) -> None:
+def test_a_space_around_the_colon_is_refused(verb: str, keyword: str) -> None:
     for line in (f"{verb} {keyword}: <a@b>", f"{verb} {keyword} :<a@b>", f"{verb}  {keyword}:<a@b>"):
         reply = refused(line)
         assert (reply.code, str(reply.status)) == (501, "5.5.4")
@@ -451,12 +451,12 @@ def test_angle_brackets_are_required(verb: str, keyword: str) -> None:
         assert refused(f"{verb} {keyword}:{path}", LENIENT).code in (501, 555)
 
 
-def test_a_lenient_server_takes_parameters_behind_a_path_without_brackets() -> None:
+def test_a_lenient_server_accepts_parameters_after_a_path_without_brackets() -> None:
     assert parse("MAIL FROM:a@b.c SIZE=1", LENIENT) == Mail("a@b.c", {"SIZE": 1})
     assert parse("MAIL FROM: <a@b.c> SIZE=1", LENIENT) == Mail("a@b.c", {"SIZE": 1})
 
 
-def test_a_lenient_server_takes_other_addresses() -> None:
+def test_a_lenient_server_accepts_other_addresses() -> None:
     rcpt = parse("RCPT TO:<.a..b.@c_d.example.>", LENIENT)
     assert isinstance(rcpt, Rcpt) and str(rcpt.forward_path) == ".a..b.@c_d.example"
     assert refused("RCPT TO:<.a..b.@c_d.example.>").code == 501
@@ -472,7 +472,7 @@ def test_a_space_stands_between_path_and_parameters(between: str, config: Server
 @pytest.mark.parametrize(
     "line", ["MAIL TO:<a@b>", "MAIL <a@b>", "MAIL FROM", "MAIL FROM<a@b>", "RCPT FROM:<a@b>"]
 )
-def test_the_keyword_must_be_there(line: str) -> None:
+def test_from_and_to_are_required(line: str) -> None:
     assert refused(line).code == 501
     assert "missing" in refused(line).text
 
@@ -511,7 +511,7 @@ def test_the_keyword_must_be_there(line: str) -> None:
         ("RCPT TO:<b@example.com> FOO=bar", 555),
     ],
 )
-def test_parameters_stand_behind_the_path(line: str, expected: object) -> None:
+def test_parameters_stand_after_the_path(line: str, expected: object) -> None:
     result = both_ways(parser(), line)
     assert (result.code if isinstance(result, Reply) else getattr(result, "parameters", None)) == expected
 
@@ -557,7 +557,7 @@ def padded(line: str, octets: int) -> str:
 @pytest.mark.parametrize(
     "verb", ["NOOP", "MAIL FROM:<a@b>", "RCPT TO:<a@b>", "RSET", "EHLO a.b", "VRFY a", "HELP"]
 )
-def test_a_line_of_512_octets_is_taken_and_no_longer_one(verb: str) -> None:
+def test_a_line_of_512_octets_is_accepted_and_a_longer_one_refused(verb: str) -> None:
     assert parse(padded(verb, 512), offered=()) == parse(verb)
     reply = refused(padded(verb, 513), offered=())
     assert (reply.code, str(reply.status)) == (500, "5.5.2")
@@ -592,7 +592,7 @@ def test_what_the_extensions_add_is_added_up() -> None:
     assert isinstance(both_ways(reader, padded(line, total + 1)), Reply)
 
 
-def test_the_short_way_measures_lines_with_parameters() -> None:
+def test_the_fast_path_measures_lines_with_parameters() -> None:
     config = ServerConfig(unknown_parameters="ignore")
     for verb in ("MAIL FROM", "RCPT TO"):
         line = f"{verb}:<a@b> X="
@@ -612,7 +612,7 @@ def test_an_auth_line_may_be_as_long_as_those_of_the_exchange() -> None:
 
 
 @pytest.mark.req("LIM-07", "LIM-05")
-def test_paths_have_their_lengths() -> None:
+def test_a_path_of_256_octets_is_accepted_and_a_longer_one_refused() -> None:
     label = "b" * 60
     domain = f"{label}.{label}.{label}"
     for verb in ("MAIL FROM", "RCPT TO"):
@@ -626,7 +626,7 @@ def test_paths_have_their_lengths() -> None:
 
 
 @pytest.mark.req("LIM-06")
-def test_a_domain_of_255_octets_is_taken() -> None:
+def test_a_domain_of_255_octets_is_accepted() -> None:
     label = "a" * 63
     domain = ".".join([label] * 4)
     assert len(domain) == 255
@@ -646,7 +646,7 @@ FOREIGN = "j\xf6rg@b\xfccher.example"
 
 
 @pytest.mark.req("UTF-09")
-def test_utf8_is_taken_where_smtputf8_was_asked_for() -> None:
+def test_utf8_is_accepted_where_smtputf8_was_requested() -> None:
     mail = parse(octets(f"MAIL FROM:<{FOREIGN}> SMTPUTF8"))
     assert isinstance(mail, Mail) and str(mail.reverse_path) == FOREIGN and mail.smtputf8
     rcpt = both_ways(parser(), octets(f"RCPT TO:<{FOREIGN}>"), smtputf8=True)
@@ -681,7 +681,7 @@ def test_utf8_without_the_parameter_is_553() -> None:
         "\xe9",
     ],
 )
-def test_what_is_no_utf8_is_refused(bad: str) -> None:
+def test_octets_that_are_not_utf8_are_refused(bad: str) -> None:
     for line in (f"MAIL FROM:<a{bad}@b.c> SMTPUTF8", f"RCPT TO:<a{bad}@b.c>", f"VRFY a{bad}", f"EXPN {bad}"):
         reply = both_ways(parser(), line, smtputf8=True)
         assert isinstance(reply, Reply) and reply.code == 501 and "UTF-8" in reply.text
@@ -700,7 +700,7 @@ def test_utf8_hides_no_control_character() -> None:
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\u2003", "\u3000", "\x85"])
-def test_no_other_space_stands_for_a_space(space: str) -> None:
+def test_only_the_ascii_space_separates_words(space: str) -> None:
     for line in (f"MAIL FROM:<a@b.c>{space}SMTPUTF8", f"MAIL FROM:<a@b.c> SMTPUTF8{space}SIZE=1"):
         assert refused(octets(line)).code == 501
     assert format_command(Vrfy("a\u3000"), RULES) == "VRFY a\u3000\r\n".encode()

@@ -192,7 +192,7 @@ LOOK_ALIKES = [
 @pytest.mark.req("DAT-05", "DAT-06", "DAT-07")
 @pytest.mark.parametrize("rules", [STRICT, LENIENT], ids=["strict", "lenient"])
 @pytest.mark.parametrize("look_alike", LOOK_ALIKES)
-def test_nothing_else_ends_it(look_alike: bytes, rules: Rules) -> None:
+def test_only_the_terminator_ends_the_content(look_alike: bytes, rules: Rules) -> None:
     wire = look_alike + b"MAIL FROM:<smuggled@example.com>\r\nDATA\r\nx\r\n.\r\n"
     reading = readings(wire + b"QUIT\r\n", rules)
     assert reading.done
@@ -297,7 +297,7 @@ def test_a_line_is_measured_across_pieces() -> None:
 
 @pytest.mark.req("DAT-30", "SIZ-07")
 @pytest.mark.parametrize("spare", [-4, -3, -2, -1, 0, 1])
-def test_what_is_too_large_is_handed_out_up_to_the_limit_and_read_to_its_end(spare: int) -> None:
+def test_content_beyond_the_size_limit_is_read_to_its_end_and_not_handed_out(spare: int) -> None:
     content = b"a\r\n.b\r\n.\r\n.\r\n"
     wire = b"a\r\n..b\r\n..\r\n..\r\n.\r\n"
     limit = len(content) + spare
@@ -351,7 +351,9 @@ any_rules = st.builds(
 @example(b"\r\n.\r", b"", [], STRICT)
 @example(b"\r\n.\r\r", b"\n", [5], LENIENT)
 @example(b".\n", b"", [1, 2], Rules(max_line=0, line_endings="accept"))
-def test_decoder_does_what_the_slow_one_does(wire: bytes, rest: bytes, places: list[int], rules: Rules) -> None:
+def test_decoder_agrees_with_a_simple_decoder(
+    wire: bytes, rest: bytes, places: list[int], rules: Rules
+) -> None:
     wire += END + rest
     assert read(cut(wire, places), rules) == expected(wire, rules)
 
@@ -436,7 +438,7 @@ class Watched(bytes):
     "message",
     [b".\r\n", b"a\r\n.\r\n", b"..\r\n.\r\n", b"a.\r\nb\r\n.\r\n", b"a\nb\r\n.\r\n", b"a" * 90 + END],
 )
-def test_a_read_full_of_messages_is_not_read_again_for_each(message: bytes) -> None:
+def test_a_read_full_of_messages_is_not_searched_again_for_each(message: bytes) -> None:
     data = Watched(message * 300)
     start = 0
     while start < len(data):
@@ -499,7 +501,9 @@ def test_any_number_of_dots_is_stuffed(count: int) -> None:
 
 @pytest.mark.req("DAT-08", "DAT-12", "DAT-14", "DAT-15", "DAT-16", "DAT-17")
 @given(octets, places, places)
-def test_what_is_sent_is_what_arrives(content: bytes, sent: list[int], received: list[int]) -> None:
+def test_decoder_restores_what_the_encoder_was_given(
+    content: bytes, sent: list[int], received: list[int]
+) -> None:
     complete = content if content.endswith(b"\r\n") or not content else content + b"\r\n"
     try:
         wire = encoded(cut(content, sent))
@@ -545,7 +549,7 @@ def test_a_bare_line_end_is_refused(pieces: Sequence[bytes], complaint: str) -> 
 
 
 @pytest.mark.req("DAT-17")
-def test_a_CR_last_of_all_does_not_merge_with_the_terminator() -> None:
+def test_a_final_CR_does_not_merge_with_the_terminator() -> None:
     encoder = ContentEncoder()
     assert encoder.encode(b"a\r\nb\r") == b"a\r\nb"
     with pytest.raises(LocalProtocolError, match=r"the content ends in a bare CR: "):
@@ -593,7 +597,7 @@ def test_a_line_of_998_octets_is_sent_and_one_of_999_is_not(letter: bytes) -> No
 @pytest.mark.parametrize(
     "content, size", [(b"", 0), (b".\r\n", 3), (b".", 3), (b"a\r\n.b\r\n", 7), (b"\r\n", 2)]
 )
-def test_encoder_counts_what_the_decoder_will(content: bytes, size: int) -> None:
+def test_encoder_and_decoder_count_the_same_size(content: bytes, size: int) -> None:
     encoder = ContentEncoder()
     wire = encoder.encode(content) + encoder.finish()
     assert encoder.size == readings(wire).size == size
@@ -638,14 +642,14 @@ def test_encoder_keeps_nothing_but_a_CR(content: bytes, places: list[int]) -> No
         (b"\xff\0\n\r.", b"\xff\0\r\n\r\n..\r\n.\r\n"),
     ],
 )
-def test_line_ends_are_made_right_before_dots_are_stuffed(text: bytes, wire: bytes) -> None:
+def test_line_ends_are_normalized_before_dots_are_stuffed(text: bytes, wire: bytes) -> None:
     assert encoded(normalize_line_endings([text])) == wire
     assert encoded(normalize_line_endings(cut(text, range(len(text))))) == wire
 
 
 @pytest.mark.req("DAT-08")
 @given(octets, places)
-def test_any_octets_can_be_given_right_line_ends(content: bytes, places: list[int]) -> None:
+def test_line_ends_of_any_octets_can_be_normalized(content: bytes, places: list[int]) -> None:
     normal = b"".join(normalize_line_endings(cut(content, places)))
     assert normal == b"\r\n".join(content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
     assert judged(normal, Rules(nul="accept"))[1] is None
@@ -653,19 +657,19 @@ def test_any_octets_can_be_given_right_line_ends(content: bytes, places: list[in
 
 
 @pytest.mark.req("DAT-37")
-def test_line_ends_are_made_right_as_it_comes() -> None:
+def test_line_ends_are_normalized_piece_by_piece() -> None:
     pieces = normalize_line_endings(iter([b"a\n", b"b\r", b"\nc\r", b"d"]))
     assert [next(pieces) for _ in range(4)] == [b"a\r\n", b"b", b"\r\nc", b"\r\nd"]
 
 
 @pytest.mark.req("DAT-08")
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
-def test_line_ends_of_bytes_are_made_right_in_bytes(make: Callable[[bytes], Any]) -> None:
+def test_normalizing_bytes_returns_bytes(make: Callable[[bytes], Any]) -> None:
     assert normalize_line_endings(make(b"a\nb\rc\r\n\r\n")) == b"a\r\nb\r\nc\r\n\r\n"
     assert normalize_line_endings(make(b"")) == b""
 
 
-def test_line_ends_of_a_file_are_made_right_without_reading_all_of_it() -> None:
+def test_line_ends_of_a_file_are_normalized_without_reading_it_whole() -> None:
     file = io.BytesIO(b"0123456789abcd\r\n" * 10_000 + b"x\ny")
     pieces = normalize_line_endings(file)
     first = next(pieces)
@@ -684,7 +688,7 @@ def test_line_ends_of_a_file_are_made_right_without_reading_all_of_it() -> None:
         ([7], "int"),
     ],
 )
-def test_what_is_not_bytes_has_no_line_ends(content: Any, kind: str) -> None:
+def test_normalizing_refuses_text_and_other_types(content: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"takes bytes, a binary file or an iterable of bytes, not {kind}"):
         list(normalize_line_endings(content))
 

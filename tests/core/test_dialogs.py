@@ -57,7 +57,7 @@ def test_a_dialog_goes_alike_however_it_is_cut(dialog: Dialog) -> None:
         ("config: limits.recipients=many", "many"),
     ],
 )
-def test_a_dialog_that_is_not_written_as_it_should_be(text: str, complaint: str) -> None:
+def test_a_malformed_dialog_is_reported_with_its_line(text: str, complaint: str) -> None:
     with pytest.raises(DialogError, match=complaint):
         parse("name", text)
 
@@ -80,15 +80,15 @@ def test_a_dialog_that_is_not_written_as_it_should_be(text: str, complaint: str)
         ("HELLO\nC: NOOPX\nA: reject 550 5.7.1 no\nS: 500 ...", "nothing was asked"),
     ],
 )
-def test_a_dialog_that_goes_otherwise_is_noticed(text: str, complaint: str) -> None:
+def test_a_dialog_with_another_outcome_fails(text: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         play(parse("name", text))
 
 
-def test_the_envelope_of_a_message_is_told() -> None:
+def test_the_envelope_of_a_message_is_reported() -> None:
     play(parse("name", f"{MESSAGE}\nE: EndOfMessage <a@x.example> <c{{1-2}}@x.example>\nS: 250 ..."))
 
 
-def test_an_unknown_answer_is_noticed() -> None:
+def test_an_unknown_answer_in_a_dialog_is_an_error() -> None:
     with pytest.raises(DialogError, match="no such answer: shrug"):
         play(parse("name", "A: shrug\nS: 220 ..."))

@@ -61,14 +61,14 @@ def make(cls: type[SMTPError]) -> SMTPError:
 
 
 @pytest.mark.parametrize("cls", ERRORS)
-def test_everything_is_an_smtp_error_without_facts_until_there_are_any(cls: type[SMTPError]) -> None:
+def test_every_error_is_an_SMTPError_and_has_no_context_at_first(cls: type[SMTPError]) -> None:
     error = make(cls)
     assert isinstance(error, SMTPError)
     assert (error.context, error.hint, error.transcript, error.result) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("cls", ERRORS)
-def test_a_hint_is_shown_behind_what_happened(cls: type[SMTPError]) -> None:
+def test_a_hint_is_shown_after_the_message(cls: type[SMTPError]) -> None:
     error = make(cls)
     text = str(error)
     assert text and "hint" not in text
@@ -77,7 +77,7 @@ def test_a_hint_is_shown_behind_what_happened(cls: type[SMTPError]) -> None:
     assert make(cls).hint is None, "the hint of one is not that of all"
 
 
-def test_who_is_to_blame() -> None:
+def test_error_classes_tell_local_mistakes_remote_mistakes_and_lost_connections_apart() -> None:
     assert issubclass(LocalProtocolError, ProtocolError) and issubclass(RemoteProtocolError, ProtocolError)
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert not issubclass(ConnectionLost, ProtocolError) and not issubclass(ReplyError, ProtocolError)
@@ -88,7 +88,7 @@ def test_who_is_to_blame() -> None:
         raise TimedOut("no answer")
 
 
-def test_the_peers_mistake_may_have_been_a_reply() -> None:
+def test_a_remote_protocol_error_carries_the_offending_reply() -> None:
     reply = Reply(354)
     assert RemoteProtocolError("what?").reply is None
     assert RemoteProtocolError("what?", reply=reply).reply is reply
@@ -110,7 +110,7 @@ def test_every_error_says_whether_another_attempt_may_succeed(error: SMTPError, 
 
 
 @pytest.mark.parametrize("cls", [TransportError, ConnectionLost, ConnectionFailed, TimedOut])
-def test_a_lost_connection_tells_what_was_unanswered(cls: type[TransportError]) -> None:
+def test_a_lost_connection_lists_the_unanswered_commands(cls: type[TransportError]) -> None:
     error = cls("gone")
     assert (error.outstanding, error.maybe_delivered) == ((), False)
     error = cls("gone", outstanding=[Mail(""), Data()], maybe_delivered=True)
@@ -127,7 +127,7 @@ def test_a_refusal_carries_its_reply_and_says_whether_to_try_again(cls: type[Rep
     assert str(cls(LATER, "nobody was taken")) == "nobody was taken"
 
 
-def test_a_refusal_of_what_is_not_a_command_is_told_in_words() -> None:
+def test_a_refused_message_or_connection_is_described_in_words() -> None:
     reply = Reply(451, "4.3.0", "later")
     assert str(ReplyError(Response(EndOfMessage(), reply))) == "the message was refused: 451 4.3.0 later"
     assert str(ReplyError(Response(Connect(), reply))) == "the connection was refused: 451 4.3.0 later"
@@ -216,7 +216,7 @@ def test_no_error_and_no_transcript_shows_a_secret(answer: Any, echo: str) -> No
         assert MESSAGE[:-8] not in text
 
 
-def test_facts_belong_to_one_conversation() -> None:
+def test_the_context_of_a_copied_error_is_independent() -> None:
     facts = ErrorContext(host="mx.example.org", port=25)
     other = copy.copy(facts)
     other.phase = "rcpt"

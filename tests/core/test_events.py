@@ -278,7 +278,7 @@ INJECTIONS = [
 @pytest.mark.req("MAI-20")
 @pytest.mark.parametrize("text", INJECTIONS)
 @pytest.mark.parametrize("kind", [Mail, Rcpt])
-def test_no_address_can_become_something_else(kind: type[Mail | Rcpt], text: str) -> None:
+def test_no_address_can_inject_parameters_or_commands(kind: type[Mail | Rcpt], text: str) -> None:
     with pytest.raises(LocalProtocolError):
         kind(text)
 
@@ -313,7 +313,7 @@ def test_no_parameter_is_sent_with_a_value_of_another_kind(keyword: str, value: 
         format_command(Mail("a@b.example", {"SMTPUTF8": True, keyword: value}), RULES)
 
 
-def test_parameters_have_values_to_work_with() -> None:
+def test_parameters_have_typed_values() -> None:
     parameters = {"SIZE": 10**20 - 1, "BODY": "8BITMIME", "SMTPUTF8": True, "AUTH": ReversePath("")}
     mail = Mail("a@b.example", parameters)
     assert (mail.size, mail.body, mail.smtputf8) == (10**20 - 1, "8BITMIME", True)
@@ -337,7 +337,7 @@ def test_paths_can_be_given_as_text_or_as_paths() -> None:
 
 
 @pytest.mark.req("MAI-23")
-def test_the_null_reverse_path_has_to_be_asked_for() -> None:
+def test_the_null_reverse_path_must_be_given_explicitly() -> None:
     with pytest.raises(TypeError):
         Mail()
     with pytest.raises(LocalProtocolError):
@@ -380,7 +380,7 @@ def test_hello_takes_a_domain_or_an_address_literal(kind: type[Ehlo | Helo]) -> 
 
 @pytest.mark.req("EHL-28")
 @pytest.mark.parametrize("kind", [Ehlo, Helo])
-def test_nothing_follows_the_domain_or_literal(kind: type[Ehlo | Helo]) -> None:
+def test_hello_refuses_text_after_the_domain_or_literal(kind: type[Ehlo | Helo]) -> None:
     assert format_command(kind("[192.0.2.1]"), RULES) == f"{kind.verb} [192.0.2.1]\r\n".encode()
     for text in ("[192.0.2.1] foo", "a.example foo"):
         with pytest.raises(LocalProtocolError):
@@ -388,7 +388,7 @@ def test_nothing_follows_the_domain_or_literal(kind: type[Ehlo | Helo]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Vrfy, Expn])
-def test_vrfy_and_expn_ask_for_somebody(kind: type[Vrfy | Expn]) -> None:
+def test_vrfy_and_expn_need_an_argument(kind: type[Vrfy | Expn]) -> None:
     for text in ("a", "a b", "<a@b.example>", '"a b"', "j\xf6rg", "a\tb"):
         assert kind(text).argument == text
     for text in ("", " ", "\t", "\u3000", "\x85", "\ud800"):
@@ -405,7 +405,7 @@ def test_help_and_noop_take_ascii_or_nothing(kind: type[Help | Noop]) -> None:
 
 
 @pytest.mark.req("AUT-47")
-def test_a_mechanism_has_a_name_of_sasl() -> None:
+def test_auth_takes_a_sasl_mechanism_name_only() -> None:
     for name in ("PLAIN", "SCRAM-SHA-256", "X_1", "A" * 20):
         assert Auth(name).mechanism == name
     for name in ("", "plain", "A B", "A" * 21, "A=", "\xc4"):
@@ -423,7 +423,7 @@ def test_an_initial_response_is_one_word() -> None:
 
 @pytest.mark.req("FRM-14")
 @pytest.mark.parametrize("kind", [Rset, Data, Quit, StartTls])
-def test_these_have_no_argument(kind: Callable[..., Command]) -> None:
+def test_commands_without_argument_take_none(kind: Callable[..., Command]) -> None:
     with pytest.raises(TypeError):
         kind("x")
     command = kind()
@@ -433,7 +433,7 @@ def test_these_have_no_argument(kind: Callable[..., Command]) -> None:
 # --- Responses ---
 
 
-def test_a_response_knows_what_it_is_about() -> None:
+def test_a_response_names_its_command_and_recipient() -> None:
     path = ForwardPath("a@b.example")
     assert Response(Rcpt("a@b.example"), OK).recipient == path
     assert Response(EndOfMessage(), OK, path).recipient is path
@@ -442,7 +442,7 @@ def test_a_response_knows_what_it_is_about() -> None:
     assert verbs == ["MAIL", "AUTH", ".", "connect", "connection"]
 
 
-def test_an_envelope_has_the_paths() -> None:
+def test_an_envelope_gives_the_paths_of_its_commands() -> None:
     envelope = Envelope(Mail("a@b.example"))
     assert envelope.forward_paths == []
     envelope.rcpts.append(Rcpt("c@d.example"))

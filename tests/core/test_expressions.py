@@ -139,7 +139,7 @@ EXPRESSIONS = expressions()
         r"(?:\w|-x|_y)*z",
     ],
 )
-def test_the_rules_see_an_offence(expression: str) -> None:
+def test_the_check_of_expressions_finds_an_offence(expression: str) -> None:
     assert offences(expression)
 
 
@@ -147,11 +147,11 @@ def test_the_rules_see_an_offence(expression: str) -> None:
     "expression",
     [r"a++(?>(?:\.a++)*)", r"(?>(?:a|bc)*)d", r"[01]?[0-9]?[0-9]", r"(?:[01]?[0-9]){4}", r"a*b"],
 )
-def test_the_rules_see_no_offence_where_none_is(expression: str) -> None:
+def test_the_check_of_expressions_accepts_good_ones(expression: str) -> None:
     assert not offences(expression)
 
 
-def test_there_are_expressions() -> None:
+def test_the_expressions_of_the_package_are_found() -> None:
     assert len(EXPRESSIONS) > 30
 
 

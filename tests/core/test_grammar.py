@@ -100,7 +100,9 @@ def test_the_fast_path_of_hello_takes_a_domain() -> None:
         (XTEXT, ["", "abc", "a+2Bb", "+3d"], ["+", "+2", "+2G", "=", "a b", "\x7f", "\xe4"]),
     ],
 )
-def test_words(expression: re.Pattern[str], good: list[str], bad: list[str]) -> None:
+def test_expressions_match_their_words_and_no_others(
+    expression: re.Pattern[str], good: list[str], bad: list[str]
+) -> None:
     assert all(expression.fullmatch(text) for text in good)
     assert not any(expression.fullmatch(text) for text in bad)
 
@@ -113,7 +115,7 @@ def test_a_control_is_anything_below_space_but_the_tab_and_delete() -> None:
 @pytest.mark.parametrize(
     "text", ["::", "::1", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4::5:6", "::1.2.3.4", "1:2:3:4::1.2.3.4"]
 )
-def test_ipv6(text: str) -> None:
+def test_is_ipv6_accepts_addresses(text: str) -> None:
     assert is_ipv6(text)
 
 
@@ -121,5 +123,5 @@ def test_ipv6(text: str) -> None:
     "text",
     ["", ":", ":::", "1", "1:", ":1", "1::2::3", "1:::2", "g::", "1.2.3.4", "1.2.3.4::", "::1.2.3.4:5"],
 )
-def test_no_ipv6(text: str) -> None:
+def test_is_ipv6_refuses_malformed_addresses(text: str) -> None:
     assert not is_ipv6(text)

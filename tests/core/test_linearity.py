@@ -103,7 +103,7 @@ def assert_octets_linear(work: Callable[[int], object], size: int = 200) -> None
     assert twice <= 2.2 * once + 1000
 
 
-def test_the_count_of_octets_sees_a_read_that_is_decoded_for_each_command() -> None:
+def test_the_count_of_octets_notices_a_read_that_is_decoded_for_each_command() -> None:
     def work(size: int) -> None:
         read = b"NOOP\r\n" * size
         for _ in range(size):
@@ -133,7 +133,7 @@ def test_a_read_full_of_commands_is_decoded_once(block: bytes, size: int) -> Non
     assert_octets_linear(lambda count: serve(block * count, size))
 
 
-def test_the_count_sees_the_square() -> None:
+def test_the_count_of_instructions_notices_quadratic_work() -> None:
     def work(size: int) -> None:
         for number in range(size // 10):
             for _ in range(number):
@@ -149,7 +149,7 @@ def test_the_count_sees_the_square() -> None:
     [b"x", b"\r", b"\n", b"\0", b"\r\n", b"NOOP\r\n", b'NOOP "\\', b"MAIL FROM:<", b"a@", b"EHLO -"],
     ids=repr,
 )
-def test_commands_of_any_kind(block: bytes, size: int) -> None:
+def test_commands_of_any_kind_take_linear_work(block: bytes, size: int) -> None:
     assert_linear(lambda count: serve(block * count, size), 300)
 
 
@@ -157,18 +157,18 @@ def test_commands_of_any_kind(block: bytes, size: int) -> None:
 @pytest.mark.parametrize(
     "block", [b"x", b".", b"\r\n", b"..\r\n", b"\r\n.", b"\r\n.\r", b"\n", b"x.\r\n", b"\r\n..\r\n"], ids=repr
 )
-def test_content_of_any_kind(block: bytes, size: int) -> None:
+def test_content_of_any_kind_takes_linear_work(block: bytes, size: int) -> None:
     assert_linear(lambda count: serve(ENVELOPE + block * count + b"\r\n.\r\n", size), 300)
 
 
-def test_recipients() -> None:
+def test_recipients_take_linear_work() -> None:
     recipients = b"RCPT TO:<c@d.example>\r\n"
     assert_linear(lambda count: serve(ENVELOPE[:-6] + recipients * count, 4096))
 
 
 @pytest.mark.parametrize("size", [1, 7, 65536])
 @pytest.mark.parametrize("line", [b"250-x\r\n", b"250 x\r\n"], ids=repr)
-def test_replies(line: bytes, size: int) -> None:
+def test_replies_take_linear_work(line: bytes, size: int) -> None:
     def work(count: int) -> None:
         connection = ClientConnection(limits=Limits(reply_lines=10**9, outstanding_commands=10**9))
         ask(connection)
@@ -193,7 +193,7 @@ def ask(connection: ClientConnection) -> None:
     connection.next_event()
 
 
-def test_recipients_that_are_all_refused() -> None:
+def test_refused_recipients_take_linear_work() -> None:
     def work(count: int) -> None:
         connection = ClientConnection()
         ask(connection)
@@ -213,7 +213,7 @@ def test_recipients_that_are_all_refused() -> None:
     assert_linear(work)
 
 
-def test_content_that_a_client_sends() -> None:
+def test_content_that_a_client_sends_takes_linear_work() -> None:
     def work(count: int) -> None:
         connection = ClientConnection()
         ask(connection)

@@ -47,7 +47,7 @@ def test_each_row_stands_under_its_keyword_and_command() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "   "])
-def test_nothing_is_one_shared_empty_mapping(text: str) -> None:
+def test_no_parameters_are_one_shared_empty_mapping(text: str) -> None:
     assert parse(text) is NO_PARAMETERS
     with pytest.raises(TypeError):
         NO_PARAMETERS["SIZE"] = 1
@@ -99,7 +99,7 @@ def test_keywords_and_keyword_values_have_any_case() -> None:
         *("SMTPUTF8\u2003BODY=7BIT", "\x01=1", "SIZE=\x7f", "SIZE=1\x85", "X=\xe4", "X\xe4=1", "SIZE=1\r\nA"),
     ],
 )
-def test_what_is_no_list_of_parameters_is_501(text: str) -> None:
+def test_malformed_parameters_are_501(text: str) -> None:
     reply = refused(f" {text}")
     assert (reply.code, str(reply.status)) == (501, "5.5.4")
 
@@ -128,7 +128,7 @@ def test_a_parameter_that_is_not_offered_is_as_unknown_as_others() -> None:
     assert caught.value.reply.code == 555
 
 
-def test_unknown_parameters_can_be_left_out_but_malformed_ones_cannot() -> None:
+def test_unknown_parameters_can_be_ignored_but_malformed_ones_cannot() -> None:
     assert parse(" FOO=1 SIZE=2 FOO", "ignore") == {"SIZE": 2}
     assert parse(" FOO", "ignore") is NO_PARAMETERS
     for text in (" FOO=", " FOO SIZE=x", " FOO SIZE=1 SIZE=1"):
@@ -152,12 +152,12 @@ def test_unknown_parameters_can_be_shown_as_their_text() -> None:
     "text",
     ["SIZE=1 SIZE=2", "SIZE=1 SIZE=1", "SIZE=1 size=1", "BODY=7BIT BODY=8BITMIME", "SMTPUTF8 SMTPUTF8"],
 )
-def test_a_parameter_comes_once(text: str) -> None:
+def test_a_repeated_parameter_is_refused(text: str) -> None:
     reply = refused(f" {text}")
     assert reply.code == 501 and "duplicate" in reply.text
 
 
-def test_a_reply_does_not_repeat_more_than_is_good() -> None:
+def test_a_reply_quotes_a_long_parameter_only_in_part() -> None:
     for text in (f" {'X' * 5000}", f" {'X' * 5000}=", f" SIZE={'9' * 5000}"):
         assert len(refused(text).encode()) <= 512
 
@@ -239,7 +239,7 @@ def test_xtext_is_read_in_any_case_and_written_in_upper_case() -> None:
     assert format_parameters({"AUTH": ReversePath("e=mc2@x.y")}, MAIL_PARAMETERS) == " AUTH=e+3Dmc2@x.y"
 
 
-def test_what_is_no_xchar_is_written_as_two_digits() -> None:
+def test_characters_outside_xchar_are_written_as_two_hex_digits() -> None:
     for code in range(128):
         character = chr(code)
         plain = 33 <= code <= 126 and character not in "+="
@@ -275,7 +275,7 @@ def test_xtext_is_read_back_if_it_is_printable() -> None:
         ({"AUTH": ReversePath('"a b"@c.example')}, ' AUTH="a+20b"@c.example'),
     ],
 )
-def test_parameters_are_written_with_a_space_in_front_of_each(parameters: Parameters, text: str) -> None:
+def test_parameters_are_written_with_a_space_before_each(parameters: Parameters, text: str) -> None:
     assert format_parameters(parameters, MAIL_PARAMETERS) == text
     assert parse(text) == {key: "7BIT" if value == "7bit" else value for key, value in parameters.items()}
 
@@ -293,7 +293,7 @@ def test_parameters_are_written_with_a_space_in_front_of_each(parameters: Parame
         *(("FOO", value) for value in (1, "a b", "a=b", "", "\r\nDATA", False, None)),
     ],
 )
-def test_what_cannot_be_written_is_refused(keyword: str, value: ParameterValue) -> None:
+def test_values_that_cannot_be_written_are_refused(keyword: str, value: ParameterValue) -> None:
     with pytest.raises(LocalProtocolError):
         format_parameters({keyword: value}, MAIL_PARAMETERS)
 
@@ -308,12 +308,12 @@ def test_what_cannot_be_written_is_refused(keyword: str, value: ParameterValue) 
         *({"FOO": value} for value in (None, False, -1, "", "a b", "a=b", "a\r\nb", "\xe4", "\x7f")),
     ],
 )
-def test_no_extension_could_have_such_parameters(parameters: Parameters) -> None:
+def test_parameters_that_no_extension_could_have_are_refused(parameters: Parameters) -> None:
     with pytest.raises(LocalProtocolError):
         check_parameters(parameters)
 
 
-def test_parameters_of_any_extension_pass() -> None:
+def test_well_formed_parameters_of_any_extension_pass() -> None:
     check_parameters({"FOO": True, "BAR": "a", "BAZ": 0, "X-PATH": ReversePath("a@b.example")})
 
 

@@ -103,7 +103,7 @@ def test_the_rest_of_a_line_that_is_too_long_is_never_the_beginning_of_one() -> 
     assert list(lines_of(buffer)) == [LONG[:HEAD] + b">", b"NOOP"]
 
 
-def test_lines_are_found_among_octets_that_were_fed_before_the_others_were_used() -> None:
+def test_lines_are_found_across_reads_that_were_fed_together() -> None:
     buffer = ReceiveBuffer(FLOOR)
     for piece in (b"aaaa\r\nb", b"c\r", b"\nd\r\n"):
         buffer.feed(piece)
@@ -112,7 +112,7 @@ def test_lines_are_found_among_octets_that_were_fed_before_the_others_were_used(
     assert len(buffer) == 0
 
 
-def test_lines_are_found_in_what_came_behind_whole_ones() -> None:
+def test_the_search_for_a_line_begins_anew_after_whole_lines() -> None:
     buffer = ReceiveBuffer(FLOOR)
     for cleared in (True, False, False):
         for piece in (b"a\r\n", b"b\r\n"):
@@ -129,7 +129,7 @@ def test_lines_are_found_in_what_came_behind_whole_ones() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_kind_of_octets_is_taken_and_kept_as_it_was(kind: type) -> None:
+def test_any_bytes_like_object_is_accepted_and_copied(kind: type) -> None:
     source = bytearray(b"one\r\ntw")
     buffer = ReceiveBuffer(FLOOR)
     buffer.feed(kind(source))
@@ -166,7 +166,7 @@ def test_the_end_of_the_connection_is_remembered() -> None:
     assert buffer.take() == b"QUI"
 
 
-def test_what_is_there_can_be_peeked_at_taken_joined_and_thrown_away() -> None:
+def test_octets_can_be_peeked_at_taken_joined_and_cleared() -> None:
     buffer = ReceiveBuffer(FLOOR)
     assert buffer.peek() == b"" == buffer.take()
     buffer.feed(b"ab")
@@ -191,7 +191,7 @@ def test_what_is_there_can_be_peeked_at_taken_joined_and_thrown_away() -> None:
     assert list(lines_of(buffer)) == [b"g"]
 
 
-def test_who_reads_on_without_using_what_there_is_is_told() -> None:
+def test_feeding_more_than_the_limit_raises() -> None:
     buffer = ReceiveBuffer(FLOOR)
     buffer.feed(b"NOOP\r\n" * 20000)
     with pytest.raises(LocalProtocolError, match="next_event"):
@@ -201,7 +201,7 @@ def test_who_reads_on_without_using_what_there_is_is_told() -> None:
     assert buffer.take() == b"x"
 
 
-def test_up_to_the_limit_octets_may_wait() -> None:
+def test_octets_up_to_the_limit_may_wait() -> None:
     buffer = ReceiveBuffer(FLOOR)
     buffer.feed(b"x" * FLOOR)
     buffer.feed(b"y")

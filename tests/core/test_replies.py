@@ -121,19 +121,19 @@ def test_status_is_read_and_written(text: str) -> None:
         *("5. 1.1", " 5.1.1", "5.1.1 ", "5.1.1\n"),  # not in this form
     ],
 )
-def test_what_is_no_status(text: str) -> None:
+def test_a_malformed_status_is_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="not a valid enhanced status code"):
         EnhancedStatusCode.parse(text)
 
 
 @pytest.mark.req("ESC-08")
 @pytest.mark.parametrize("parts", [(3, 0, 0), (0, 1, 1), (5, 1000, 0), (5, 0, 1000), (5, -1, 0), (25, 1, 1)])
-def test_numbers_that_make_no_status(parts: tuple[int, int, int]) -> None:
+def test_status_numbers_out_of_range_are_refused(parts: tuple[int, int, int]) -> None:
     with pytest.raises(LocalProtocolError, match="not a valid enhanced status code"):
         EnhancedStatusCode(*parts)
 
 
-def test_status_is_a_value() -> None:
+def test_statuses_compare_by_value() -> None:
     status = EnhancedStatusCode(5, 1, 1)
     assert status == EnhancedStatusCode.parse("5.1.1")
     assert hash(status) == hash(EnhancedStatusCode.parse("5.1.1"))
@@ -152,13 +152,13 @@ def test_status_is_a_value() -> None:
 @pytest.mark.parametrize(
     "code", [-250, 0, 2, 25, 99, 100, 199, 260, 299, 360, 460, 560, 571, 600, 999, 1250, 2500, "250", "2500"]
 )
-def test_codes_that_cannot_be_sent(code: Any) -> None:
+def test_invalid_reply_codes_are_refused(code: Any) -> None:
     with pytest.raises(LocalProtocolError, match="not a valid reply code"):
         Reply(code)
 
 
 @pytest.mark.req("RPL-07", "RPL-29")
-def test_codes_that_can_be_sent() -> None:
+def test_valid_reply_codes_are_accepted() -> None:
     for code in range(1000):
         if code in SENDABLE_CODES:
             assert Reply(code).encode() == b"%03d \r\n" % code
@@ -196,7 +196,7 @@ def test_a_3yz_reply_has_no_status(code: int, status: str) -> None:
 
 
 @pytest.mark.req("ESC-08")
-def test_a_status_that_is_none_is_refused() -> None:
+def test_a_reply_refuses_a_malformed_status() -> None:
     with pytest.raises(LocalProtocolError, match=r"5\.01\.1"):
         Reply(550, "5.01.1", "text")
 
@@ -207,13 +207,13 @@ def test_a_status_that_is_none_is_refused() -> None:
     ["a\rb", "a\nb", "a\r\n250 b", "\0", "a\x07", "\x1b[2J", "\x7f", "caf\xe9", "\x85", "\u2028", "\ud800"],
 )
 @pytest.mark.parametrize("lines", [False, True])
-def test_text_that_cannot_be_sent(text: str, lines: bool) -> None:
+def test_text_that_cannot_be_sent_is_refused(text: str, lines: bool) -> None:
     with pytest.raises(LocalProtocolError, match="printable ASCII"):
         Reply(550, "5.1.1", ["first", text] if lines else text)
 
 
 @pytest.mark.req("RPL-11")
-def test_all_characters_that_can_be_sent() -> None:
+def test_printable_ascii_and_tabs_can_be_sent() -> None:
     text = "\t" + "".join(map(chr, range(0x20, 0x7F)))
     assert Reply(250, None, text).encode() == b"250 " + text.encode() + b"\r\n"
     for character in map(chr, {*range(0x100)} - {*map(ord, text)}):
@@ -248,24 +248,24 @@ def test_a_reply_is_read_from_its_text(text: str, reply: Reply) -> None:
         *("550-no\n551 no", "550-no\nno", "550 no\r\r\n", "550 a\rb", "550 no\n\n", "\n550 no", " 550 no"),
     ],
 )
-def test_what_is_not_one_reply_is_not_read(text: str) -> None:
+def test_parse_refuses_text_that_is_not_one_reply(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="is not one whole reply"):
         Reply.parse(text)
 
 
 @pytest.mark.parametrize("text", ["571 no", "550 caf\xe9", "550 \0", "299 yes"])
-def test_a_reply_that_cannot_be_sent_is_not_read(text: str) -> None:
+def test_parse_refuses_a_reply_that_cannot_be_sent(text: str) -> None:
     with pytest.raises(LocalProtocolError, match=r"RFC 5321 4\.2"):
         Reply.parse(text)
 
 
 @given(st.integers(200, 559).filter(lambda code: code // 10 % 10 <= 5), st.lists(st.text("a1 .\t-")))
-def test_what_is_encoded_is_read_again(code: int, lines: list[str]) -> None:
+def test_parse_reads_what_encode_writes(code: int, lines: list[str]) -> None:
     reply = Reply(code, None if code // 100 == 3 else f"{code // 100}.1.1", lines)
     assert Reply.parse(reply.encode().decode()) == reply
 
 
-def test_a_reply_is_a_value() -> None:
+def test_replies_compare_by_value() -> None:
     reply = Reply(550, "5.1.1", "no such user")
     same = Reply(550, EnhancedStatusCode(5, 1, 1), ["no such user"])
     assert reply == same
@@ -303,7 +303,7 @@ def test_str_is_one_safe_line() -> None:
     assert str(one(b"550 \x1b[2J\r\n")) == "550 \\x1b[2J"
 
 
-def test_the_parts_of_a_reply() -> None:
+def test_a_reply_gives_its_code_status_and_lines() -> None:
     reply = Reply(250, "2.0.0", ("one", "", "three"))
     assert (reply.code, reply.status, reply.lines) == (250, EnhancedStatusCode(2, 0, 0), ("one", "", "three"))
     assert reply.text == "one\n\nthree"
@@ -327,7 +327,7 @@ def test_the_first_digit_says_what_kind_of_answer_it_is() -> None:
 
 
 @pytest.mark.req("RPL-05")
-def test_the_space_is_there_without_text() -> None:
+def test_the_space_after_the_code_is_there_without_text() -> None:
     assert Reply(250).encode() == b"250 \r\n"
     assert Reply(334).encode() == b"334 \r\n"
     assert Reply(250, "2.0.0").encode() == b"250 2.0.0 \r\n"
@@ -335,7 +335,7 @@ def test_the_space_is_there_without_text() -> None:
 
 
 @pytest.mark.req("RPL-02", "RPL-03", "ESC-06")
-def test_a_reply_of_three_lines() -> None:
+def test_every_line_of_a_reply_bears_its_code_and_status() -> None:
     reply = Reply(250, "2.1.5", ("one", "", "three"))
     assert reply.encode() == b"250-2.1.5 one\r\n250-2.1.5 \r\n250 2.1.5 three\r\n"
     assert reply.encode(enhanced=False) == b"250-one\r\n250-\r\n250 three\r\n"
@@ -386,7 +386,7 @@ def test_a_line_may_have_512_octets_and_no_more() -> None:
         pytest.param("a\t" + "x" * 505, ("a\t" + "x" * 504, "x"), id="a tab is no place to divide at"),
     ],
 )
-def test_where_long_text_is_divided(text: str, lines: tuple[str, ...]) -> None:
+def test_long_text_is_divided_at_the_last_space_that_fits(text: str, lines: tuple[str, ...]) -> None:
     assert one(Reply(250, None, text).encode()).lines == lines
 
 
@@ -397,7 +397,7 @@ def test_where_long_text_is_divided(text: str, lines: tuple[str, ...]) -> None:
     st.lists(st.text(alphabet="\t ax~", max_size=1500), max_size=3),
     st.booleans(),
 )
-def test_every_reply_is_sent_as_the_grammar_wants_it(
+def test_every_reply_is_sent_as_the_grammar_says(
     code: int, status: tuple[int, int] | None, lines: list[str], enhanced: bool
 ) -> None:
     has_status = status is not None and code // 100 != 3
@@ -431,7 +431,7 @@ def test_every_reply_is_sent_as_the_grammar_wants_it(
         ("a\x0bb\x0cc", ("a?b?c",)),
     ],
 )
-def test_sanitized_text(text: str, lines: tuple[str, ...]) -> None:
+def test_sanitized_replaces_what_cannot_be_sent(text: str, lines: tuple[str, ...]) -> None:
     reply = Reply.sanitized(451, "4.3.0", text)
     assert facts(reply) == (451, "4.3.0", lines)
     assert_well_formed(reply.encode(), 451)
@@ -452,14 +452,14 @@ def test_any_text_can_be_sanitized(code: int, text: str) -> None:
     assert one(reply.encode()).code == code
 
 
-def test_what_was_received_can_be_passed_on() -> None:
+def test_a_received_reply_can_be_sent_on() -> None:
     reply = one(b"550-5.7.1 caf\xc3\xa9\r\n550-5.7.1 \x1b[2J\0\r\n550 5.7.1 \xff\r\n")
     assert reply.encode() == b"550-5.7.1 caf?\r\n550-5.7.1 ?[2J?\r\n550 5.7.1 ?\r\n"
 
 
 @pytest.mark.req("RPL-07")
 @pytest.mark.parametrize("received, sent", [(271, 250), (399, 354), (460, 450), (571, 550), (599, 550)])
-def test_a_received_code_outside_the_grammar_is_passed_on_as_the_broadest(received: int, sent: int) -> None:
+def test_a_received_code_outside_the_grammar_is_sent_on_as_the_broadest(received: int, sent: int) -> None:
     reply = one(b"%d-a\r\n%d b\r\n" % (received, received))
     assert reply.code == received
     assert reply.encode() == b"%d-a\r\n%d b\r\n" % (sent, sent)
@@ -467,7 +467,7 @@ def test_a_received_code_outside_the_grammar_is_passed_on_as_the_broadest(receiv
 
 @pytest.mark.req("RPL-07", "RPL-11", "LIM-09")
 @given(st.integers(200, 599), st.binary(max_size=600), st.sampled_from([b"", b"4.1.1 ", b"5.1.1 "]))
-def test_anything_received_can_be_passed_on(code: int, text: bytes, status: bytes) -> None:
+def test_any_received_reply_can_be_sent_on(code: int, text: bytes, status: bytes) -> None:
     text = text.translate(None, b"\r\n")
     reply = one(b"%d %b%b\r\n" % (code, status, text))
     wire = reply.encode()
@@ -604,7 +604,7 @@ def _cuttings(wire: bytes) -> Iterable[list[bytes]]:
 
 @pytest.mark.req("RPL-28")
 @pytest.mark.parametrize("wire, expected", GOOD)
-def test_replies(wire: bytes, expected: Expected) -> None:
+def test_well_formed_replies_are_read_however_they_are_cut(wire: bytes, expected: Expected) -> None:
     for pieces in _cuttings(wire):
         outcome = read(pieces)
         assert [facts(reply) for reply in outcome.replies] == [
@@ -616,7 +616,7 @@ def test_replies(wire: bytes, expected: Expected) -> None:
 
 @pytest.mark.req("RPL-28")
 @pytest.mark.parametrize("wire", [b"", b"2", b"250", b"250 OK", b"250-", b"250 \r", b"250-a\r\n250", b"\xff\0"])
-def test_the_beginning_of_a_reply_is_no_reply_yet(wire: bytes) -> None:
+def test_an_incomplete_reply_is_not_handed_out(wire: bytes) -> None:
     for before in (b"", b"354 go\r\n"):
         for pieces in _cuttings(before + wire):
             outcome = read(pieces)
@@ -678,7 +678,7 @@ BAD: list[Any] = [
 @pytest.mark.req("RPL-28")
 @pytest.mark.parametrize("wire, reason", BAD)
 @pytest.mark.parametrize("behind", [b"", b"250 never seen\r\n250"])
-def test_what_is_no_reply(wire: bytes, reason: str, behind: bytes) -> None:
+def test_a_malformed_reply_is_an_error_however_it_is_cut(wire: bytes, reason: str, behind: bytes) -> None:
     for pieces in _cuttings(b"250 before\r\n" + wire + behind):
         outcome = read(pieces)
         assert outcome.replies == [Reply(250, None, "before")]
@@ -769,7 +769,7 @@ def test_what_an_error_carries_of_a_long_line_does_not_depend_on_the_cutting() -
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_every_kind_of_octets_is_taken_and_none_is_kept(kind: Any) -> None:
+def test_any_bytes_like_object_is_accepted_and_copied(kind: Any) -> None:
     parser = ReplyParser(max_line=512, max_lines=10)
     buffer = bytearray(b"250 a\r\n25")
     parser.feed(kind(buffer))
@@ -840,7 +840,7 @@ def test_long_lines_are_read() -> None:
 @pytest.mark.req("LIM-10")
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r", b"\rx\r\n"])
 @pytest.mark.parametrize("start", [b"250 ", b"250-a\r\n250 ", b""])
-def test_a_line_that_is_too_long(start: bytes, end: bytes) -> None:
+def test_a_line_over_the_limit_is_an_error(start: bytes, end: bytes) -> None:
     wire = start + b"x" * 40 + end
     for pieces in _cuttings(b"354 go\r\n" + wire):
         outcome = read(pieces, max_line=32, max_lines=5)
@@ -874,7 +874,7 @@ def test_ten_megabytes_without_a_line_end_are_never_held() -> None:
 
 @pytest.mark.req("RPL-31")
 @pytest.mark.parametrize("last", [b"250 x\r\n", b"250-x\r\n"])
-def test_a_reply_of_too_many_lines(last: bytes) -> None:
+def test_a_reply_of_too_many_lines_is_an_error(last: bytes) -> None:
     for pieces in _cuttings(b"250-x\r\n" * 5 + last):
         assert read(pieces, max_line=32, max_lines=5) == Outcome([], "a reply of more than 5 lines", 0)
     full = read([b"250-x\r\n" * 4 + b"250 x\r\n"], max_line=32, max_lines=5)
@@ -902,7 +902,7 @@ def test_an_endless_reply_is_never_held() -> None:
 @given(sendable_replies())
 @example(Reply(250, "2.1.0", ["2.1.0 x", "2.1.0", "2.1.0 2.1.0 y"]))
 @example(Reply(250, None, ["250 a", "-b", "2.1.0 c"]))
-def test_what_is_sent_is_what_is_received(reply: Reply) -> None:
+def test_the_parser_reads_what_encode_writes(reply: Reply) -> None:
     assert one(reply.encode()) == reply
     if reply.status is None:
         assert one(reply.encode(enhanced=False)) == reply
@@ -910,7 +910,7 @@ def test_what_is_sent_is_what_is_received(reply: Reply) -> None:
 
 @pytest.mark.req("RPL-28")
 @given(st.lists(sendable_replies(), max_size=5), st.data())
-def test_replies_in_any_cutting(replies: list[Reply], data: st.DataObject) -> None:
+def test_replies_are_the_same_in_any_cutting(replies: list[Reply], data: st.DataObject) -> None:
     wire = b"".join(reply.encode() for reply in replies)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
     pieces = [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
@@ -934,7 +934,7 @@ def test_the_cutting_of_any_octets_makes_no_difference(wire: bytes, cuts: Sequen
 
 @pytest.mark.req("RPL-31")
 @given(st.lists(wires | st.binary(max_size=50), max_size=10))
-def test_any_octets_raise_only_one_error_and_are_not_hoarded(pieces: list[bytes]) -> None:
+def test_any_octets_raise_only_RemoteProtocolError_and_are_not_kept(pieces: list[bytes]) -> None:
     parser = ReplyParser(max_line=24, max_lines=3)
     try:
         for piece in pieces:
@@ -983,7 +983,7 @@ def test_no_octet_of_the_text_is_lost(text: bytes) -> None:
         ),
     ],
 )
-def test_printable(text: str, shown: str) -> None:
+def test_printable_writes_out_what_a_terminal_might_obey(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -1079,14 +1079,14 @@ def test_describe_needs_no_status(reply: int | str) -> None:
         ((550, "x"), "'x' is not a valid enhanced status code"),
     ],
 )
-def test_describe_says_what_it_cannot_describe(arguments: tuple[Any, ...], match: str) -> None:
+def test_describe_refuses_malformed_codes(arguments: tuple[Any, ...], match: str) -> None:
     with pytest.raises(LocalProtocolError, match=match) as caught:
         describe(*arguments)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("arguments", [(None,), (b"550 x",), (5.5,), ("550 x", "5.1.1"), (Reply(550), "5.1.1")])
-def test_describe_takes_nothing_else(arguments: tuple[Any, ...]) -> None:
+def test_describe_refuses_other_types(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="describe"):
         describe(*arguments)
 

@@ -105,7 +105,7 @@ def test_a_command_of_an_extension_stands_in_every_table_as_its_spec_says() -> N
     assert Wave not in rules.alone
 
 
-def test_a_command_says_nothing_that_its_spec_does_not() -> None:
+def test_a_command_is_in_no_table_that_its_spec_does_not_name() -> None:
     rules = rules_for((Extension("WAVE", commands=(wave(group=Group.ALONE),)),))
     assert {state for state, kinds in rules.legal.items() if Wave in kinds} == {State.READY}
     assert not any(kind is Wave for kind, _ in rules.after)
@@ -281,7 +281,7 @@ def test_a_keyword_follows_the_grammar(keyword: str) -> None:
 
 
 @pytest.mark.parametrize("extension", STANDARD, ids=lambda one: one.keyword)
-def test_an_extension_is_a_value(extension: Extension) -> None:
+def test_extensions_compare_by_value(extension: Extension) -> None:
     for other in (copy.copy(extension), copy.deepcopy(extension), pickle.loads(pickle.dumps(extension))):
         assert other == extension and hash(other) == hash(extension)
     assert extension != Extension("X-OTHER")

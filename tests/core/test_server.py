@@ -226,13 +226,13 @@ def test_the_greeting_begins_with_the_host_name(hostname: str) -> None:
 
 @pytest.mark.req("GRT-01")
 @pytest.mark.parametrize("hostname", ["", "a b", "mx_1.example", "-", "192.0.2.1]", "a\r\nb", "m\xfc.example"])
-def test_a_host_name_that_is_none(hostname: str) -> None:
+def test_a_malformed_host_name_is_refused(hostname: str) -> None:
     with pytest.raises(LocalProtocolError, match="neither a domain nor an address literal"):
         ServerConnection(hostname)
 
 
 @pytest.mark.req("GRT-15")
-def test_the_greeting_tells_no_product() -> None:
+def test_the_greeting_names_neither_product_nor_version() -> None:
     (line,) = Peer().go_on()
     assert "smtpcore" not in line.lower()
     assert not any(character.isdigit() for character in line.removeprefix("220 "))
@@ -240,7 +240,7 @@ def test_the_greeting_tells_no_product() -> None:
 
 @pytest.mark.req("GRT-08", "GRT-09")
 @pytest.mark.parametrize("code, text", [(521, "no mail"), (550, "no"), (450, "busy"), (554, ""), (421, " ")])
-def test_a_client_is_not_refused_like_this(code: int, text: str) -> None:
+def test_a_connection_is_refused_with_421_or_554_and_a_reason_only(code: int, text: str) -> None:
     peer = Peer()
     assert isinstance(peer.connection.next_event(), Connect)
     with pytest.raises(LocalProtocolError, match="421 or 554, and a reason"):
@@ -260,7 +260,7 @@ def test_a_host_that_never_accepts_mail_says_so_at_once() -> None:
 
 
 @pytest.mark.req("GRT-16")
-def test_a_client_that_talks_before_it_is_greeted_is_noticed() -> None:
+def test_input_before_the_greeting_is_noticed() -> None:
     peer = Peer()
     peer.connection.receive_data(b"EHLO client.example\r\n")
     assert isinstance(peer.connection.next_event(), Connect)
@@ -273,7 +273,7 @@ def test_a_client_that_talks_before_it_is_greeted_is_noticed() -> None:
 
 
 @pytest.mark.req("GRT-16")
-def test_a_client_that_waits_is_not_in_a_hurry() -> None:
+def test_a_client_that_waits_for_the_greeting_has_no_early_input() -> None:
     peer = Peer()
     peer.connection.next_event()
     peer.connection.accept()
@@ -329,7 +329,7 @@ def test_a_greeting_does_not_become_a_keyword_however_long_it_is() -> None:
 @pytest.mark.parametrize(
     "command, code", [("NOOP", 421), ("QUIT", 221), ("EHLO a.example", 250), ("HELO a.example", 250)]
 )
-def test_what_another_server_has_said_can_be_passed_on(command: str, code: int) -> None:
+def test_a_reply_of_another_server_can_be_sent_on(command: str, code: int) -> None:
     parser = ReplyParser(max_line=512, max_lines=1)
     parser.feed(f"{code} tsch\u00fcs\r\n".encode())
     reply = parser.next_reply()
@@ -363,7 +363,7 @@ def test_a_rejected_line_shows_no_secret(lines: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["!", "*", "YWxpY2U=\r\nYmFk"])
-def test_what_follows_a_failed_exchange_may_be_a_secret(refusal: str) -> None:
+def test_lines_after_a_failed_exchange_are_hidden(refusal: str) -> None:
     def answer(connection: ServerConnection, event: Event) -> None:
         if isinstance(event, AuthQuestion):
             connection.reject(535, "5.7.8", "no")
@@ -484,7 +484,7 @@ def test_replies_to_a_group_are_there_at_its_end_and_in_one_write(last: str) -> 
 
 
 @pytest.mark.req("PIP-11")
-def test_there_is_no_second_question_before_the_first_is_answered() -> None:
+def test_next_event_raises_before_the_last_event_is_answered() -> None:
     peer = in_mail()
     peer.connection.receive_data(b"RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n")
     first = peer.connection.next_event()
@@ -497,7 +497,7 @@ def test_there_is_no_second_question_before_the_first_is_answered() -> None:
 
 
 @pytest.mark.req("PIP-20")
-def test_the_texts_tell_which_command_is_answered() -> None:
+def test_reply_texts_name_the_command_that_they_answer() -> None:
     peer = in_rcpt()
     peer.say("RSET")
     lines = ["NOOP", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA", "x\r\n.", "RSET", "VRFY x"]
@@ -508,7 +508,7 @@ def test_the_texts_tell_which_command_is_answered() -> None:
 
 
 @pytest.mark.req("PIP-19", "PIP-18", "DAT-03")
-def test_content_for_nobody_is_no_message() -> None:
+def test_DATA_without_an_accepted_recipient_is_refused() -> None:
     peer = in_mail()
     peer.say("RCPT TO:<b@example.org>", answer=lambda connection, event: connection.reject(550, "5.1.1", "no"))
     assert peer.say("DATA", ".")[0] == "503 5.5.1 no valid recipients"
@@ -530,7 +530,9 @@ MISUSES: dict[str, Callable[[ServerConnection], None]] = {
 @pytest.mark.req("SEC-07")
 @pytest.mark.parametrize("misuse", MISUSES.values(), ids=MISUSES)
 @pytest.mark.parametrize("state", IN, ids=str)
-def test_an_answer_that_nobody_waits_for(state: State, misuse: Callable[[ServerConnection], None]) -> None:
+def test_an_answer_without_a_question_raises_and_changes_nothing(
+    state: State, misuse: Callable[[ServerConnection], None]
+) -> None:
     connection = IN[state]().connection
     before = snapshot(connection)
     with pytest.raises(LocalProtocolError, match=r"nothing to answer|no secret was asked for"):
@@ -564,7 +566,7 @@ OFFERING_ALL: dict[str, Any] = {"starttls": True, "expn": True, **WITH_AUTH}
 
 @pytest.mark.req("SEC-07")
 @pytest.mark.parametrize("verb", QUESTIONS)
-def test_only_codes_foreseen_for_a_command_are_its_success(verb: str) -> None:
+def test_a_command_succeeds_only_with_its_own_codes(verb: str) -> None:
     enter, line, codes = QUESTIONS[verb]
     for code in (*range(200, 260), *range(300, 360)):
         if code in codes or code // 10 % 10 > 5:
@@ -605,7 +607,7 @@ def test_only_codes_foreseen_for_a_command_are_its_success(verb: str) -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["VRFY", "EXPN"])
-def test_what_VRFY_and_EXPN_find_is_a_mailbox_on_each_line(verb: str, line: str, named: bool) -> None:
+def test_each_line_of_a_success_of_VRFY_and_EXPN_is_a_mailbox(verb: str, line: str, named: bool) -> None:
     peer = ready(expn=True)
     event = peer.hear(COMMANDS[verb])
     reply = Reply(250, "2.1.5", ["sam@example.com", line])
@@ -623,7 +625,7 @@ def test_what_VRFY_and_EXPN_find_is_a_mailbox_on_each_line(verb: str, line: str,
 
 @pytest.mark.req("MAI-10", "SEC-07")
 @pytest.mark.parametrize("verb", QUESTIONS)
-def test_a_refusal_is_permanent_or_temporary(verb: str) -> None:
+def test_reject_needs_a_4yz_or_5yz_code(verb: str) -> None:
     enter, line, codes = QUESTIONS[verb]
     peer = enter(**OFFERING_ALL)
     peer.hear(line)
@@ -648,7 +650,7 @@ def test_QUIT_cannot_be_refused() -> None:
 
 @pytest.mark.req("SEC-07")
 @pytest.mark.parametrize("state", [state for state in IN if state is not State.TLS], ids=str)
-def test_a_handshake_out_of_the_blue(state: State) -> None:
+def test_a_handshake_without_STARTTLS_raises(state: State) -> None:
     connection = IN[state]().connection
     before = snapshot(connection)
     with pytest.raises(LocalProtocolError, match="STARTTLS has not been accepted"):
@@ -657,7 +659,7 @@ def test_a_handshake_out_of_the_blue(state: State) -> None:
 
 
 @pytest.mark.req("TLS-03")
-def test_behind_STARTTLS_the_next_octets_are_TLS() -> None:
+def test_octets_after_STARTTLS_belong_to_the_handshake() -> None:
     peer = in_handshake()
     with pytest.raises(LocalProtocolError, match="octets are for the TLS handshake"):
         peer.connection.receive_data(b"MAIL FROM:<a@example.com>\r\n")
@@ -667,14 +669,14 @@ def test_behind_STARTTLS_the_next_octets_are_TLS() -> None:
     assert peer.say("EHLO client.example")[0].startswith("250-")
 
 
-def test_a_mechanism_that_nobody_knows() -> None:
+def test_an_unknown_mechanism_in_the_configuration_raises() -> None:
     with pytest.raises(LocalProtocolError, match=r"no SASL mechanism X-NONE: there are .*PLAIN"):
         ServerConnection("mx.example.com", config=ServerConfig(auth_mechanisms=("PLAIN", "X-NONE")))
 
 
 @pytest.mark.req("AUT-47")
 @pytest.mark.parametrize("name", ["plain", "A B", "", "ABCDEFGHIJKLMNOPQRSTU", "PL@IN"])
-def test_a_name_that_is_no_mechanism(name: str) -> None:
+def test_a_malformed_mechanism_name_raises(name: str) -> None:
     with pytest.raises(LocalProtocolError, match="not a valid SASL mechanism name"):
         ServerConfig(auth_mechanisms=(name,))
 
@@ -707,7 +709,7 @@ def test_after_the_end_everything_is_a_clean_error(end: str) -> None:
 
 @pytest.mark.req("SEC-08")
 @pytest.mark.parametrize("state", IN, ids=str)
-def test_EOF_may_be_told_more_than_once(state: State) -> None:
+def test_EOF_may_be_fed_more_than_once(state: State) -> None:
     peer = IN[state]()
     peer.connection.receive_data(b"")
     peer.connection.receive_data(b"")
@@ -718,14 +720,14 @@ def test_EOF_may_be_told_more_than_once(state: State) -> None:
     assert peer.events.count(ConnectionClosed()) == 1
 
 
-def test_octets_behind_EOF() -> None:
+def test_octets_after_EOF_raise() -> None:
     peer = ready()
     peer.connection.receive_data(b"")
     with pytest.raises(LocalProtocolError, match="octets after the end"):
         peer.connection.receive_data(b"NOOP\r\n")
 
 
-def test_who_reads_on_and_never_asks_is_stopped() -> None:
+def test_reading_on_without_next_event_raises() -> None:
     peer = ready(limits=Limits(receive_buffer=65536))
     for _ in range(55):
         peer.connection.receive_data(b"NOOP\r\n" * 200)
@@ -775,13 +777,13 @@ def test_after_a_misuse_a_response_is_still_a_response() -> None:
         ("AUTH", "235 2.7.0 authenticated"),
     ],
 )
-def test_what_accept_says(verb: str, reply: str) -> None:
+def test_accept_sends_the_default_reply(verb: str, reply: str) -> None:
     enter, line, _ = QUESTIONS[verb]
     assert enter(**OFFERING_ALL).say(line) == [reply]
 
 
 @pytest.mark.parametrize("verb", QUESTIONS)
-def test_accept_takes_another_text(verb: str) -> None:
+def test_accept_sends_another_text(verb: str) -> None:
     enter, line, _ = QUESTIONS[verb]
     usual = enter(**OFFERING_ALL).say(line)
     peer = enter(**OFFERING_ALL)
@@ -807,7 +809,7 @@ def test_the_greeting_of_an_EHLO_reply_may_be_of_any_length() -> None:
 
 @pytest.mark.parametrize("text", ["", " "])
 @pytest.mark.parametrize("verb", ["EHLO", "HELO"])
-def test_a_greeting_without_text(verb: str, text: str) -> None:
+def test_an_empty_greeting_text_is_allowed(verb: str, text: str) -> None:
     peer = greeted(**NOTHING)
     answer = Reply(250, None, text)
     lines = peer.say(f"{verb} client.example", answer=lambda connection, event: connection.send(answer))
@@ -815,7 +817,7 @@ def test_a_greeting_without_text(verb: str, text: str) -> None:
 
 
 @pytest.mark.req("RPL-05")
-def test_a_reply_without_text() -> None:
+def test_a_reply_without_text_keeps_the_space() -> None:
     peer = ready(enhanced_status_codes=False)
     assert peer.say("NOOP", answer=lambda connection, event: connection.accept("")) == ["250 "]
 
@@ -845,20 +847,20 @@ def test_long_text_is_divided_into_lines_of_the_same_reply() -> None:
     ],
     ids=str,
 )
-def test_the_application_has_the_word(verb: str, reply: Reply) -> None:
+def test_the_reply_of_the_application_is_sent_as_it_is(verb: str, reply: Reply) -> None:
     enter, line, _ = QUESTIONS[verb]
     peer = enter()
     said = peer.say(line, answer=lambda connection, event: connection.send(reply))
     assert said == [f"{reply.code} {reply.status} {reply.text}"]
 
 
-def test_a_parameter_that_is_not_known_is_555_in_all_places() -> None:
+def test_an_unknown_parameter_is_555_in_MAIL_and_RCPT() -> None:
     assert ready().say("MAIL FROM:<> X=1")[0].startswith("555 5.5.4 ")
     assert in_mail().say("RCPT TO:<b@example.org> X=1")[0].startswith("555 5.5.4 ")
 
 
 @pytest.mark.req("DAT-23", "DAT-21")
-def test_content_is_not_answered_before_the_application_has_taken_it() -> None:
+def test_content_is_not_answered_before_the_application_accepts_it() -> None:
     peer = in_content()
     peer.connection.receive_data(b"x\r\n.\r\nNOOP\r\n")
     assert peer.connection.next_event() == Chunk(b"x\r\n")
@@ -872,7 +874,7 @@ def test_content_is_not_answered_before_the_application_has_taken_it() -> None:
 
 
 @pytest.mark.req("DAT-35")
-def test_nothing_is_left_to_be_done_when_the_final_dot_arrives() -> None:
+def test_content_is_handed_out_before_the_final_dot_arrives() -> None:
     peer = in_content()
     for _ in range(16):
         peer.connection.receive_data(b"0123456789abcd\r\n" * 4096)
@@ -913,7 +915,7 @@ def test_eight_bit_content_passes_without_announcement() -> None:
 
 @pytest.mark.req("DAT-22")
 @pytest.mark.parametrize("code", [250, 451, 554])
-def test_after_content_the_transaction_is_over_however_it_was_answered(code: int) -> None:
+def test_the_transaction_is_over_after_any_reply_to_content(code: int) -> None:
     peer = in_content()
     peer.say(".", answer=lambda connection, event: connection.send(Reply(code, None, "that is it")))
     assert peer.connection.state is State.READY
@@ -943,7 +945,7 @@ def test_a_server_may_close_at_any_moment(state: State) -> None:
 
 @pytest.mark.req("SES-36", "ESC-03")
 @pytest.mark.parametrize("verb, status", [("EHLO", ""), ("HELO", ""), ("NOOP", "4.4.2 "), ("AUTH", "4.4.2 ")])
-def test_what_is_unanswered_is_answered_by_close(verb: str, status: str) -> None:
+def test_close_answers_the_outstanding_command(verb: str, status: str) -> None:
     peer = ready(**OFFERING_ALL)
     peer.hear(COMMANDS[verb])
     peer.connection.close(Reply(421, "4.4.2", "you are too slow"))
@@ -951,7 +953,7 @@ def test_what_is_unanswered_is_answered_by_close(verb: str, status: str) -> None
     assert peer.go_on() == [f"421 {status}mx.example.com you are too slow"]
 
 
-def test_close_says_421_and_nothing_else() -> None:
+def test_close_accepts_421_only() -> None:
     peer = in_rcpt()
     before = snapshot(peer.connection)
     with pytest.raises(LocalProtocolError, match="says 421"):
@@ -971,7 +973,7 @@ def test_the_question_about_credentials_is_void_after_close() -> None:
     assert peer.connection.authenticated is None
 
 
-def test_input_that_was_discarded_is_told_after_close() -> None:
+def test_discarded_input_is_reported_after_close() -> None:
     peer = ready(starttls=True)
     peer.connection.receive_data(b"STARTTLS\r\nNOOP\r\n")
     peer.connection.next_event()
@@ -981,7 +983,7 @@ def test_input_that_was_discarded_is_told_after_close() -> None:
     assert peer.events[-2:] == [InputDiscarded(b"NOOP\r\n"), ConnectionClosed()]
 
 
-def test_what_has_arrived_and_was_not_handled_is_void_after_close() -> None:
+def test_unhandled_input_is_void_after_close() -> None:
     peer = ready()
     peer.connection.receive_data(b"MAIL FROM:<a@example.com>\r\n")
     peer.connection.close()
@@ -993,7 +995,7 @@ def test_what_has_arrived_and_was_not_handled_is_void_after_close() -> None:
 
 
 @pytest.mark.req("PIP-23", "EIG-08", "EIG-10", "ESC-11", "EHL-09")
-def test_what_is_offered_by_default() -> None:
+def test_the_default_offer_is_these_keywords() -> None:
     assert greeted().say("EHLO client.example") == [
         "250-mx.example.com greets you",
         "250-PIPELINING",
@@ -1014,7 +1016,7 @@ def test_what_is_offered_by_default() -> None:
         ("AUTH", PLAIN, WITH_AUTH),
     ],
 )
-def test_a_command_is_announced_exactly_when_it_is_there(keyword: str, command: str, config: Any) -> None:
+def test_a_command_is_announced_exactly_when_it_is_implemented(keyword: str, command: str, config: Any) -> None:
     peer = greeted(**config)
     assert keyword in {line[4:].split()[0] for line in peer.say("EHLO client.example")[1:]}
     assert peer.say(command)[0][:3] not in ("500", "502")
@@ -1035,13 +1037,13 @@ def test_SIZE_is_announced_with_the_limit_or_0_where_there_is_none() -> None:
 @pytest.mark.parametrize(
     "keywords", [{"AUTH=PLAIN": ""}, {"X FOO": ""}, {"": ""}, {"X-FOO": "b\xe4r"}, {"X-\n": ""}]
 )
-def test_what_is_no_keyword(keywords: dict[str, str]) -> None:
+def test_a_malformed_keyword_in_the_configuration_raises(keywords: dict[str, str]) -> None:
     with pytest.raises(LocalProtocolError):
         ServerConfig(keywords=keywords)
 
 
 @pytest.mark.req("EHL-18", "EHL-19")
-def test_a_keyword_of_ones_own() -> None:
+def test_a_configured_keyword_begins_with_X_and_belongs_to_no_extension() -> None:
     with pytest.raises(LocalProtocolError, match="must start with X, or be declared by an Extension"):
         ServerConfig(keywords={"FOO": ""})
     with pytest.raises(LocalProtocolError, match="belongs to an extension"):
@@ -1052,7 +1054,7 @@ def test_a_keyword_of_ones_own() -> None:
 
 
 @pytest.mark.req("TLS-23")
-def test_nobody_needs_TLS_by_default() -> None:
+def test_TLS_is_not_required_by_default() -> None:
     assert ServerConfig().require_tls is False
     assert ready(starttls=True).say("MAIL FROM:<a@example.com>") == ["250 2.1.0 sender ok"]
 
@@ -1090,7 +1092,7 @@ def test_an_extension_makes_MAIL_lines_longer(config: dict[str, Any], octets: in
 
 
 @pytest.mark.req("LIM-05", "LIM-22")
-def test_a_local_part_of_64_octets_is_taken() -> None:
+def test_a_local_part_of_64_octets_is_accepted() -> None:
     peer = in_mail()
     assert peer.say(f"RCPT TO:<{'l' * 64}@example.org>") == ["250 2.1.5 recipient ok"]
     assert peer.say(f"RCPT TO:<{'l' * 65}@example.org>")[0].startswith("501 5.1.3 ")
@@ -1099,7 +1101,7 @@ def test_a_local_part_of_64_octets_is_taken() -> None:
 
 
 @pytest.mark.req("LIM-06")
-def test_a_domain_of_255_octets_is_taken() -> None:
+def test_a_domain_of_255_octets_is_accepted() -> None:
     domain = ".".join(["d" * 63] * 4)
     assert len(domain) == 255
     peer = greeted()
@@ -1109,7 +1111,7 @@ def test_a_domain_of_255_octets_is_taken() -> None:
 
 
 @pytest.mark.req("LIM-07", "LIM-22")
-def test_a_path_of_256_octets_is_taken() -> None:
+def test_a_path_of_256_octets_is_accepted() -> None:
     domain = ".".join(["d" * 63] * 3)
     local = "l" * (256 - len(domain) - 3)
     assert ready().say(f"MAIL FROM:<{local}@{domain}>") == ["250 2.1.0 sender ok"]
@@ -1119,14 +1121,14 @@ def test_a_path_of_256_octets_is_taken() -> None:
 
 
 @pytest.mark.req("LIM-14")
-def test_content_of_64_KiB_is_taken() -> None:
+def test_content_of_64_KiB_is_accepted() -> None:
     peer = in_content()
     peer.connection.receive_data(b"0123456789abcdef" * 4096 + b"\r\n.\r\n")
     assert peer.go_on() == ["250 2.0.0 message accepted"]
     assert len(peer.content()) == 65536 + 2
 
 
-def test_a_limit_may_be_small_in_a_test() -> None:
+def test_recipients_can_be_limited_to_fewer_than_100() -> None:
     peer = in_mail(limits=Limits(recipients=2))
     replies = peer.say(*["RCPT TO:<b@example.org>"] * 3)
     assert replies == ["250 2.1.5 recipient ok"] * 2 + ["452 4.5.3 too many recipients"]
@@ -1182,7 +1184,7 @@ def test_limits_can_be_changed(limits: Limits, enter: Callable[..., Peer], line:
 
 
 @pytest.mark.req("LIM-21")
-def test_what_is_counted_need_not_have_a_limit() -> None:
+def test_optional_limits_can_be_removed() -> None:
     peer = in_mail(limits=Limits(idle_commands=None, refused_recipients=None))
     assert peer.say(*["NOOP"] * 2000) == ["250 2.0.0 ok"] * 2000
     said = peer.say(
@@ -1192,7 +1194,7 @@ def test_what_is_counted_need_not_have_a_limit() -> None:
     assert said == ["550 5.1.1 no"] * 2000
 
 
-def test_of_a_line_that_is_too_long_its_beginning_is_shown() -> None:
+def test_the_beginning_of_an_overlong_line_is_shown() -> None:
     peer = ready()
     peer.say("NOOP " + "x" * 20000)
     assert peer.events[-1] == CommandRejected(b"NOOP " + b"x" * 195, Reply(500, "5.5.2", "line too long"))
@@ -1229,7 +1231,7 @@ def test_content_is_not_kept() -> None:
 
 @pytest.mark.req("FRM-12")
 @pytest.mark.parametrize("octet", [*range(32), 127, 128, 160, 255])
-def test_a_control_character_in_a_mailbox(octet: int) -> None:
+def test_a_control_character_in_a_mailbox_is_501(octet: int) -> None:
     for line in (f"MAIL FROM:<a{chr(octet)}b@example.com>", f'MAIL FROM:<"a{chr(octet)}b"@example.com>'):
         peer = ready()
         assert [reply[:3] for reply in peer.say(line)] == ["501"]
@@ -1256,7 +1258,7 @@ def test_unknown_parameters_can_be_ignored() -> None:
         ("<a@my_host.example.com.>", "a@my_host.example.com"),
     ],
 )
-def test_addresses_can_be_taken_leniently(rest: str, path: str) -> None:
+def test_lenient_address_syntax_accepts_odd_addresses(rest: str, path: str) -> None:
     assert ready().say(f"MAIL FROM:{rest}")[0].startswith("501 5.")
     peer = ready(address_syntax="lenient")
     assert peer.say(f"MAIL FROM:{rest}") == ["250 2.1.0 sender ok"]
@@ -1267,7 +1269,7 @@ def test_addresses_can_be_taken_leniently(rest: str, path: str) -> None:
 @pytest.mark.req("EHL-29", "EHL-24")
 @pytest.mark.parametrize("name", ["my_host", "a_b.c", "host.example.", "[192.0.2.1] and more"])
 @pytest.mark.parametrize("verb", ["EHLO", "HELO"])
-def test_a_host_name_that_is_not_quite_one_is_taken_unless_it_must_not(verb: str, name: str) -> None:
+def test_a_malformed_hello_name_is_accepted_unless_the_syntax_is_strict(verb: str, name: str) -> None:
     assert greeted().say(f"{verb} {name}")[0].startswith("250")
     peer = greeted(ehlo_syntax="strict")
     assert peer.say(f"{verb} {name}")[0].startswith("501 ")
@@ -1276,7 +1278,7 @@ def test_a_host_name_that_is_not_quite_one_is_taken_unless_it_must_not(verb: str
 
 
 @pytest.mark.req("EHL-30")
-def test_a_client_may_call_itself_as_it_likes() -> None:
+def test_the_hello_name_need_not_match_the_peer() -> None:
     connection = ServerConnection("mx.example.com", peer="192.0.2.1")
     connection.receive_data(b"EHLO [198.51.100.7]\r\nMAIL FROM:<a@example.com>\r\n")
     while connection.next_event() is not None:
@@ -1306,7 +1308,7 @@ def expected(state: State, verb: str) -> str:
 @pytest.mark.req("SES-43", "EHL-08", "MAI-07", "RCP-01", "DAT-02", "EHL-32", "AUT-04", "AUT-53", "TLS-27")
 @pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("state", [State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT], ids=str)
-def test_each_command_in_each_state(state: State, verb: str) -> None:
+def test_each_command_in_each_state_gets_the_code_of_the_table(state: State, verb: str) -> None:
     peer = IN[state](**OFFERING_ALL)
     before = snapshot(peer.connection)
     code = expected(state, verb)
@@ -1329,7 +1331,7 @@ def test_in_content_there_are_no_commands(verb: str) -> None:
 @pytest.mark.req("SES-43", "EHL-22", "MAI-09", "RCP-12")
 @pytest.mark.parametrize("code", [450, 550])
 @pytest.mark.parametrize("verb", [verb for verb in QUESTIONS if verb not in ("QUIT", "content")])
-def test_what_the_application_refuses_changes_nothing(verb: str, code: int) -> None:
+def test_a_command_that_the_application_refuses_changes_nothing(verb: str, code: int) -> None:
     enter, line, _ = QUESTIONS[verb]
     peer = enter(**OFFERING_ALL)
     before = snapshot(peer.connection)
@@ -1344,7 +1346,7 @@ ALLOWED_BEFORE_AUTH = {"AUTH", "EHLO", "HELO", "NOOP", "RSET", "QUIT", "STARTTLS
 @pytest.mark.req("TLS-22", "TLS-24")
 @pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("state", [State.GREETED, State.READY], ids=str)
-def test_before_TLS_that_is_required(state: State, verb: str) -> None:
+def test_before_required_TLS_other_commands_are_530(state: State, verb: str) -> None:
     peer = IN[state](require_tls=True, **OFFERING_ALL)
     before = snapshot(peer.connection)
     code = peer.say(COMMANDS[verb])[-1][:3]
@@ -1358,7 +1360,7 @@ def test_before_TLS_that_is_required(state: State, verb: str) -> None:
 @pytest.mark.req("AUT-25")
 @pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("state", [State.GREETED, State.READY], ids=str)
-def test_before_authentication_that_is_required(state: State, verb: str) -> None:
+def test_before_required_authentication_other_commands_are_530(state: State, verb: str) -> None:
     peer = IN[state](require_auth=True, **OFFERING_ALL)
     before = snapshot(peer.connection)
     code = peer.say(COMMANDS[verb])[-1][:3]
@@ -1369,7 +1371,7 @@ def test_before_authentication_that_is_required(state: State, verb: str) -> None
         assert snapshot(peer.connection) == before
 
 
-def test_what_has_to_come_first_is_named() -> None:
+def test_a_530_reply_names_the_command_to_send_first() -> None:
     peer = ready(require_tls=True, require_auth=True, starttls=True, auth_mechanisms=("PLAIN",))
     assert peer.say(COMMANDS["MAIL"]) == ["530 5.7.0 say STARTTLS first"]
     peer.say("STARTTLS")
@@ -1383,7 +1385,7 @@ def test_what_has_to_come_first_is_named() -> None:
 
 @pytest.mark.req("TLS-21")
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_under_TLS_that_is_too_weak(verb: str) -> None:
+def test_under_too_weak_TLS_only_QUIT_is_accepted(verb: str) -> None:
     peer = Peer(tls=TlsInfo(too_weak=True), **OFFERING_ALL)
     peer.go_on()
     assert peer.say(COMMANDS[verb])[0][:3] == ("221" if verb == "QUIT" else "554")
@@ -1393,7 +1395,7 @@ def test_under_TLS_that_is_too_weak(verb: str) -> None:
 
 
 @pytest.mark.req("TLS-06", "TLS-07", "TLS-29", "AUT-05")
-def test_TLS_makes_everything_be_forgotten() -> None:
+def test_the_server_forgets_the_plaintext_session_when_TLS_starts() -> None:
     peer = ready(starttls=True, **WITH_AUTH)
     assert peer.say(PLAIN) == ["235 2.7.0 authenticated"]
     assert peer.connection.authenticated == "alice"
@@ -1414,7 +1416,7 @@ def test_TLS_makes_everything_be_forgotten() -> None:
 @pytest.mark.parametrize(
     "behind", ["MAIL FROM:<>\r\n", "EH", "\r", "\r\n", "NOOP\n", "RSET\r\nRSET\r\n", "\x16\x03\x01"]
 )
-def test_what_came_in_plaintext_behind_STARTTLS_is_thrown_away(behind: str) -> None:
+def test_plaintext_after_STARTTLS_is_discarded(behind: str) -> None:
     peer = ready(starttls=True)
     peer.connection.receive_data(f"STARTTLS\r\n{behind}".encode())
     assert [line[:3] for line in peer.go_on()] == ["220"]
@@ -1429,7 +1431,7 @@ def test_what_came_in_plaintext_behind_STARTTLS_is_thrown_away(behind: str) -> N
 
 
 @pytest.mark.req("AUT-43", "AUT-44", "AUT-40")
-def test_who_has_submitted_a_message_is_believed_only_of_those_who_have_authenticated() -> None:
+def test_the_submitter_is_believed_only_from_authenticated_clients() -> None:
     peer = ready(**WITH_AUTH)
     assert peer.connection.submitter is None
     peer.say("MAIL FROM:<a@example.com> AUTH=e+3Dmc2@example.com")
@@ -1447,7 +1449,7 @@ def test_who_has_submitted_a_message_is_believed_only_of_those_who_have_authenti
 
 
 @pytest.mark.req("SES-04", "EHL-26", "AUT-05")
-def test_authentication_and_TLS_outlive_RSET_and_EHLO() -> None:
+def test_authentication_and_TLS_survive_RSET_and_EHLO() -> None:
     info = TlsInfo()
     peer = ready(tls=info, auth_mechanisms=("PLAIN",))
     peer.say(PLAIN)
@@ -1496,7 +1498,7 @@ def test_PLAIN_over_TLS() -> None:
         (b"alice\0alice\0secret", "235 2.7.0 authenticated"),
     ],
 )
-def test_an_authorization_identity_that_is_not_ones_own(message: bytes, reply: str) -> None:
+def test_credentials_with_another_authorization_identity_do_not_match(message: bytes, reply: str) -> None:
     def check(connection: ServerConnection, event: Event) -> None:
         assert isinstance(event, Credentials)
         if event.matches("secret"):
@@ -1508,7 +1510,7 @@ def test_an_authorization_identity_that_is_not_ones_own(message: bytes, reply: s
     assert peer.say(f"AUTH PLAIN {base64.b64encode(message).decode()}", answer=check) == [reply]
 
 
-def test_a_session_may_act_for_somebody_else() -> None:
+def test_accept_can_set_another_identity() -> None:
     peer = ready(**WITH_AUTH)
     peer.say(PLAIN, answer=lambda connection, event: connection.accept(identity="staff"))
     assert peer.connection.authenticated == "staff"
@@ -1589,7 +1591,7 @@ def test_no_initial_response_where_the_server_speaks_first(riddle: Peer) -> None
 
 
 @pytest.mark.req("SEC-07")
-def test_a_request_for_a_secret_is_not_answered_by_yes_nor_by_another_kind_of_secret(riddle: Peer) -> None:
+def test_a_request_for_a_secret_needs_a_secret_of_its_kind(riddle: Peer) -> None:
     riddle.say("AUTH X-RIDDLE")
     event = riddle.hear("bWU=")
     for misuse, complaint in (
@@ -1615,7 +1617,7 @@ def test_a_password_is_not_answered_by_a_secret() -> None:
     assert peer.go_on() == ["235 2.7.0 authenticated"]
 
 
-def test_credentials_can_be_accepted_by_a_reply_of_ones_own() -> None:
+def test_credentials_can_be_accepted_with_another_reply_text() -> None:
     peer = ready(**WITH_AUTH)
     said = peer.say(PLAIN, answer=lambda connection, event: connection.send(Reply(235, "2.7.0", "come in")))
     assert said == ["235 2.7.0 come in"]
@@ -1664,7 +1666,7 @@ def test_secrets_are_in_no_repr_and_in_no_reply(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("line", ["GET / HTTP/1.1", "CONNECT mx.example.com:25 HTTP/1.1", "post / http/1.0"])
 @pytest.mark.parametrize("enter", [greeted, in_rcpt])
-def test_somebody_who_speaks_HTTP(enter: Callable[..., Peer], line: str) -> None:
+def test_an_HTTP_request_ends_the_session(enter: Callable[..., Peer], line: str) -> None:
     peer = enter()
     said = peer.say(line, "Host: mx.example.com", "", "RSET")
     if enter is greeted:
@@ -1674,7 +1676,7 @@ def test_somebody_who_speaks_HTTP(enter: Callable[..., Peer], line: str) -> None
         assert [reply[:3] for reply in said] == ["500", "500", "500", "250"]
 
 
-def test_somebody_who_begins_a_TLS_handshake_on_a_plain_port() -> None:
+def test_a_TLS_handshake_on_a_plain_port_ends_the_session() -> None:
     peer = greeted()
     peer.connection.receive_data(b"\x16\x03\x01\x02\x00\x01")
     assert [line[:3] for line in peer.go_on()] == ["554"]
@@ -1760,7 +1762,7 @@ def test_BDAT_without_a_usable_count_ends_the_session(line: bytes, state: State,
 @pytest.mark.parametrize("cut", [1, 7, 100000])
 @pytest.mark.parametrize("state", WITH_COMMANDS, ids=str)
 @pytest.mark.parametrize("line", [b"BDAT %d", b"BDAT %d LAST", b"bdat  %d  last \t", b"BDAT 000%d"])
-def test_the_octets_after_a_counted_BDAT_are_no_commands(line: bytes, state: State, cut: int) -> None:
+def test_the_octets_after_a_counted_BDAT_are_not_commands(line: bytes, state: State, cut: int) -> None:
     peer = IN[state]()
     before, envelope = len(peer.events), repr(peer.connection.envelope)
     line %= len(HIDDEN)
@@ -1800,7 +1802,7 @@ WITH_LINES = [*WITH_COMMANDS, State.AUTHENTICATING]
 @pytest.mark.parametrize("cut", [1, 7, 1000])
 @pytest.mark.parametrize("state", WITH_LINES, ids=str)
 @pytest.mark.parametrize("octets", [b"NOOP\nAUTH PLAIN AHNlY3JldA==\n", b"\n", b"NOOP\nx"])
-def test_at_EOF_a_client_whose_lines_end_in_LF_is_told(octets: bytes, state: State, cut: int) -> None:
+def test_at_EOF_a_client_is_told_that_its_lines_end_in_LF(octets: bytes, state: State, cut: int) -> None:
     peer = IN[state]()
     before = len(peer.events)
     for start in range(0, len(octets), cut):
@@ -1821,7 +1823,7 @@ def test_a_secret_after_a_bare_LF_is_not_shown(line: str, reply: Reply, secret: 
 
 
 @pytest.mark.parametrize("state", WITH_LINES, ids=str)
-def test_at_the_timeout_a_client_whose_lines_end_in_LF_is_told(state: State) -> None:
+def test_at_the_timeout_a_client_is_told_that_its_lines_end_in_LF(state: State) -> None:
     peer = IN[state]()
     plain = Reply(421, "4.4.2", "timeout, closing connection")
     assert peer.connection.timeout_reply == plain
@@ -1837,7 +1839,7 @@ def test_at_the_timeout_a_client_whose_lines_end_in_LF_is_told(state: State) -> 
 
 
 @pytest.mark.parametrize("content, told", [(b"x\n.\n", True), (b"x\r\n", False), (b"x\0\n", False)])
-def test_at_the_timeout_a_client_whose_content_has_a_bare_LF_is_told(content: bytes, told: bool) -> None:
+def test_at_the_timeout_a_client_is_told_that_its_content_has_a_bare_LF(content: bytes, told: bool) -> None:
     peer = IN[State.CONTENT]()
     peer.connection.receive_data(content)
     peer.go_on()
@@ -1847,7 +1849,7 @@ def test_at_the_timeout_a_client_whose_content_has_a_bare_LF_is_told(content: by
     assert "LF without CR" not in peer.connection.timeout_reply.text
 
 
-def test_an_endless_line_of_LFs_is_told_so() -> None:
+def test_an_overlong_line_of_LFs_is_refused_with_that_reason() -> None:
     peer = ready()
     peer.connection.receive_data(b"NOOP\n" * 10_000)
     assert peer.go_on() == []
@@ -1872,7 +1874,7 @@ def test_an_endless_response_is_answered_at_EOF_like_an_endless_command(cut: int
         assert [type(event) for event in peer.events[-2:]] == [CommandRejected, ConnectionClosed]
 
 
-def test_the_last_of_too_many_malformed_responses_is_told_before_the_end() -> None:
+def test_the_last_of_too_many_malformed_responses_is_reported_before_the_end() -> None:
     peer = ready(limits=Limits(auth_attempts=3), **WITH_AUTH)
     for _ in range(4):
         peer.say("AUTH PLAIN", "AAAA")
@@ -1907,7 +1909,7 @@ CIRCLES: list[tuple[list[str], tuple[type[Event], ...]]] = [
 @pytest.mark.parametrize("code", [450, 550])
 @pytest.mark.parametrize("start", ["EHLO a.example", "HELO a.example", "MAIL FROM:<a@example.com>", ""])
 @pytest.mark.parametrize("lines, refused", CIRCLES, ids=str)
-def test_no_circle_is_walked_for_ever(
+def test_no_cycle_of_commands_goes_on_forever(
     lines: list[str], refused: tuple[type[Event], ...], start: str, code: int
 ) -> None:
     def answer(connection: ServerConnection, event: Event) -> None:

@@ -77,7 +77,7 @@ def test_every_state_is_in_the_table() -> None:
     assert len({state.value for state in State}) == len(State)
 
 
-def test_everything_that_is_answered_is_legal_somewhere_and_nothing_else_is() -> None:
+def test_exactly_the_answered_events_are_legal_somewhere() -> None:
     assert set().union(*LEGAL.values()) == ANSWERED == SUCCESS.keys()
 
 
@@ -120,12 +120,12 @@ def test_a_command_leads_somewhere_only_from_where_it_is_legal() -> None:
     assert (Auth, AUTHENTICATING) in sources
 
 
-def test_each_class_of_reply_is_one_of_the_four() -> None:
+def test_every_transition_is_for_a_first_digit_from_2_to_5() -> None:
     assert {severity for _, severity in TRANSITIONS} <= {2, 3, 4, 5}
     assert {kind for kind, _ in TRANSITIONS} <= ANSWERED
 
 
-def test_states_are_told_apart_as_keys() -> None:
+def test_states_are_usable_as_keys() -> None:
     assert {state: state.value for state in State}[State("mail")] == "mail"
     assert hash(State.MAIL) == hash(State("mail"))
 
@@ -148,7 +148,7 @@ def test_states_are_told_apart_as_keys() -> None:
         (CLOSED, set()),
     ],
 )
-def test_what_is_legal(state: State, legal: set[type[Event]]) -> None:
+def test_the_legal_commands_of_each_state_are_those_of_the_rfc(state: State, legal: set[type[Event]]) -> None:
     assert LEGAL[state] == legal
 
 
@@ -181,7 +181,7 @@ def test_a_command_out_of_place_leaves_the_state_as_it_was(code: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [Noop, Help, Vrfy, Expn])
-def test_these_lead_nowhere_at_all(kind: type[Event]) -> None:
+def test_commands_without_effect_change_no_state(kind: type[Event]) -> None:
     for state in State:
         for code in (200, 211, 214, 250, 252, 354, 450, 550):
             assert after(kind, code, state) is state
@@ -198,7 +198,7 @@ def walk(*moves: tuple[type[Event], int]) -> list[State]:
     return states
 
 
-def test_a_transaction() -> None:
+def test_a_transaction_leads_through_its_states() -> None:
     moves = [(Connect, 220), (Ehlo, 250), (Mail, 250), (Rcpt, 250), (Rcpt, 550), (Rcpt, 251), (Data, 354)]
     moves += [(EndOfMessage, 250), (Mail, 250), (Rcpt, 450), (Rset, 250), (Quit, 221)]
     assert walk(*moves) == [
@@ -212,7 +212,7 @@ def test_the_end_of_the_content_ends_the_transaction_however_it_is_answered(code
     assert after(EndOfMessage, code, CONTENT) is READY
 
 
-def test_what_opens_a_session() -> None:
+def test_an_accepted_connection_is_greeted_and_a_refused_one_is_not() -> None:
     assert after(Connect, 220, OPENING) is GREETED
     for code in (450, 521, 554):
         assert after(Connect, code, OPENING) is REFUSED
@@ -225,7 +225,7 @@ def test_an_introduction_leads_to_the_initial_state(kind: type[Event]) -> None:
     assert {after(kind, 250, state) for state in IN_SESSION} == {READY}
 
 
-def test_rset_ends_a_transaction_and_introduces_nobody() -> None:
+def test_rset_ends_a_transaction_and_is_no_introduction() -> None:
     assert {after(Rset, 250, state) for state in IN_TRANSACTION} == {READY}
     assert after(Rset, 250, READY) is READY
     assert after(Rset, 250, GREETED) is GREETED
@@ -243,7 +243,7 @@ def test_data_needs_354() -> None:
         assert after(Data, code, RCPT) is RCPT
 
 
-def test_an_exchange_of_authentication() -> None:
+def test_an_auth_exchange_leads_through_its_states() -> None:
     moves = [(Connect, 220), (Ehlo, 250), (Auth, 334), (Auth, 334), (Auth, 535), (Auth, 334), (Auth, 454)]
     moves += [(Auth, 504), (Auth, 334), (Auth, 235), (Auth, 235)]
     assert walk(*moves)[2:] == [
@@ -252,7 +252,7 @@ def test_an_exchange_of_authentication() -> None:
     ]
 
 
-def test_the_handshake_leads_back_to_where_nothing_has_been_said() -> None:
+def test_the_handshake_leads_back_to_the_state_before_ehlo() -> None:
     assert walk((Connect, 220), (Ehlo, 250), (StartTls, 454), (StartTls, 220))[2:] == [READY, TLS]
     assert HANDSHAKEN == {TLS: GREETED}
 
@@ -260,7 +260,7 @@ def test_the_handshake_leads_back_to_where_nothing_has_been_said() -> None:
 # --- The sets ---
 
 
-def test_the_policies_take_away_and_never_add() -> None:
+def test_policies_only_remove_legal_commands() -> None:
     for policy in (BEFORE_TLS, BEFORE_AUTH):
         assert policy < ANSWERED
         for state in (OPENING, REFUSED, CONTENT):
@@ -269,15 +269,15 @@ def test_the_policies_take_away_and_never_add() -> None:
         assert {Quit, StartTls, Ehlo} <= policy
 
 
-def test_before_tls_only_four_commands_are_let_through() -> None:
+def test_before_required_tls_only_four_commands_are_legal() -> None:
     assert {Noop, Ehlo, StartTls, Quit} == BEFORE_TLS & COMMANDS
 
 
-def test_before_authentication_a_session_can_be_prepared() -> None:
+def test_before_required_authentication_eight_commands_are_legal() -> None:
     assert {Auth, Ehlo, Helo, Noop, Rset, Quit, StartTls, Help} == BEFORE_AUTH & COMMANDS
 
 
-def test_what_may_stand_anywhere_in_a_group() -> None:
+def test_only_mail_rcpt_and_rset_stand_anywhere_in_a_group() -> None:
     assert {Rset, Mail, Rcpt, EndOfMessage} == PIPELINED
 
 
@@ -306,7 +306,7 @@ def test_the_codes_of_success_are_those_of_the_rfcs(kind: type[Event], codes: se
     assert {code // 100 for code in codes} <= {2, 3}
 
 
-def test_success_moves_on_wherever_a_command_moves_at_all() -> None:
+def test_a_command_that_changes_the_state_does_so_by_success() -> None:
     moving = {kind for kind, _ in TRANSITIONS}
     for kind in moving - {Rset}:
         for code in SUCCESS[kind]:
@@ -314,7 +314,7 @@ def test_success_moves_on_wherever_a_command_moves_at_all() -> None:
     assert moving == ANSWERED - {Noop, Help, Vrfy, Expn}
 
 
-def test_states_are_named_as_they_are_shown() -> None:
+def test_every_state_has_a_name_to_show() -> None:
     assert [one.value for one in State] == [one.name.lower() for one in State]
 
 

@@ -309,14 +309,14 @@ class Play:
 
 @pytest.mark.req("SEC-01")
 @given(steps_with_tls)
-def test_nothing_but_the_two_errors(steps: Sequence[Any]) -> None:
+def test_no_server_makes_the_client_raise_anything_but_the_two_errors(steps: Sequence[Any]) -> None:
     play = Play(steps)
     assert play.client.state is State.CLOSED or play.error is None
 
 
 @pytest.mark.req("FRM-04", "RPL-28", "SEC-02")
 @given(steps, st.lists(st.integers(1, 9), min_size=1, max_size=5))
-def test_the_cutting_makes_no_difference(steps: Sequence[Any], sizes: list[int]) -> None:
+def test_the_cutting_of_replies_makes_no_difference(steps: Sequence[Any], sizes: list[int]) -> None:
     whole, cut = Play(steps), Play(steps, sizes)
     assert cut.events == whole.events
     assert cut.output == whole.output
@@ -327,7 +327,7 @@ def test_the_cutting_makes_no_difference(steps: Sequence[Any], sizes: list[int])
 
 @pytest.mark.req("PIP-06", "PIP-07")
 @given(steps)
-def test_every_command_comes_to_one_end_and_in_order(steps: Sequence[Any]) -> None:
+def test_every_command_has_exactly_one_outcome_in_order(steps: Sequence[Any]) -> None:
     play = Play(steps)
     answered = [one for one in play.answered if one is not None]
     pending: list[Event] = [*play.client._under_way()]
@@ -383,7 +383,7 @@ def test_no_argument_makes_a_second_line(kind: Callable[[str], Command], argumen
         st.builds(reply, st.sampled_from([250, 451, 550]), st.lists(texts, min_size=1, max_size=3)), max_size=5
     )
 )
-def test_every_octet_is_used_or_held(answers: list[bytes]) -> None:
+def test_every_received_octet_is_used_or_held(answers: list[bytes]) -> None:
     client = ClientConnection(limits=Limits(outstanding_commands=10))
     client.receive_data(b"220 mx\r\n")
     client.next_event()

@@ -176,7 +176,7 @@ offers = st.lists(st.sampled_from(sorted(RULES.by_keyword)), unique=True).map(Ca
 @example("MAIL FROM:<a@b> SIZE=" + "9" * 2100, CONFIGS[0], EVERYTHING, False)
 @example("RCPT TO:<a@b> X=" + "9" * 2100, CONFIGS[-1], EVERYTHING, False)
 @example("MAIL FROM:<a@b> SIZE=1\xa0BODY=7BIT", CONFIGS[0], EVERYTHING, False)
-def test_what_the_short_way_says_the_long_way_says_too(
+def test_fast_and_slow_path_agree(
     line: str, config: ServerConfig, capabilities: Capabilities, smtputf8: bool
 ) -> None:
     if line[:4] in SHORT and "\r\n" not in line:
@@ -188,7 +188,7 @@ def test_what_the_short_way_says_the_long_way_says_too(
 
 
 @given(commands)
-def test_the_short_way_needs_the_line_end(command: Command) -> None:
+def test_the_fast_path_needs_the_line_end(command: Command) -> None:
     text = format_command(command, RULES).decode("latin-1")
     if text[:4] in SHORT:
         for end in range(4, len(text)):

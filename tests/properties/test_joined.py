@@ -286,7 +286,7 @@ def check(session: Session) -> None:
 
 @pytest.mark.req("SEC-06", "FRM-08", "DAT-10", "DAT-14")
 @given(plans, verdicts, st.booleans(), st.sampled_from([1, 2, 3, 100]), cuttings)
-def test_nothing_is_lost_between_the_two(
+def test_nothing_is_lost_between_client_and_server(
     plan: Sequence[Any], verdicts: Sequence[Reply | None], pipelining: bool, window: int, sizes: Sequence[int]
 ) -> None:
     check(Session(plan, verdicts, pipelining=pipelining, window=window, sizes=sizes))
@@ -294,7 +294,7 @@ def test_nothing_is_lost_between_the_two(
 
 @pytest.mark.req("FRM-04", "SEC-02")
 @given(plans, verdicts, cuttings, cuttings)
-def test_the_cutting_makes_no_difference(
+def test_the_cutting_of_a_joined_session_makes_no_difference(
     plan: Sequence[Any], verdicts: Sequence[Reply | None], sizes: Sequence[int], other_sizes: Sequence[int]
 ) -> None:
     one = Session(plan, verdicts, sizes=sizes).joined
@@ -304,7 +304,7 @@ def test_the_cutting_makes_no_difference(
 
 
 @pytest.mark.req("TLS-14", "TLS-29", "AUT-29")
-def test_a_session_with_everything() -> None:
+def test_a_session_with_two_logins_and_tls_delivers_every_message() -> None:
     message = Message(
         Mail("a@example.org", {"SIZE": 9}), [Rcpt("b@example.com"), Rcpt("c@example.com")], b".x\r\n\r\n..", [3]
     )
@@ -317,3 +317,25 @@ def test_a_session_with_everything() -> None:
         assert session.mechanisms == [early, late]
         assert session.client.authenticated
         assert session.contents == [b".x\r\n\r\n..\r\n"] * 3
+
+
+@pytest.mark.req("AUT-45")
+@pytest.mark.parametrize("parameter", ["AUTH=<>", "AUTH=e+3Dmc2@example.com"])
+def test_a_relay_passes_the_null_submitter_on_to_a_server_that_it_has_authenticated_to(parameter: str) -> None:
+    config = ServerConfig(auth_mechanisms=("PLAIN",), allow_cleartext_auth=True)
+    relay = ServerConnection("relay.example", config=config)
+    # This client has not authenticated, so a mailbox in its AUTH= is not believed either.
+    relay.receive_data(f"EHLO client.example\r\nMAIL FROM:<a@example.org> {parameter}\r\n".encode())
+    while relay.next_event() is not None:
+        relay.accept()
+    assert relay.submitter is not None
+
+    next_hop = ServerConnection("mx.example", config=config)
+    joined = Joined(ClientConnection(), next_hop, lambda server, event: server.accept())
+    joined.send(Ehlo("relay.example"))
+    joined.run()
+    joined.client.authenticate(PlainClient("relay", "p4ss"), allow_cleartext=True)
+    joined.run()
+    assert joined.client.authenticated
+    joined.send(Mail("a@example.org", {"AUTH": relay.submitter}))
+    assert joined.client.data_to_send() == b"MAIL FROM:<a@example.org> AUTH=<>\r\n"

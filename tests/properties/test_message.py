@@ -328,7 +328,7 @@ def test_any_octets_are_fit_for_smtp_or_a_local_protocol_error(
 
 
 @given(ANY_OCTETS, st.booleans())
-def test_what_was_prepared_as_bytes_needs_no_change(octets: bytes, eight_bit: bool) -> None:
+def test_prepared_bytes_need_no_further_change(octets: bytes, eight_bit: bool) -> None:
     with contextlib.suppress(LocalProtocolError):
         first = prepare_message(octets, sender="", recipients=["u@x"], eight_bit_mime=eight_bit, smtputf8=False)
         second = prepare_message(

@@ -188,7 +188,7 @@ def test_the_cutting_of_the_octets_does_not_matter(
 @pytest.mark.req("RPL-01", "RPL-02", "RPL-03", "RPL-29", "FRM-02", "LIM-09")
 @MANY
 @given(st.sampled_from(CONFIGS), OCTETS, ANSWERS, PLACES)
-def test_each_event_that_wants_a_reply_gets_one_and_no_other_does(
+def test_only_events_that_need_an_answer_can_be_answered(
     config: ServerConfig, octets: bytes, answers: list[int], places: list[int]
 ) -> None:
     outcome = run(config, cut(octets, places), answers)
@@ -250,7 +250,9 @@ def test_rubbish_is_refused_line_by_line() -> None:
 @pytest.mark.req("FRM-16")
 @MANY
 @given(st.sampled_from(CONFIGS), st.lists(OCTETS, max_size=10), ANSWERS)
-def test_hardly_anything_is_kept(config: ServerConfig, pieces: list[bytes], answers: list[int]) -> None:
+def test_the_server_keeps_no_more_than_its_limits(
+    config: ServerConfig, pieces: list[bytes], answers: list[int]
+) -> None:
     connection = ServerConnection("mx.example.com", config=config)
     left = list(answers)
     for piece in [*pieces, b"x" * 20000, b"\r"]:
@@ -276,7 +278,7 @@ CODES = st.sampled_from([250, 354, 421, 450, 550, 554])
 
 @pytest.mark.req("FRM-02", "RPL-02", "RPL-11", "LIM-09")
 @given(ANY_TEXT, CODES, st.sampled_from([None, "2.0.0", "4.2.0", "5.1.1"]), st.booleans())
-def test_whatever_the_application_says_is_well_formed(
+def test_any_reply_of_the_application_is_sent_well_formed(
     text: str, code: int, status: Any, use_accept: bool
 ) -> None:
     connection = ServerConnection("mx.example.com")
@@ -316,7 +318,7 @@ def test_a_reply_holds_no_line_end(text: str) -> None:
         assert REPLY.fullmatch(reply.encode())
 
 
-def test_the_lines_of_the_sessions_reach_everything() -> None:
+def test_the_lines_of_the_sessions_reach_every_kind_of_event() -> None:
     octets = PREFIX + b"DATA\r\nline\r\n.\r\n"
     outcome = run(CONFIGS[0], [octets], [])
     kinds = [Connect, Ehlo, Mail, Rcpt, Data, Chunk, EndOfMessage]

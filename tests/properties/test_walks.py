@@ -259,7 +259,7 @@ def test_status_codes_are_in_all_replies_that_have_one(walk: Walk) -> None:
 @pytest.mark.req("RPL-30")
 @MANY
 @given(walks())
-def test_replies_have_words_for_people(walk: Walk) -> None:
+def test_every_reply_has_text(walk: Walk) -> None:
     for moment in play(walk).moments:
         lines = CHALLENGE.sub(b"", moment.said).split(b"\r\n")[:-1]
         for line in lines[:1] if isinstance(moment.event, Ehlo) else lines:  # the others are keywords
@@ -358,7 +358,7 @@ def test_the_envelope_is_what_was_accepted(walk: Walk) -> None:
         *(AuthQuestion, MessageAborted, ConnectionClosed),
     ],
 )
-def test_walks_get_everywhere(kind: type[Event]) -> None:
+def test_walks_reach_every_kind_of_event(kind: type[Event]) -> None:
     """Of two hundred walks, with these seeds, ten at least get to each kind of event."""
     made = [walk(Random(seed), CONFIGS[seed % len(CONFIGS)]) for seed in range(200)]
     assert sum(any(isinstance(moment.event, kind) for moment in play(one).moments) for one in made) >= 10

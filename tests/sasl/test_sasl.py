@@ -123,14 +123,14 @@ plain_text = st.text(plain_character, min_size=1, max_size=300)
 
 @pytest.mark.req("SAS-03", "AUT-29")
 @given(plain_text, plain_text, st.integers(0, 1000))
-def test_plain_gives_exactly_the_credentials_back(username: str, password: str, line_limit: int) -> None:
+def test_plain_gives_back_exactly_the_credentials(username: str, password: str, line_limit: int) -> None:
     talk = converse(PlainClient(username, password), PlainServer(prepare=False), line_limit=line_limit)
     assert talk.questions == [Credentials("PLAIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
 
 
 @given(plain_text, plain_text)
-def test_login_gives_exactly_the_credentials_back(username: str, password: str) -> None:
+def test_login_gives_back_exactly_the_credentials(username: str, password: str) -> None:
     talk = converse(LoginClient(username, password), LoginServer(prepare=False))
     assert talk.questions == [Credentials("LOGIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
@@ -195,7 +195,7 @@ def test_a_preparing_server_sees_prepared_credentials_or_fails(
         '"AAAA"',
     ],
 )
-def test_base64_refuses(text: str) -> None:
+def test_malformed_base64_is_refused(text: str) -> None:
     with pytest.raises(MechanismError, match="base64"):
         decode_base64(text)
     if text.isascii():
@@ -244,7 +244,7 @@ def test_an_empty_initial_response_is_an_equals_sign() -> None:
         decode_initial_response("")
 
 
-def test_an_equals_sign_is_nothing_later_on() -> None:
+def test_an_equals_sign_is_not_base64_after_the_initial_response() -> None:
     assert encode_base64(b"") == ""
     assert decode_base64("") == b""
     with pytest.raises(MechanismError):
@@ -255,7 +255,7 @@ def test_an_equals_sign_is_nothing_later_on() -> None:
 
 
 @pytest.mark.req("SAS-05")
-def test_plain_server() -> None:
+def test_plain_server_asks_about_the_credentials() -> None:
     server = PlainServer()
     assert server.start(b"\0tim\0tanstaaftanstaaf") == Credentials("PLAIN", "tim", None, "tanstaaftanstaaf")
     assert server.accepted() == Succeeded("tim")
@@ -269,7 +269,7 @@ def test_plain_server_without_initial_response_sends_an_empty_challenge() -> Non
     assert isinstance(rejected, Failed) and not rejected.malformed
 
 
-def test_plain_server_takes_an_empty_initial_response_for_a_message() -> None:
+def test_plain_server_reads_an_empty_initial_response_as_a_message() -> None:
     assert PlainServer().start(b"") == Failed("a PLAIN message has exactly two NULs", malformed=True)
 
 
@@ -277,7 +277,7 @@ def test_plain_server_takes_an_empty_initial_response_for_a_message() -> None:
 @pytest.mark.parametrize(
     "message", [b"", b"alice", b"alice\0secret", b"\0alice\0secret\0", b"\0a\0b\0c", b"\0" * 3]
 )
-def test_plain_server_wants_exactly_two_nuls(message: bytes) -> None:
+def test_plain_server_needs_exactly_two_nuls(message: bytes) -> None:
     step = PlainServer().start(message)
     assert isinstance(step, Failed) and step.malformed
 
@@ -298,14 +298,14 @@ def test_plain_server_wants_exactly_two_nuls(message: bytes) -> None:
         b"\0alice\0\xf4\x90\x80\x80",  # beyond Unicode
     ],
 )
-def test_plain_server_wants_a_name_a_password_and_utf8(message: bytes, prepare: bool) -> None:
+def test_plain_server_needs_a_name_and_a_password_in_utf8(message: bytes, prepare: bool) -> None:
     step = PlainServer(prepare=prepare).start(message)
     assert isinstance(step, Failed) and step.malformed
 
 
 @pytest.mark.req("SAS-03")
 @pytest.mark.parametrize("part", ["x" * 255, "\U0001f511" * 63 + "xyz", "\u00e9" * 127 + "x"])
-def test_plain_server_takes_255_octets_of_each(part: str) -> None:
+def test_plain_server_accepts_255_octets_of_each(part: str) -> None:
     octets = part.encode()
     assert len(octets) == 255
     step = PlainServer().start(octets + b"\0" + octets + b"\0" + octets)
@@ -384,7 +384,7 @@ def test_plain_client_prepares_the_authorization_identity() -> None:
     assert PlainClient("alice", "\u00aa", "I\u00adX").initial_response() == "IX\0alice\0\u00aa".encode()
 
 
-def test_plain_client_gives_up_when_the_server_wants_more() -> None:
+def test_plain_client_gives_up_when_the_server_sends_a_second_challenge() -> None:
     client = PlainClient("alice", "secret")
     client.initial_response()
     with pytest.raises(MechanismError):
@@ -395,7 +395,7 @@ def test_plain_client_gives_up_when_the_server_wants_more() -> None:
 
 
 @pytest.mark.req("SAS-32")
-def test_login_server_asks_for_both() -> None:
+def test_login_server_asks_for_user_name_and_password() -> None:
     server = LoginServer()
     assert server.start(None) == Challenge(b"Username:")
     assert server.step(b"alice") == Challenge(b"Password:")
@@ -404,7 +404,7 @@ def test_login_server_asks_for_both() -> None:
 
 
 @pytest.mark.req("SAS-32")
-def test_login_server_takes_the_initial_response_for_the_user_name() -> None:
+def test_login_server_reads_the_initial_response_as_the_user_name() -> None:
     server = LoginServer()
     assert server.start(b"alice") == Challenge(b"Password:")
     assert server.step(b"secret") == Credentials("LOGIN", "alice", None, "secret")
@@ -439,7 +439,7 @@ def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, b
         client.respond(b"Password:")
 
 
-def test_login_on_the_wire() -> None:
+def test_login_exchanges_these_lines() -> None:
     talk = converse(LoginClient("alice", "secret"), LoginServer())
     assert talk.wire == ["AUTH LOGIN", "334 VXNlcm5hbWU6", "YWxpY2U=", "334 UGFzc3dvcmQ6", "c2VjcmV0"]
 
@@ -447,7 +447,7 @@ def test_login_on_the_wire() -> None:
 # --- Questions and answers --------------------------------------------------------------------------------
 
 
-def test_an_answer_without_a_question_is_the_callers_mistake() -> None:
+def test_an_answer_without_a_question_is_a_local_error() -> None:
     server = PlainServer()
     server.start(None)
     for answer in (server.accepted, server.rejected):
@@ -461,7 +461,7 @@ def test_an_answer_without_a_question_is_the_callers_mistake() -> None:
         server.rejected()
 
 
-def test_credentials_match() -> None:
+def test_credentials_match_exactly_their_password() -> None:
     credentials = Credentials("PLAIN", "alice", None, "secret")
     assert credentials.matches("secret")
     assert not credentials.matches("Secret")
@@ -470,7 +470,7 @@ def test_credentials_match() -> None:
     assert not credentials.matches(None)
 
 
-def test_credentials_for_somebody_else_do_not_match_by_themselves() -> None:
+def test_credentials_with_another_authorization_identity_do_not_match() -> None:
     own = Credentials("PLAIN", "alice", "alice", "secret")
     other = Credentials("PLAIN", "alice", "admin", "secret")
     assert own.matches("secret")
@@ -547,7 +547,7 @@ def test_something_is_compared_even_without_an_account(monkeypatch: pytest.Monke
 
 
 @pytest.mark.req("AUT-52")
-def test_no_secret_in_any_repr() -> None:
+def test_no_secret_is_in_any_repr() -> None:
     secret = "hunter2"
     plain, login = PlainClient("alice", secret, "admin"), LoginClient("alice", secret)
     login.initial_response()
@@ -579,7 +579,7 @@ def test_no_secret_in_any_repr() -> None:
         lambda: PlainServer().supply("hunter2"),
     ],
 )
-def test_no_secret_in_any_exception(provoke: Callable[[], object]) -> None:
+def test_no_secret_is_in_any_exception(provoke: Callable[[], object]) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         provoke()
     assert "hunter2" not in str(caught.value) + repr(caught.value)
@@ -623,7 +623,7 @@ def test_a_failure_never_quotes_the_client(message: bytes) -> None:
         ("\U0001f511", "\U0001f511"),  # assigned long after Unicode 3.2
     ],
 )
-def test_saslprep(text: str, prepared: str) -> None:
+def test_saslprep_prepares_as_the_rfc_says(text: str, prepared: str) -> None:
     assert saslprep(text) == prepared
     assert saslprep(prepared) == prepared
 
@@ -655,7 +655,7 @@ def test_saslprep(text: str, prepared: str) -> None:
         "\u0627a\u0628",  # and left-to-right in between
     ],
 )
-def test_saslprep_refuses(text: str) -> None:
+def test_saslprep_refuses_prohibited_text(text: str) -> None:
     with pytest.raises(LocalProtocolError):
         saslprep(text)
     with pytest.raises(LocalProtocolError):
@@ -671,7 +671,7 @@ def test_saslprep_stores_no_unassigned_code_point(text: str) -> None:
 
 
 @given(st.text(max_size=20))
-def test_saslprep_is_done_once_and_for_all(text: str) -> None:
+def test_saslprep_of_prepared_text_changes_nothing(text: str) -> None:
     try:
         prepared = saslprep(text)
     except LocalProtocolError:
@@ -733,7 +733,7 @@ class Strong(PasswordMechanism):
         ([], True, True, None),
     ],
 )
-def test_choice_of_a_mechanism(
+def test_the_first_usable_mechanism_is_chosen(
     offered: list[str], tls: bool, allow_cleartext: bool, expected: type[PasswordMechanism] | None
 ) -> None:
     mechanisms = {"X-STRONG": Strong} | CLIENT_MECHANISMS
@@ -752,7 +752,7 @@ def test_choice_of_a_mechanism(
         assert chosen.username == "alice"
 
 
-def test_what_is_known_of_each_mechanism() -> None:
+def test_each_mechanism_states_its_facts() -> None:
     assert list(CLIENT_MECHANISMS) == ["PLAIN", "LOGIN"]
     assert list(SERVER_MECHANISMS) == ["PLAIN", "LOGIN"]
     for name in SERVER_MECHANISMS:
@@ -762,7 +762,7 @@ def test_what_is_known_of_each_mechanism() -> None:
     assert not Strong.cleartext
 
 
-def test_importing_it_loads_nothing_large() -> None:
+def test_importing_sasl_loads_no_large_module() -> None:
     code = (
         "import sys, smtpcore.sasl as sasl\n"
         "sasl.PlainClient('alice', 'secret'), sasl.PlainServer().start(b'\\0alice\\0secret')\n"
@@ -772,7 +772,7 @@ def test_importing_it_loads_nothing_large() -> None:
     assert run.stdout == "[]\n"
 
 
-def test_all_names_exist() -> None:
+def test_every_exported_name_exists() -> None:
     assert all(hasattr(sasl, name) for name in sasl.__all__)
 
 
@@ -920,7 +920,7 @@ def test_a_multi_step_exchange_can_be_refused_at_each_question() -> None:
     assert len(talk.questions) == 2 and talk.outcome == refused
 
 
-def test_yes_is_no_answer_to_a_request_for_a_secret() -> None:
+def test_accepting_does_not_answer_a_request_for_a_secret() -> None:
     server = ToyServer()
     server.start(b"alice")
     with pytest.raises(LocalProtocolError, match="supply"):
@@ -966,7 +966,7 @@ def test_a_client_may_verify_the_server(signs: bool) -> None:
     assert (talk.wire[-1] == "*") is signs
 
 
-def test_plain_takes_the_servers_word() -> None:
+def test_plain_client_believes_the_success_of_the_server() -> None:
     talk = converse(PlainClient("alice", "secret"), PlainServer())
     assert talk.outcome == Succeeded("alice") and talk.error is None
 
@@ -1007,7 +1007,7 @@ class FirstClient(PasswordMechanism):
         return f"{self.username} {keyed(self._password.encode(), challenge).hex()}".encode()
 
 
-def test_server_first() -> None:
+def test_a_server_first_mechanism_begins_with_its_challenge() -> None:
     talk = converse(FirstClient("a b", "secret"), FirstServer(), look_up("secret"))
     assert talk.outcome == Succeeded("a b")
     assert talk.wire[:2] == ["AUTH X-FIRST", "334 " + encode_base64(b"<1.2@server.example>")]
@@ -1092,7 +1092,7 @@ def test_an_empty_message_and_an_identity_only_the_application_knows(line_limit:
     assert talk.outcome == Succeeded("carol")
 
 
-def test_steps_are_values() -> None:
+def test_steps_and_credentials_compare_by_value() -> None:
     assert Challenge(b"x") == Challenge(b"x") != Challenge(b"y")
     credentials = Credentials("PLAIN", "alice", None, "secret")
     assert credentials != replace(credentials, password="other")
