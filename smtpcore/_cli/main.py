@@ -175,6 +175,14 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="what runs it (default: %(default)s)",
     )
     add("--trace", action="store_true", help="print the dialogues, with secrets masked, to the standard error")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="misbehave, to test a client; may be repeated. RULE is greylist, tarpit, mailbox_full, rate_limit,"
+        " early_552, or such as 'RCPT nth=2: delay 3; reply 451 4.7.1 later'",
+    )
 
 
 def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:

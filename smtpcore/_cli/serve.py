@@ -23,10 +23,10 @@ import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from .._core.addresses import is_hello_argument
 from .._core.config import ServerConfig
@@ -55,6 +55,9 @@ from .common import (
     is_unresolvable,
     unreadable,
 )
+
+if TYPE_CHECKING:
+    from ..testing import Rule
 
 logger = logging.getLogger("smtpcore.serve")
 
@@ -108,18 +111,41 @@ def _serve(
 ) -> int | None:
     """Serve until a signal ends it; return the number of the second signal, if one ended it at once."""
     where = receiver, options.host, options.port
+    faults = _faults(options)
     if options.adapter == "sync":
-        return _serve_sync(where, serve_options, announce)
+        return _serve_sync(where, serve_options, announce, faults)
     if options.adapter == "asyncio":
         return _serve_asyncio(where, serve_options, announce)
     return _serve_trio(where, serve_options, announce)
 
 
+def _faults(options: argparse.Namespace) -> list[Rule]:
+    """Read the rules of ``--fault``."""
+    if not options.fault:
+        return []
+    from ..testing import parse_rule
+
+    if options.adapter != "sync":
+        raise Failure(EX_USAGE, f"--fault needs --adapter sync, not {options.adapter}")
+    try:
+        return [parse_rule(text) for text in options.fault]
+    except LocalProtocolError as error:
+        raise Failure(EX_USAGE, str(error)) from None
+
+
 def _serve_sync(
-    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: _Announce
+    where: tuple[Receiver, str, int],
+    serve_options: ServeOptions,
+    announce: _Announce,
+    faults: Sequence[Rule],
 ) -> int | None:
     from .. import sync
 
+    serve: Callable[..., sync.Server] = sync.serve
+    if faults:
+        from ..testing import serve_with_faults
+
+        serve = functools.partial(serve_with_faults, faults)
     listener: sync.Server | None = None
 
     def stop_at_once(number: int) -> None:
@@ -134,7 +160,7 @@ def _serve_sync(
     with reader, writer, _signals(lambda: None, stop_at_once):
         former = signal.set_wakeup_fd(writer.fileno())
         try:
-            with sync.serve(*where, **serve_options) as listener:
+            with serve(*where, **serve_options) as listener:
                 announce(listener)
                 reader.recv(1)
                 _say_what_remains(listener)
