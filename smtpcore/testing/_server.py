@@ -21,9 +21,10 @@ from .._core.config import ServerConfig
 from .._core.events import Envelope
 from .._core.limits import Limits
 from .._core.parameters import Parameters
-from .._net.callbacks import session_runner
 from .._net.listener import GRACE
-from .._net.session import ServeOptions, ServerOptions, ServerSession, refusal_of
+from .._net.serveroptions import ServeOptions, ServerOptions
+from .._net.serving import refusal_of, session_runner
+from .._net.session import ServerSession
 from .._net.stream import Stream
 from ..handlers import Handler
 from ..sasl import Credentials

@@ -27,7 +27,8 @@ from .._core.events import (
 )
 from .._core.replies import Reply
 from .._core.state import State
-from .._net.session import ServerOptions, ServerSession
+from .._net.serveroptions import ServerOptions
+from .._net.session import ServerSession
 from .._net.stream import Stream
 from ..sasl import AuthQuestion
 from ._faults import CONNECT, END, Counter, Rule
