@@ -253,7 +253,7 @@ class Client:
         try:
             if not self._dialogue.ended:
                 with contextlib.suppress(SMTPError, RuntimeError), self._dialogue.conversation("quit"):
-                    await self._dialogue.say(Quit())
+                    self._dialogue.say(Quit())
                     while not isinstance(await self._dialogue.event(), ConnectionClosed):
                         pass
                     self._dialogue.ended = "QUIT was said"

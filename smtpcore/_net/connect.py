@@ -254,10 +254,10 @@ async def _start(dialogue: Dialogue, security: Security, options: ConnectOptions
 
 async def _hello(dialogue: Dialogue, *, fall_back: bool) -> None:
     dialogue.context.phase = "ehlo"
-    await dialogue.say(Ehlo(dialogue.domain))
+    dialogue.say(Ehlo(dialogue.domain))
     response = await dialogue.response()
     if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-        await dialogue.say(Helo(dialogue.domain))
+        dialogue.say(Helo(dialogue.domain))
         response = await dialogue.response()
     if not response.reply.is_success:
         raise ReplyError(response, f"{response.verb} {dialogue.domain} was answered {response.reply}")
@@ -268,7 +268,7 @@ async def _start_tls(dialogue: Dialogue, security: Security, context: ssl.SSLCon
     dialogue.context.phase = "starttls"
     if "STARTTLS" not in dialogue.connection.capabilities:
         raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-    await dialogue.say(StartTls())
+    dialogue.say(StartTls())
     response = await dialogue.response()
     reply = response.reply
     if reply.is_success:
@@ -321,7 +321,7 @@ async def _log_in(dialogue: Dialogue, auth: Credentials, *, allow_cleartext: boo
             raise refusal or AuthenticationUnavailable(
                 f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
             )
-        await dialogue.expect_silence()
+        dialogue.expect_silence()
         connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
         response = await dialogue.response()
         if response.reply.is_success:

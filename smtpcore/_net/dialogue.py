@@ -26,13 +26,11 @@ They become the ``exchanges`` of an :class:`~smtpcore.ErrorContext` only when an
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, Self
 
 from .._core.client import ClientConnection
 from .._core.errors import LocalProtocolError, SMTPError
@@ -88,6 +86,7 @@ class Dialogue:
         connection: The core of the session.
         transcript: The recorder that the application has given, if any.
         timeouts: How long each wait may last.
+        limits: Sizes and counts.
         transaction: The mail transaction of the current conversation, or of the last one.
         last: The mail transaction that was begun last.
         write_failure: Why nothing can be written any more.
@@ -108,10 +107,11 @@ class Dialogue:
         self.recorder = recorder or Recorder(self.transcript)
         self.stream = stream
         self.timeouts = timeouts_of(options)
-        self._limits = options.get("limits") or Limits()
+        self.limits = options.get("limits") or Limits()
         self._deadline = deadline
         self._allowed = deadline_of(options)  # the same in seconds
-        self._waiting = ""  # for what, and how long: for the error if that passes
+        # The last wait: for what, how many seconds, and which whole ends it before that.
+        self._wait = ("", 0.0, "")
         self.write_failure: OSError | None = None
         self.connection = make_connection(options)
         self.transaction: Transaction | None = None
@@ -131,57 +131,65 @@ class Dialogue:
             self.recorder.record_end()
         await self.stream.close()
 
-    @contextlib.contextmanager
-    def conversation(self, phase: str) -> Iterator[None]:
-        """Run one conversation alone, and translate its errors."""
+    # -- one conversation --
+
+    def conversation(self, phase: str) -> Self:
+        """Begin a conversation; the ``with`` block is the conversation, and its end translates the errors.
+
+        Args:
+            phase: That of the context, until something is waited for.
+
+        Raises:
+            RuntimeError: Another conversation is under way.
+            ConnectionLost: The session is over.
+        """
         if self._busy:
             raise RuntimeError("a conversation is under way on this session: one conversation at a time")
         self.transaction = None
         if self.ended:
             raise self.explain(ConnectionLost(f"the session is over: {self.ended}"))
-        self._busy = True
         self._failure = "it was broken off"
         self.context.phase = phase
         self.context.reply = None
+        return self
+
+    def __enter__(self) -> None:
+        self._busy = True
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._busy = False
+        explained, usable = (None, True) if error is None else self._translated(error)
+        if not usable or self.write_failure is not None or self.connection.state is State.CLOSED:
+            self.ended = self.ended or f"{self._failure} (phase: {self.context.phase})"
+            self.connection.abort()
+            if self.context.phase != "quit":
+                self.stream.abort()
+        if explained is not None and explained is not error:
+            raise explained from error
+
+    def _translated(self, error: BaseException) -> tuple[SMTPError | None, bool]:
+        """An error of a conversation as an error of this package; and whether the session can go on."""
         usable = False
-        try:
-            yield
-            usable = True
-        except ReplyError as error:
+        if isinstance(error, ReplyError):
             usable = error.reply.code != 421
-            raise self.explain(error) from error.__cause__
-        except (TlsUnavailable, AuthenticationUnavailable) as error:
+        elif isinstance(error, (TlsUnavailable, AuthenticationUnavailable)):
             usable = True
-            raise self.explain(error) from error.__cause__
-        except LocalProtocolError as error:
+        elif isinstance(error, LocalProtocolError):
             usable = self.connection.state is not State.CONTENT
-            raise self.explain(error) from error.__cause__
-        except SMTPError as error:
-            raise self.explain(error) from error.__cause__
-        except TimeoutError as error:
-            what = self._waiting if error.errno is None else words_of(error)
-            raise self.explain(
-                TimedOut(
-                    f"{what} (phase: {self.context.phase})",
-                    outstanding=self.connection.outstanding,
-                    maybe_delivered=self._maybe_delivered(),
-                )
-            ) from error
-        except OSError as error:
-            raise self.explain(
-                ConnectionLost(
-                    f"the connection broke: {words_of(error)}",
-                    outstanding=self.connection.outstanding,
-                    maybe_delivered=self._maybe_delivered(),
-                )
-            ) from error
-        finally:
-            self._busy = False
-            if not usable or self.write_failure is not None or self.connection.state is State.CLOSED:
-                self.ended = self.ended or f"{self._failure} (phase: {self.context.phase})"
-                self.connection.abort()
-                if self.context.phase != "quit":
-                    self.stream.abort()
+        elif isinstance(error, TimeoutError) and not isinstance(error, SMTPError):
+            text = words_of(error) if error.errno is not None else self._wait_in_words()
+            error = TimedOut(
+                f"{text} (phase: {self.context.phase})",
+                outstanding=self.connection.outstanding,
+                maybe_delivered=self._maybe_delivered(),
+            )
+        elif isinstance(error, OSError) and not isinstance(error, SMTPError):
+            error = ConnectionLost(
+                f"the connection broke: {words_of(error)}",
+                outstanding=self.connection.outstanding,
+                maybe_delivered=self._maybe_delivered(),
+            )
+        return self.explain(error) if isinstance(error, SMTPError) else None, usable
 
     def _maybe_delivered(self) -> bool:
         transaction = self.transaction
@@ -220,27 +228,37 @@ class Dialogue:
         idle = time.monotonic() - self._heard
         return dataclasses.replace(self.context, idle=idle, exchanges=tuple(exchanges[-_EXCHANGES:]))
 
+    # -- commands and replies --
+
     async def request(self, command: Command) -> Response:
-        await self.say(command)
+        """Send a command, and give its response.
+
+        Raises:
+            ReplyError: The reply is a refusal.
+        """
+        self.say(command)
         response = await self.response()
         raise_refusal(response)
         return response
 
-    async def say(self, event: Command | Chunk | EndOfMessage) -> None:
-        """Send an event; raise if an unsolicited reply has arrived."""
-        await self.expect_silence()
+    def say(self, event: Command | Chunk | EndOfMessage) -> None:
+        """Give the core an event to send; raise if an unsolicited reply has arrived."""
+        self.expect_silence()
         self.connection.send(event)
 
-    async def expect_silence(self) -> None:
+    def expect_silence(self) -> None:
         """Raise if an unsolicited reply has arrived.
 
         Counted as the reply to the next command, it would shift all later replies by one. During content the
         server may also refuse the message.
         """
-        event = await self._next_event()
-        if event is None and self.write_failure is None and (data := arrived(self.stream)) is not None:
+        event = self._next_event()
+        if event is None and self.write_failure is None:
+            data = arrived(self.stream)
+            if data is None:
+                return
             self._receive(data)
-            event = await self._next_event()
+            event = self._next_event()
         if isinstance(event, Response):
             in_content = self.context.phase == "content"
             what = "the message was refused" if in_content else "the server closes the session"
@@ -257,59 +275,76 @@ class Dialogue:
         return event
 
     async def event(self) -> Event:
-        """The next event."""
+        """The next event: send what the core has to send, and read until there is one."""
         connection, facts = self.connection, self.context
-        deadline: float | None = None
-        while (event := await self._next_event()) is None:
-            if not await self.flush():
+        end: float | None = None
+        while (event := self._next_event()) is None:
+            if self.write_failure is not None:
+                raise self.write_failure
+            if (data := connection.data_to_send()) and not await self._write(data):
                 continue
             outstanding = connection.outstanding
             facts.phase = _PHASES.get(outstanding[0].__class__, "command")
             if isinstance(outstanding[-1], Command):
                 facts.last_command = outstanding[-1].verb
-            allowed = connection.timeout
-            if deadline is None:
-                deadline = time.monotonic() + allowed
-            oldest = outstanding[0]
-            what = "the message" if isinstance(oldest, EndOfMessage) else oldest.verb
-            what = "no greeting" if isinstance(oldest, Connect) else f"no reply to {what}"
-            self._receive(await self.stream.read(self.seconds_for(allowed, what, deadline)))
+            allowed, now = connection.timeout, time.monotonic()
+            if end is None:
+                end = now + allowed
+            self._receive(await self.stream.read(self._seconds_until(end, now, "", allowed)))
         if isinstance(event, Response):
             facts.reply = event.reply
         return event
 
-    async def _next_event(self) -> Event | None:
+    async def flush(self) -> None:
+        """Write what the core has to send.
+
+        A write that fails does not raise: the reply that the server had sent before may say why, and the core
+        has it now.
+
+        Raises:
+            OSError: An earlier write had failed.
+        """
+        if self.write_failure is not None:
+            raise self.write_failure
+        if data := self.connection.data_to_send():
+            await self._write(data)
+
+    def _next_event(self) -> Event | None:
         try:
             event = self.connection.next_event()
         except RemoteProtocolError:
-            with contextlib.suppress(OSError):
-                await self.flush()  # QUIT
+            self.stream.farewell = self._quit
+            self.stream.dismiss()
             raise
         if isinstance(event, Response):
             self._exchanges.append(event)
         return event
 
-    def seconds_for(self, allowed: float, what: str, end: float | None = None) -> float:
-        """Give the seconds that a wait may last, and note the text of the error for when they have passed.
+    def _quit(self) -> bytes:
+        """QUIT for a server that has broken the protocol, if it would take it for a command."""
+        data = self.connection.data_to_send()
+        if self.transcript is not None and data:
+            self.recorder.record_client(data)
+        return data
 
-        Args:
-            allowed: Seconds for this wait alone.
-            what: What has not happened by then.
-            end: When the wait ends, by the clock, if it has already begun.
+    async def _write(self, data: bytes) -> bool:
+        """Write octets of the core.
+
+        Returns:
+            False if that has failed; then the core has what the server had sent before, and gets nothing more.
         """
-        now = time.monotonic()
-        if end is None:
-            end = now + allowed
-        self._waiting = f"{what} in the {allowed:g} s allowed for it"
-        if self.transaction is not None:
-            seconds = self.transaction.allowed(self.timeouts, self._limits)
-            if self.transaction.began + seconds < end:
-                end = self.transaction.began + seconds
-                self._waiting = f"{what} in the {seconds:.0f} s allowed for the whole transaction"
-        if self._deadline < end:
-            end = self._deadline
-            self._waiting = f"{what} in the {self._allowed:g} s allowed for the session (deadline)"
-        return max(0.0, end - now)
+        if self.transcript is not None:
+            self.recorder.hide(*self.connection.secrets)
+            self.recorder.record_client(data)
+        seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
+        try:
+            await self.stream.write(data, seconds)
+        except OSError as error:
+            self.write_failure = error
+            if last_words := arrived(self.stream):
+                self._receive(last_words)
+            return False
+        return True
 
     def _receive(self, data: bytes) -> None:
         """Give the core what has arrived."""
@@ -326,31 +361,43 @@ class Dialogue:
             if len(facts.first_octets) < 64 and not self.connection.secrets:  # the server may quote them
                 facts.first_octets += data[: 64 - len(facts.first_octets)]
 
-    async def flush(self) -> bool:
-        """Write what the core has to send.
+    # -- time --
 
-        Returns:
-            False if that has failed; then the core has what the server had sent before, and gets nothing more.
+    def seconds_for(self, allowed: float, what: str) -> float:
+        """Give the seconds that a wait may last which begins now.
 
-        Raises:
-            OSError: An earlier write had failed.
+        Args:
+            allowed: Seconds for this wait alone.
+            what: What has not happened by then, for the text of the error.
         """
-        if self.write_failure is not None:
-            raise self.write_failure
-        data = self.connection.data_to_send()
-        if data:
-            if self.transcript is not None:
-                self.recorder.hide(*self.connection.secrets)
-                self.recorder.record_client(data)
-            seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
-            try:
-                await self.stream.write(data, seconds)
-            except OSError as error:
-                self.write_failure = error
-                if last_words := arrived(self.stream):
-                    self._receive(last_words)
-                return False
-        return True
+        now = time.monotonic()
+        return self._seconds_until(now + allowed, now, what, allowed)
+
+    def _seconds_until(self, end: float, now: float, what: str, allowed: float) -> float:
+        """The seconds until a wait ends, by its own limit or an earlier one of transaction or session."""
+        whole = ""
+        transaction = self.transaction
+        if transaction is not None and transaction.end < end:
+            end = transaction.end
+            whole = "transaction"
+        if self._deadline < end:
+            end = self._deadline
+            whole = "session"
+        self._wait = (what, allowed, whole)
+        return max(0.0, end - now)
+
+    def _wait_in_words(self) -> str:
+        """What has not happened, in how much time."""
+        what, allowed, whole = self._wait
+        if not what:  # a reply
+            oldest = self.connection.outstanding[0]
+            what = "the message" if isinstance(oldest, EndOfMessage) else oldest.verb
+            what = "no greeting" if isinstance(oldest, Connect) else f"no reply to {what}"
+        if whole == "session":
+            return f"{what} in the {self._allowed:g} s allowed for the session (deadline)"
+        if whole and self.transaction is not None:
+            return f"{what} in the {self.transaction.allowed:.0f} s allowed for the whole transaction"
+        return f"{what} in the {allowed:g} s allowed for it"
 
 
 _PHASES: dict[type[object], str] = {

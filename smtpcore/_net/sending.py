@@ -32,7 +32,7 @@ async def transact(
     if dialogue.connection.state is not State.READY:
         await dialogue.request(Rset())
     dialogue.transaction = transaction
-    transaction.began = time.monotonic()
+    transaction.begin(time.monotonic(), dialogue.timeouts)
     await _send_envelope(dialogue, transaction)
     if transaction.data is None or not transaction.accepted:
         await _give_up(dialogue, transaction)
@@ -52,7 +52,7 @@ async def transact(
 
 async def _send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
     """Send MAIL, RCPT and DATA, in one group if PIPELINING is offered, and read all their replies."""
-    await dialogue.say(transaction.mail)
+    dialogue.say(transaction.mail)
     try:
         for rcpt in transaction.rcpts:
             dialogue.connection.send(rcpt)
@@ -95,10 +95,10 @@ async def _give_up(dialogue: Dialogue, transaction: Transaction) -> None:
             dialogue.connection.abort()  # MAIL was refused, but a lone dot would send an empty message
         elif transaction.data is not None:
             # RFC 2920 3.1: DATA was granted without a recipient, so a lone dot ends the content.
-            await dialogue.say(EndOfMessage())
+            dialogue.say(EndOfMessage())
             await dialogue.response()
         elif dialogue.connection.state in (State.MAIL, State.RCPT):
-            await dialogue.say(Rset())
+            dialogue.say(Rset())
             await dialogue.response()
     except (SMTPError, OSError):
         dialogue.connection.abort()  # the outcome of the message is known already
@@ -114,14 +114,15 @@ async def _send_content(dialogue: Dialogue, transaction: Transaction, source: So
     piece = _next_piece(dialogue, transaction, source)
     following = _next_piece(dialogue, transaction, source)
     whole = not following
+    sent = bool(piece)
     while piece:
-        await dialogue.say(Chunk(piece))
-        transaction.octets += len(piece)
+        dialogue.say(Chunk(piece))
+        transaction.allow_content(len(piece), dialogue.limits)
         if not whole:
             await dialogue.flush()
         piece, following = following, _next_piece(dialogue, transaction, source)
-    if not (whole and transaction.octets):
-        await dialogue.expect_silence()
+    if not (whole and sent):
+        dialogue.expect_silence()
     dialogue.connection.send(EndOfMessage())
     transaction.sent = True
 
@@ -135,18 +136,18 @@ async def _send_awaited_content(
         while True:
             began = time.monotonic()
             piece = await anext(pieces, b"")
-            transaction.began += time.monotonic() - began  # the time of the application
+            transaction.pause(time.monotonic() - began)  # the time of the application
             if not piece:
                 break
-            await dialogue.say(Chunk(piece))
-            transaction.octets += len(piece)
+            dialogue.say(Chunk(piece))
+            transaction.allow_content(len(piece), dialogue.limits)
             await dialogue.flush()
     except BaseException:
         if (close := getattr(pieces, "aclose", None)) is not None:
             with contextlib.suppress(Exception):
                 await close()
         raise
-    await dialogue.expect_silence()
+    dialogue.expect_silence()
     dialogue.connection.send(EndOfMessage())
     transaction.sent = True
 
@@ -155,5 +156,5 @@ def _next_piece(dialogue: Dialogue, transaction: Transaction, source: Source) ->
     """The next piece, ``b""`` at the end. The time that it takes is the application's."""
     began = time.monotonic()
     piece = next(source.pieces, b"")
-    transaction.began += time.monotonic() - began
+    transaction.pause(time.monotonic() - began)
     return piece

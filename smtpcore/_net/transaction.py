@@ -32,15 +32,25 @@ class Transaction:
     data: Reply | None = None
     sent: bool = False  # the final dot is out, or may be
     final: Reply | None = None  # to the final dot
-    began: float = math.inf  # by the clock; what the application takes to give content is added
-    octets: int = 0  # of content that were written
+    allowed: float = math.inf  # seconds that it may last so far
+    end: float = math.inf  # the same by the clock
 
-    def allowed(self, timeouts: Timeouts, limits: Limits) -> float:
-        """Seconds that it may last so far; the formula is documented at :class:`~smtpcore.Timeouts`."""
-        waits = (
+    def begin(self, now: float, timeouts: Timeouts) -> None:
+        """Start its time; the formula is documented at :class:`~smtpcore.Timeouts`."""
+        self.allowed = (
             2 * timeouts.command + timeouts.data_initiation + timeouts.data_block + timeouts.data_termination
-        )
-        return waits + timeouts.recipient * len(self.rcpts) + self.octets / limits.upload_rate
+        ) + timeouts.recipient * len(self.rcpts)
+        self.end = now + self.allowed
+
+    def allow_content(self, octets: int, limits: Limits) -> None:
+        """Prolong its time for content that is sent."""
+        seconds = octets / limits.upload_rate
+        self.allowed += seconds
+        self.end += seconds
+
+    def pause(self, seconds: float) -> None:
+        """Prolong its time by what the application takes to give content."""
+        self.end += seconds
 
     def result(self, final: Reply | None = None) -> SendResult:
         """What has become of it so far.

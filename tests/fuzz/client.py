@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -82,6 +82,7 @@ class Server:
     sockname = ("127.0.0.1", 40000)
     idle = False
     stopping = False
+    farewell: Callable[[], bytes] | None = None
 
     def __init__(self, random: Random, chaos: float, *, implicit_tls: bool) -> None:
         self.tls: TlsInfo | None = None
@@ -147,6 +148,14 @@ class Server:
 
     def abort(self) -> None:
         self.closed = True
+
+    def dismiss(self) -> None:
+        if self.farewell is not None and not self._broken:
+            farewell = self.farewell()
+            self._input += farewell
+            if self.tls is None:
+                self.plaintext += farewell
+        self.abort()
 
     # -- the server --
 

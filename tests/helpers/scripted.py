@@ -190,7 +190,7 @@ class Stream:
         self.aborted = True
 
     def dismiss(self) -> None:
-        if self.farewell is not None:
+        if self.farewell is not None and self.write_error is None:
             self.written += self.farewell()
         self.abort()
 
