@@ -22,6 +22,7 @@ def names(cls: type[Any]) -> list[str]:
 def explained(cls: type[Any]) -> list[str]:
     """The names in the Attributes section of a docstring."""
     _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    section, _, _ = section.partition("\nRaises:\n")
     return re.findall(r"^    (\w+): ", section, re.MULTILINE)
 
 
