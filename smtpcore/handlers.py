@@ -48,6 +48,7 @@ RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
 """Refuses a recipient for whose domain this server does not accept mail (RFC 5321 3.6.2, 7.9)."""
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
+_NOT_HANDLED: Final = Reply(451, "4.3.5", "this server is not set up for this command")
 
 
 class MessageSink(Protocol):
@@ -257,9 +258,12 @@ class Handler:
             command: An instance of the event class of the ``CommandSpec``.
 
         Returns:
-            A decision. Default: True, the default reply of the ``CommandSpec``. False is 550 5.7.1.
+            A decision. True is the default reply of the ``CommandSpec``, False is 550 5.7.1. Default: True if
+            the ``CommandSpec`` says that its default reply suits without an application (``unattended``),
+            otherwise 451 4.3.5.
         """
-        return True
+        spec = session.connection.command_spec(type(command))
+        return True if spec is None or spec.unattended else _NOT_HANDLED
 
     def on_rejected(self, session: ServerSession, event: CommandRejected) -> object:
         """React to a line that the server has refused by itself: invalid, unknown, or out of sequence.

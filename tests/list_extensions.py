@@ -39,6 +39,7 @@ def traits(spec: CommandSpec) -> str:
         "before required authentication": spec.before_auth,
         "UTF-8 with SMTPUTF8": spec.utf8,
         "sent although not offered": spec.unasked,
+        "accepted without `on_command`": spec.unattended,
     }
     return ", ".join(name for name, holds in told.items() if holds) or "none"
 

@@ -31,7 +31,7 @@ _FIELD = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 def reasons(cls: type) -> dict[str, str]:
     """What the docstring of a class says about each field."""
-    attributes = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]
+    attributes = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2].partition("\nRaises:\n")[0]
     return {name: " ".join(text.split()) for name, text in _FIELD.findall(attributes)}
 
 

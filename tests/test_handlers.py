@@ -577,6 +577,28 @@ def test_on_command_decides_on_a_command_of_an_extension(decision: Any, reply: s
     decided([BEGIN[0], ("250", "XYZZY")], reply, object_with(on_command=ways(decision)), config=config)
 
 
+@pytest.mark.parametrize("unattended, reply", [(False, "451"), (True, "250")])
+@pytest.mark.parametrize("calls_the_default", [False, True])
+def test_a_command_that_no_handler_decides_on_is_refused_unless_it_is_declared_otherwise(
+    unattended: bool, reply: str, calls_the_default: bool
+) -> None:
+    class Xyzzy(Noop):
+        verb = "XYZZY"
+
+    spec = CommandSpec(Xyzzy, lambda text: Xyzzy(), Reply(250, "2.0.0", "OK"), unattended=unattended)
+    config = ServerConfig(extensions=(*STANDARD, Extension("XYZZY", commands=(spec,))))
+
+    class WithoutMethod(Handler):
+        pass
+
+    class AsksTheDefault(Handler):
+        def on_command(self, session: Any, command: Any) -> Any:
+            return super().on_command(session, command)
+
+    handler = AsksTheDefault() if calls_the_default else WithoutMethod()
+    decided([BEGIN[0], ("250", "XYZZY")], reply, handler, config=config)
+
+
 # --- The postmaster, and relaying --------------------------------------------------------------------------
 
 POSTMASTERS = ["<Postmaster>", "<postmaster>", "<postmaster@mx.example>", "<POSTMASTER@MX.EXAMPLE>"]

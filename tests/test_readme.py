@@ -64,7 +64,7 @@ def test_the_server_receives_what_the_client_sends() -> None:
 
     code = put(put(SERVER, "port=8025", "port=0"), "server.serve_forever()", "send(server.addresses[0][1])")
     printed = run(code, {"send": send})
-    assert printed.startswith("alice@example.com bob@example.org ")
+    assert printed.startswith("alice@example.com to bob@example.org ")
     assert printed.endswith("Subject: Hello\r\n\r\nHello Bob.\r\n\n")
 
 

@@ -56,6 +56,7 @@ AS_OPTIONS: Final = {
     "security='opportunistic' or 'none'": "--security opportunistic or none",
     "auth=(user, password)": "--user",
     "give an ssl_context that trusts it": "--ca-file FILE",
+    "the port is an argument of its own": "the port has an option of its own, --port",
 }
 
 

@@ -68,6 +68,9 @@ class CommandSpec:
         line_limit: The field of :class:`smtpcore.Limits` that bounds its line, in octets with CRLF.
         unasked: A client may send it although the server does not offer the keyword: HELP and EXPN are commands
             of RFC 5321 itself.
+        unattended: ``reply`` is true although no application has seen the command, as for HELP. A handler
+            without ``on_command`` then accepts it. Off: such a handler answers 451, since only the application
+            can do what the command asks for.
     """
 
     event: type[Command]
@@ -84,6 +87,7 @@ class CommandSpec:
     utf8: bool = False
     line_limit: str = "command_line"
     unasked: bool = False
+    unattended: bool = False
 
     @property
     def verb(self) -> str:

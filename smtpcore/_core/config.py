@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from .capabilities import Capabilities
 from .commandspec import CommandSpec
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, wrong_type
 from .events import Command, Ehlo, Helo, Mail
 from .grammar import EHLO_KEYWORD, EHLO_PARAMETER, MECHANISM
-from .limits import Limits, Timeouts, TlsInfo
+from .limits import Limits, Timeouts, TlsInfo, check_types
 from .parameters import Parameter
 from .replies import Reply
 
@@ -97,6 +97,16 @@ class Extension:
         return hash(self.keyword)  # sets of extensions are looked up for each connection
 
 
+# The values of the switches that have names. A misspelt one must not become the lenient one.
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "unknown_parameters": ("reject", "ignore", "show"),
+    "address_syntax": ("strict", "lenient"),
+    "ehlo_syntax": ("strict", "lenient"),
+    "line_endings": ("reject", "accept"),
+    "nul": ("reject", "accept"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     """What a server offers and where it is strict.
@@ -138,6 +148,10 @@ class ServerConfig:
         never_accepts_mail: Answer the connection with 521 (RFC 7504).
         limits: The sizes and counts.
         timeouts: The waits.
+
+    Raises:
+        ArgumentTypeError: A value has the wrong type.
+        LocalProtocolError: A value is not one of those listed, or two values exclude each other.
     """
 
     pipelining: bool = True
@@ -191,7 +205,16 @@ class ServerConfig:
         return hash((self.limits.message_size, self.auth_mechanisms, self.starttls, self.smtputf8))
 
     def __post_init__(self) -> None:
+        for name in ("auth_mechanisms", "extensions"):  # a list cannot be the key of a cache
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
+        self._check_types()
         object.__setattr__(self, "keywords", dict(self.keywords))  # the caller may change its own
+        for name, accepted in _CHOICES.items():
+            if (choice := getattr(self, name)) not in accepted:
+                raise LocalProtocolError(
+                    f"ServerConfig.{name} is one of {', '.join(accepted)}, not {choice!r:.80}"
+                )
         if self.smtputf8 and not self.eight_bit_mime:
             raise LocalProtocolError("SMTPUTF8 may only be offered together with 8BITMIME (RFC 6531 3.1)")
         for name in self.auth_mechanisms:
@@ -206,3 +229,24 @@ class ServerConfig:
                 )
             if not all(EHLO_PARAMETER.fullmatch(word) for word in parameters.split()):
                 raise LocalProtocolError(f"EHLO parameters {parameters!r} must be printable ASCII words")
+
+    def _check_types(self) -> None:
+        check_types(self)
+        extensions = self.extensions
+        for name, words, right in (
+            ("limits", "a Limits", isinstance(self.limits, Limits)),
+            ("timeouts", "a Timeouts", isinstance(self.timeouts, Timeouts)),
+            ("keywords", "a mapping of strings", isinstance(self.keywords, Mapping)),
+            ("auth_mechanisms", "a tuple of strings", _is_tuple_of(str, self.auth_mechanisms)),
+            (
+                "extensions",
+                "a tuple of Extension values, or None",
+                extensions is None or _is_tuple_of(Extension, extensions),
+            ),
+        ):
+            if not right:
+                raise wrong_type(f"ServerConfig.{name}", words, getattr(self, name))
+
+
+def _is_tuple_of(kind: type, value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, kind) for one in value)

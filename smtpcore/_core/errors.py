@@ -85,3 +85,8 @@ class LocalProtocolError(ProtocolError):
 
 class ArgumentTypeError(LocalProtocolError, TypeError):
     """An argument has the wrong type; its name is in the text, and nothing was sent for it."""
+
+
+def wrong_type(name: str, accepted: str, value: object) -> ArgumentTypeError:
+    """Return an error about an argument of the wrong type; at most 80 characters of its value are shown."""
+    return ArgumentTypeError(f"{name} is {accepted}, not {type(value).__name__} {value!r:.80}")

@@ -11,9 +11,35 @@ freezing costs do not matter here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, wrong_type
+
+# What a field accepts, by its annotation: the words of the error, and the types.
+_ACCEPTED: Final[dict[object, tuple[str, tuple[type, ...]]]] = {
+    "bool": ("True or False", (bool,)),
+    "int": ("a whole number", (int,)),
+    "int | None": ("a whole number or None", (int, type(None))),
+    "float": ("a number", (int, float)),
+}
+
+
+def check_types(settings: Any) -> None:
+    """Check the fields of a dataclass whose annotation is one of ``_ACCEPTED``.
+
+    A configuration often comes from text. ``"no"`` would count as True, and as a number it would fail in the
+    middle of a session.
+
+    Raises:
+        ArgumentTypeError: A value has another type. True is not accepted as a number.
+    """
+    for one in fields(settings):
+        if one.type in _ACCEPTED:
+            words, types = _ACCEPTED[one.type]
+            value = getattr(settings, one.name)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise wrong_type(f"{type(settings).__name__}.{one.name}", words, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +89,10 @@ class Limits:
             last as long as the sender likes.
         upload_rate: Octets a second, the slowest average at which a client sends content before it gives up:
             see ``Timeouts.recipient``.
+
+    Raises:
+        ArgumentTypeError: A value has the wrong type.
+        LocalProtocolError: A value is below its minimum.
     """
 
     command_line: int = 512
@@ -87,6 +117,7 @@ class Limits:
     upload_rate: float = 1000.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         # Only what would break the protocol or the connection itself; RFC 5321 4.5.3.1 promises more to peers.
         floors = {
             "command_line": 512,
@@ -140,6 +171,10 @@ class Timeouts:
             not count.
         content: For the content of one message, however fast it arrives: content at the minimum rate could
             otherwise go on for days.
+
+    Raises:
+        ArgumentTypeError: A value has the wrong type.
+        LocalProtocolError: A value is not greater than 0.
     """
 
     connect: float = 30.0
@@ -153,6 +188,13 @@ class Timeouts:
     farewell: float = 5.0
     recipient: float = 10.0
     content: float = 6 * 3600.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for one in fields(self):
+            seconds = getattr(self, one.name)
+            if not seconds > 0:  # NaN is not greater either
+                raise LocalProtocolError(f"Timeouts.{one.name} must be greater than 0, not {seconds!r}")
 
 
 @dataclass(frozen=True, slots=True)

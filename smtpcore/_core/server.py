@@ -58,6 +58,7 @@ from .commands import (
     CommandParser,
     verb_of,
 )
+from .commandspec import CommandSpec
 from .config import Facts, ServerConfig
 from .content import ContentDecoder
 from .errors import LocalProtocolError
@@ -701,6 +702,14 @@ class ServerConnection:
             offered = [verb for verb, spec in self._rules.verbs.items() if self._offers(spec.event)]
             default = Reply(default.code, default.status, " ".join((default.text, *VERBS, *offered)))
         return default if text is None else Reply.sanitized(default.code, default.status, text)
+
+    def command_spec(self, kind: type[Event]) -> CommandSpec | None:
+        """Return what declares a command of an extension; None for a command of RFC 5321.
+
+        Args:
+            kind: The class of the command.
+        """
+        return self._rules.commands.get(kind)
 
     def _offers(self, kind: type[Event]) -> bool:
         return self._rules.owner[kind].keyword in self._capabilities

@@ -53,6 +53,7 @@ logger = logging.getLogger("smtpcore")
 
 Decision = bool | Reply | None
 
+_DEFAULTS: Final = Handler()
 _UNDECIDED: Final = Reply(451, "4.3.0", "local error in processing")
 _NOT_NOW: Final = Reply(421, "4.3.0", "local error in processing")  # the same for a connection
 _NO_ROOM: Final = Reply(452, "4.3.1", "not enough storage")
@@ -216,6 +217,8 @@ class Callbacks:
             if foreign and found is None:
                 return RELAY_DENIED
         if found is None:
+            if isinstance(event, Command):
+                return cast(Decision, _DEFAULTS.on_command(self._session, event))
             return True
         method, arguments_of = found
         decision: Decision = await self._decide(method, self._session, *arguments_of(event))

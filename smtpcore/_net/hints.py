@@ -247,6 +247,9 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
     if isinstance(cause, socket.gaierror):
         if cause.errno == socket.EAI_AGAIN:
             return "the name cannot be looked up now: check the network of this machine, or try again later"
+        name, colon, number = host.partition(":")
+        if colon and number.isdecimal():
+            return f"the port is an argument of its own: host {name!r}, port {number}"
         return f"no address is known for {host!r}: check its spelling"
     if isinstance(cause, ConnectionRefusedError):
         if host in _THIS_MACHINE and port in (25, 465, 587):

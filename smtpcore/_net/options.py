@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
 from .. import sasl
 from .._core.config import Extension
 from .._core.errors import ArgumentTypeError, LocalProtocolError
+from .._core.errors import wrong_type as wrong_type
 from .._core.limits import Limits, Timeouts
 
 if TYPE_CHECKING:
@@ -125,11 +126,6 @@ def _check_socket(sock: object) -> None:
         sock.getpeername()
     except OSError as error:
         raise LocalProtocolError(f"sock is not connected: {error.strerror}") from None
-
-
-def wrong_type(name: str, accepted: str, value: object) -> ArgumentTypeError:
-    """An error about an argument of the wrong type."""
-    return ArgumentTypeError(f"{name} is {accepted}, not {type(value).__name__} {value!r:.80}")
 
 
 def checked_host(host: object) -> str:

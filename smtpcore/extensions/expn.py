@@ -38,6 +38,7 @@ EXPN = Extension(
             success=frozenset({250, 252}),
             idle=True,
             unasked=True,
+            unattended=True,
             utf8=True,
         ),
     ),

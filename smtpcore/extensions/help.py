@@ -37,6 +37,7 @@ HELP = Extension(
             success=frozenset({211, 214}),
             idle=True,
             unasked=True,
+            unattended=True,
             before_auth=True,
         ),
     ),

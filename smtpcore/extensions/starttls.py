@@ -44,6 +44,7 @@ STARTTLS = Extension(
             leads={2: {State.READY: State.TLS}},
             before_tls=True,
             before_auth=True,
+            unattended=True,
         ),
     ),
 )

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from smtpcore import Limits, LocalProtocolError, ServerConfig, Timeouts, TlsInfo
+from smtpcore import ArgumentTypeError, Limits, LocalProtocolError, ServerConfig, Timeouts, TlsInfo
+from smtpcore.extensions import STANDARD
 
 CLASSES: list[type[Any]] = [Limits, Timeouts, TlsInfo, ServerConfig]
 
@@ -21,6 +22,7 @@ def names(cls: type[Any]) -> list[str]:
 def explained(cls: type[Any]) -> list[str]:
     """The names in the Attributes section of a docstring."""
     _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    section, _, _ = section.partition("\nRaises:\n")
     return re.findall(r"^    (\w+): ", section, re.MULTILINE)
 
 
@@ -110,6 +112,55 @@ def test_a_rate_is_greater_than_zero(name: str) -> None:
     for rate in (0, -1.0, float("nan")):
         with pytest.raises(LocalProtocolError, match=rf"Limits\.{name} must be greater than 0, not {rate}"):
             Limits(**{name: rate})
+
+
+WRONG_TYPES: list[tuple[type[Any], str, Any]] = [
+    *((Limits, name, value) for name in names(Limits) for value in ("5", True, object())),
+    *((Limits, name, 2.5) for name in names(Limits) if name not in RATES),
+    *((Limits, name, None) for name in names(Limits) if name not in OPTIONAL),
+    *((Timeouts, name, value) for name in names(Timeouts) for value in ("5", True, None)),
+    *(
+        (ServerConfig, name, value)
+        for name in names(ServerConfig)
+        if isinstance(getattr(ServerConfig(), name), bool)
+        for value in ("no", 0, None)
+    ),
+    (ServerConfig, "auth_mechanisms", "PLAIN"),
+    (ServerConfig, "auth_mechanisms", (b"PLAIN",)),
+    (ServerConfig, "extensions", "DSN"),
+    (ServerConfig, "extensions", ("DSN",)),
+    (ServerConfig, "keywords", "X-FOO"),
+    (ServerConfig, "limits", 5),
+    (ServerConfig, "timeouts", 5),
+]
+
+
+@pytest.mark.parametrize("cls, name, value", WRONG_TYPES)
+def test_a_value_of_the_wrong_type_is_an_error_that_names_the_field(
+    cls: type[Any], name: str, value: Any
+) -> None:
+    with pytest.raises(ArgumentTypeError, match=rf"^{cls.__name__}\.{name} is .*, not {type(value).__name__} "):
+        cls(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["unknown_parameters", "address_syntax", "ehlo_syntax", "line_endings", "nul"])
+@pytest.mark.parametrize("value", ["Reject", "Strict", "", None, True])
+def test_a_misspelt_choice_is_an_error_and_not_the_lenient_one(name: str, value: Any) -> None:
+    with pytest.raises(LocalProtocolError, match=rf"^ServerConfig\.{name} is one of .*, not {value!r}"):
+        ServerConfig(**{name: value})
+
+
+def test_a_list_is_accepted_in_place_of_a_tuple() -> None:
+    settings: dict[str, Any] = {"auth_mechanisms": ["PLAIN"], "extensions": [*STANDARD]}
+    assert ServerConfig(**settings) == ServerConfig(auth_mechanisms=("PLAIN",), extensions=STANDARD)
+    assert hash(ServerConfig(**settings))
+
+
+@pytest.mark.parametrize("name", names(Timeouts))
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_time_is_greater_than_nothing(name: str, seconds: float) -> None:
+    with pytest.raises(LocalProtocolError, match=rf"Timeouts\.{name} must be greater than 0, not {seconds}"):
+        Timeouts(**{name: seconds})
 
 
 @pytest.mark.req("EIG-07", "LIM-15", "AUT-32")

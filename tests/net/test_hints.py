@@ -249,6 +249,12 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         "no address is known for 'mx.exmaple': check its spelling",
     ),
     (
+        "a name with a port",
+        caused(ConnectionFailed, socket.gaierror(socket.EAI_NONAME, "x")),
+        {"host": "mx.example:587", "port": 25},
+        "the port is an argument of its own: host 'mx.example', port 587",
+    ),
+    (
         "no name server",
         caused(ConnectionFailed, socket.gaierror(socket.EAI_AGAIN, "x")),
         {"port": 25},
