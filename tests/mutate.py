@@ -4,9 +4,10 @@
 
 Each mutant is one small change of the syntax tree: a comparison turned round, ``and`` for ``or``, a number off
 by one, a constant emptied, a condition negated, a statement left out. It is written into a copy of the project.
-There the tests of that module run, with the dialogs, until one fails. If none does, the tests run that import
-the module, and the properties with EXAMPLES examples. A mutant that passes all of them is printed, with its
-line before and after: it is equivalent, or a test is missing.
+There the tests of that module run until one fails; if none does, the dialogs; and then the tests that import
+the module, with the properties and EXAMPLES examples of each. A mutant that passes all of them is printed, with
+its line before and after: it is equivalent, or a test is missing. ``--quick`` leaves the last of the three out,
+since a survivor costs a minute there; its survivors are candidates.
 
 The sample is drawn from ``--seed``, by default a new one, which is printed. One test run happens at a time, so
 that others can use the machine meanwhile. Starting pytest takes longer than most mutants live, so one process
@@ -29,13 +30,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = Path("tests")
-# What takes everything into account, and so is run for every module: at once, and for survivors.
+# What takes everything into account, and so is run for every module.
 QUICK = ("tests/core/test_dialogs.py",)
 BROAD = ("tests/net/test_client.py", "tests/properties")
 EXAMPLES = 50  # of each property
@@ -173,17 +173,18 @@ def mutants(source: str) -> list[Mutant]:
 
 
 def chosen_tests(module: Path) -> list[list[str]]:
-    """The test files for a module in two stages: those of its name, then those that import it."""
+    """The test files for a module in stages: those of its name, the quick ones, those that import it."""
     name = module.stem
     folder = module.parent.name.strip("_")
     paths = sorted((ROOT / TESTS).rglob("test_*.py"))
     named = [path for path in paths if name in path.stem and path.parent.name in (folder, TESTS.name)]
     pattern = re.compile(rf"\bsmtpcore(\.\w+)*(\.{name} import| import {name}\b)")
     importing = [path for path in paths if pattern.search(path.read_text(encoding="utf-8"))]
-    first = [*(str(path.relative_to(ROOT)) for path in named), *QUICK]
-    second = [str(path.relative_to(ROOT)) for path in importing]
-    second = [one for one in second if not one.startswith(BROAD)]
-    return [first, [one for one in dict.fromkeys([*second, *BROAD]) if one not in first]]
+    first = [str(path.relative_to(ROOT)) for path in named]
+    last = [str(path.relative_to(ROOT)) for path in importing]
+    last = [one for one in last if not one.startswith(BROAD)]
+    rest = [one for one in dict.fromkeys([*last, *BROAD]) if one not in (*first, *QUICK)]
+    return [stage for stage in (first, list(QUICK), rest) if stage]
 
 
 class Runner:
@@ -228,10 +229,6 @@ class Runner:
         finally:
             watch.cancel()
 
-    def notices(self, stages: Sequence[Sequence[str]]) -> bool:
-        """Whether the tests of a stage fail; the later stages run only if those before did not."""
-        return any(self.fails(tests) for tests in stages)
-
 
 def _write(path: Path, source: str) -> None:
     """Write a module. What was compiled of it goes: Python compares only seconds and sizes."""
@@ -247,23 +244,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, default=40, help="how many mutants")
     parser.add_argument("--seed", type=int, help="of the sample; by default a new one is drawn")
     parser.add_argument("--tests", nargs="+", help="in place of those that are about the module")
+    parser.add_argument("--quick", action="store_true", help="run only the tests of its name, and the dialogs")
     options = parser.parse_args(arguments)
     seed = random.randrange(2**32) if options.seed is None else options.seed
     source = (ROOT / options.module).read_text(encoding="utf-8")
     made = mutants(source)
     sample = random.Random(seed).sample(made, min(options.sample, len(made)))
     stages = [options.tests] if options.tests else chosen_tests(options.module)
+    if options.quick and len(stages) > 1:
+        stages.pop()
+    sound: list[Sequence[str]] = []  # stages that pass without a change
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, "copy")
         shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         with Runner(copied) as runner:
-            if runner.notices(stages):
-                print(f"{' '.join(chain(*stages))} fail as it is", file=sys.stderr)
-                return 2
             for mutant in sorted(sample, key=lambda one: (one.line, one.what)):
-                _write(copied / options.module, mutant.source)
-                if not runner.notices(stages):
+                for tests in stages:
+                    if tests not in sound:
+                        _write(copied / options.module, source)
+                        if runner.fails(tests):
+                            print(f"{' '.join(tests)} fail as it is", file=sys.stderr)
+                            return 2
+                        sound.append(tests)
+                    _write(copied / options.module, mutant.source)
+                    if runner.fails(tests):
+                        break
+                else:
                     survivors += 1
                     print(f"{options.module}:{mutant.line}: {mutant.what}", flush=True)
     print(f"{options.module}: {len(sample) - survivors} of {len(sample)} mutants noticed, seed {seed}")

@@ -48,7 +48,10 @@ def test_a_mutant_has_one_change_and_can_be_compiled() -> None:
 
 
 def test_a_module_is_tested_by_the_tests_of_its_name_first() -> None:
-    assert mutate.chosen_tests(Path("smtpcore/_core/state.py"))[0][0] == "tests/core/test_state.py"
+    first, quick, last = mutate.chosen_tests(Path("smtpcore/_core/state.py"))
+    assert first[0] == "tests/core/test_state.py"
+    assert quick == list(mutate.QUICK)
+    assert not {*first, *quick} & {*last}
 
 
 @pytest.mark.parametrize("noticed", [True, False])
