@@ -73,7 +73,9 @@ CODES = (
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*ignore|noqa|pragma)")
 SUPPRESSIONS = 4
 
-TOP_LEVEL = frozenset("CHANGELOG.md LICENSE README.md docs examples pyproject.toml smtpcore tests".split())
+TOP_LEVEL = frozenset(
+    "CHANGELOG.md LICENSE README.md _smtpcore_pytest.py docs examples pyproject.toml smtpcore tests".split()
+)
 # Written so that they do not find themselves.
 OUTSIDE = re.compile(r"/wor[k]/|/far[m]/|/roo[t]/|/tmp/(?:brie[f]|ven[v])|\.\./share[d]")
 

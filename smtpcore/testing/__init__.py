@@ -1,7 +1,7 @@
 """Test and fuzz mail: servers for tests, faulty and scripted peers.
 
-Nothing here needs more than the standard library, with two exceptions: ``smtpcore.testing.pytest_plugin`` needs
-pytest, and finds its way into pytest by itself.
+Nothing in this module needs more than the standard library. With pytest there are the fixtures ``smtpd``,
+``smtpd_async``, ``smtp_faults`` and ``assert_mail`` in each test, without any configuration.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ from __future__ import annotations
 from .._core.public import publish as _publish
 from ._faults import Rule, early_552, greylist, mailbox_full, on, parse_rule, rate_limit, tarpit
 from ._scripts import ScriptedClient, ScriptedServer, ScriptError
-from ._server import MailServer, ReceivedMail, assert_mail, client_context, serve_with_faults, server_context
+from ._server import (
+    AsyncMailServer,
+    MailServer,
+    ReceivedMail,
+    assert_mail,
+    client_context,
+    serve_with_faults,
+    server_context,
+)
 
 __all__ = [
+    "AsyncMailServer",
     "MailServer",
     "ReceivedMail",
     "Rule",

@@ -6,8 +6,10 @@ anyio. Nothing of it runs in the event loop of the test.
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
+import functools
 import ssl
 import threading
 import time
@@ -296,6 +298,70 @@ class MailServer:
         """Stop: accept no connections, and break those that are open."""
         self._closing.set()
         self._server.close()
+
+
+class AsyncMailServer:
+    """A :class:`MailServer` for async tests: its methods that wait do not block the event loop.
+
+    It works on asyncio and on trio, and so under anyio.
+
+    Args:
+        server: The server.
+
+    Attributes:
+        server: As given.
+        host: The address that it listens on.
+        port: The port that it listens on.
+        ca_file: The path of the certificate, which is **for tests only**.
+    """
+
+    def __init__(self, server: MailServer) -> None:
+        self.server = server
+        self.host, self.port, self.ca_file = server.host, server.port, server.ca_file
+
+    @property
+    def messages(self) -> list[ReceivedMail]:
+        """The messages that were accepted so far, oldest first; a copy."""
+        return self.server.messages
+
+    @property
+    def transcript(self) -> str:
+        """The dialogues of all sessions as text, without secrets."""
+        return self.server.transcript
+
+    def client_context(self) -> ssl.SSLContext:
+        """Make a TLS context for a client that trusts this server and no other."""
+        return client_context()
+
+    def add(self, rule: Rule) -> None:
+        """Add a fault; see :meth:`MailServer.add`."""
+        self.server.add(rule)
+
+    def fail_next(self, verb: str, reply: str, *, times: int = 1) -> None:
+        """Refuse the next command of a kind; see :meth:`MailServer.fail_next`."""
+        self.server.fail_next(verb, reply, times=times)
+
+    async def wait_for(
+        self, *, to: str | None = None, subject: str | None = None, timeout: float = 10.0
+    ) -> ReceivedMail:
+        """Wait until a message has been accepted, and return the first one that fits.
+
+        Args:
+            to: A recipient of the envelope. None: any.
+            subject: A part of the Subject field. None: any.
+            timeout: Seconds.
+
+        Raises:
+            AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
+        """
+        wait = functools.partial(self.server.wait_for, to=to, subject=subject, timeout=timeout)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            import trio
+
+            return await trio.to_thread.run_sync(wait)
+        return await asyncio.to_thread(wait)
 
 
 def assert_mail(
