@@ -44,7 +44,7 @@ FLOORS = (
     "message trace",
     "_net transcript handlers",
     "sync asyncio trio stream",
-    "maildir testing",
+    "maildir testing _check",
     "_cli __main__",
     "__init__",
 )

@@ -1,4 +1,4 @@
-"""The command line: ``python3 -m smtpcore`` ``demo``, ``serve``, ``send`` and ``explain``.
+"""The command line: ``python3 -m smtpcore`` ``demo``, ``serve``, ``send``, ``check`` and ``explain``.
 
 A failure is reported in one line on the standard error, ``smtpcore: what (hint: what to try)``, and by an exit
 code of sysexits.h. A traceback is a defect of this package.
@@ -89,6 +89,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         from . import send as _cli_send
 
         return _cli_send.run(options)
+    if options.command == "check":
+        from . import check as _cli_check
+
+        return _cli_check.run(options)
     if options.command == "explain":
         from . import explain as _cli_explain
 
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(commands, "demo", "one real mail session on loopback, explained line by line")
     _add_serve(commands)
     _add_send(commands)
+    _add_check(commands)
     explain = _add_command(
         commands, "explain", "say what a reply or the text of an error means, and what to try"
     )
@@ -241,6 +246,72 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
     add = send.add_argument
     add("--trace", action="store_true", help="print the dialogue, with secrets masked, to the standard error")
     add("file", nargs="?", metavar="FILE.eml", help="the message, sent as it is; - reads the standard input")
+
+
+def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
+    add = _add_command(
+        commands, "check", "judge the conformance of a server, or of a client, of whatever make"
+    ).add_argument
+    add(
+        "target",
+        nargs="?",
+        metavar="HOST:PORT",
+        help=f"the server (default: 127.0.0.1:{PORT}); with --client, where to listen",
+    )
+    add("--client", action="store_true", help="listen, and judge the client that connects")
+    add(
+        "--remote",
+        action="store_true",
+        help="allow a server that is not on this machine, which will get bad input",
+    )
+    add(
+        "--from",
+        dest="sender",
+        metavar="ADDRESS",
+        default="check@example.com",
+        help="a sender that the server accepts (default: %(default)s)",
+    )
+    add(
+        "--to",
+        dest="recipient",
+        metavar="ADDRESS",
+        default="",
+        help="a recipient that it accepts (default: postmaster of its domain)",
+    )
+    add("--user", metavar="NAME", help="log in with this user name, for the checks of AUTH")
+    add(
+        "--password-file",
+        metavar="FILE",
+        help="the file whose first line is the password (default: SMTPCORE_PASSWORD, or a prompt)",
+    )
+    add(
+        "--stored",
+        metavar="DIR|COMMAND",
+        help="where stored messages show up: a folder, or a command that prints the message that contains $1",
+    )
+    add("--implicit-tls", action="store_true", help="begin with TLS")
+    add(
+        "--timeout",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to wait for each reply (default: %(default)s)",
+    )
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="run this check, or those of this requirement id; may be repeated",
+    )
+    add("--all", action="store_true", help="show passes, and what is not offered, too")
+    add("--list", action="store_true", help="print the checks, and run none")
+    add(
+        "--json",
+        metavar="FILE",
+        help="write the results as JSON; - for the standard output, instead of the report",
+    )
+    add("--junit", metavar="FILE", help="write the results as JUnit XML")
 
 
 def _number(text: str) -> int:

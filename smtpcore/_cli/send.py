@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         local_hostname=options.local_hostname,
     )
     if options.user is not None:
-        connect_options["auth"] = options.user, _password(options)
+        connect_options["auth"] = options.user, password_for(options)
     meter = None
     if options.trace:
         connect_options["transcript"] = Transcript(sink=_trace, max_entries=1)
@@ -213,7 +213,8 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
         raise unreadable(options.ca_file, error) from None
 
 
-def _password(options: argparse.Namespace) -> str:
+def password_for(options: argparse.Namespace) -> str:
+    """The password of ``--user``: from ``--password-file``, the environment, or a prompt."""
     if options.password_file is not None:
         text = _read(options.password_file).decode("utf-8", "surrogateescape")
         return text.partition("\n")[0].removesuffix("\r")

@@ -1,0 +1,80 @@
+"""Finds out what a server offers and demands, before the checks begin."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from .session import Judge, Session
+from .table import Verdict
+from .target import Target
+from .wire import Closed, Silent, shown
+
+
+def probe(target: Target, judge: Judge) -> None:
+    """Enter into the target what the server offers, what it demands, and a recipient that it accepts.
+
+    A server that cannot be used at all leaves the target as it was; the checks then say so.
+
+    Raises:
+        OSError: No server listens there.
+    """
+    for tls, auth in ((False, False), (True, False), (False, True), (True, True)):
+        if (tls and "STARTTLS" not in target.plain) or (auth and target.user is None):
+            continue
+        session = Session(target, judge)
+        try:
+            with suppress(Verdict, Silent, Closed):
+                session.ready(tls=tls, auth=auth)
+                if _mail_works(session, target):
+                    target.needs_tls, target.needs_auth = tls, auth
+                    break
+        finally:
+            _remember(session, target)
+            session.finish()
+    if "STARTTLS" in target.plain and not target.secured:
+        session = Session(target)
+        with suppress(Verdict, Silent, Closed):
+            session.ready(tls=True, auth=False)
+        _remember(session, target)
+        session.finish()
+
+
+def _remember(session: Session, target: Target) -> None:
+    if session.offered is not None:
+        if session.wire.tls and not target.implicit_tls:
+            target.secured = session.offered
+        elif not target.plain:
+            target.plain = session.offered
+
+
+def _mail_works(session: Session, target: Target) -> bool:
+    """Whether the server accepts a sender and a recipient."""
+    for sender in dict.fromkeys((target.sender, "check@example.com", f"check@{_domain(session, target)}")):
+        reply = session.command(f"MAIL FROM:<{sender}>")
+        if reply.kind == 2:
+            target.sender = sender
+            break
+    else:
+        return False
+    domain = target.domain
+    candidates = (
+        target.recipient,
+        f"postmaster@{domain}",
+        "postmaster",
+        "postmaster@localhost",
+        "postmaster@example.com",
+    )
+    for recipient in dict.fromkeys(filter(None, candidates)):
+        if session.command(f"RCPT TO:<{recipient}>").kind == 2:
+            target.recipient = recipient
+            return True
+    return False
+
+
+def _domain(session: Session, target: Target) -> str:
+    """The domain that the server calls itself in its reply to EHLO."""
+    reply = session.command("EHLO check.example")
+    words = reply.texts[0].split()
+    if reply.code == 250 and words and b"." in words[0] and not words[0].startswith(b"["):
+        target.domain = shown(words[0])
+    return target.domain

@@ -1,0 +1,44 @@
+"""The checks of servers, one file for each subject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..session import Session
+from ..table import Check
+from . import (
+    auth,
+    bdat,
+    commands,
+    content,
+    extensions,
+    greeting,
+    limits,
+    order,
+    paths,
+    pipelining,
+    smuggling,
+    starttls,
+    stored,
+)
+
+CHECKS: Final[tuple[Check[Session], ...]] = tuple(
+    check
+    for module in (
+        greeting,
+        commands,
+        order,
+        paths,
+        content,
+        smuggling,
+        pipelining,
+        limits,
+        extensions,
+        bdat,
+        starttls,
+        auth,
+        stored,
+    )
+    for check in module.CHECKS
+)
+"""All checks, in the order in which they run."""

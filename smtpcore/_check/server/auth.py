@@ -1,0 +1,472 @@
+"""Checks of AUTH (RFC 4954). Some of them need a user that the server knows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..._core.grammar import MECHANISM
+from ..session import NAME, Session, encoded, letter, token
+from ..table import Failed, Inconclusive, NotOffered, Table
+from ..wire import Closed, Silent
+
+CHECKS: Final = Table[Session]()
+check = CHECKS.check
+
+_AUTH: Final = "AUTH"
+_WRONG: Final = encoded("\0nobody-here\0wrong")
+
+
+def _ready(session: Session) -> None:
+    """Introduce the client where AUTH is offered, without a login."""
+    session.ready(auth=False)
+    if _AUTH not in (session.offered or {}):
+        raise Inconclusive("AUTH is not offered in this session")
+
+
+def _plain(session: Session) -> None:
+    _ready(session)
+    if "PLAIN" not in session.mechanisms():
+        raise NotOffered("PLAIN is not offered")
+
+
+@check("AUT-01", "4954 3", "AUTH lists at least one mechanism, each once", keyword=_AUTH)
+def auth_lists_mechanisms(session: Session) -> None:
+    _ready(session)
+    names = session.mechanisms()
+    if not names:
+        raise Failed("AUTH is offered without a mechanism")
+    if len(set(names)) != len(names):
+        # Of a line AUTH= for old clients.
+        session.permit(f"a mechanism is listed twice: {' '.join(names)}")
+
+
+@check(
+    "AUT-47",
+    "4422 3.1",
+    "Names of mechanisms have 1 to 20 letters, digits, hyphens and underscores",
+    keyword=_AUTH,
+)
+def auth_mechanism_names(session: Session) -> None:
+    _ready(session)
+    for name in session.mechanisms():
+        if not MECHANISM.fullmatch(name):
+            raise Failed(f"not a valid name of a mechanism: {name!r}")
+
+
+@check(
+    "AUT-28",
+    "4954 4",
+    "Mechanisms that show the password are not offered in plaintext where TLS can be had",
+    keyword=_AUTH,
+)
+def auth_in_the_clear(session: Session) -> None:
+    session.ready(tls=False, auth=False)
+    shown = {"PLAIN", "LOGIN"} & set(session.mechanisms())
+    if shown and "STARTTLS" in (session.offered or {}) and not session.wire.tls:
+        raise Failed(f"offered in plaintext beside STARTTLS: {' '.join(sorted(shown))}")
+    if shown and not session.wire.tls:
+        session.permit(f"offered without any TLS: {' '.join(sorted(shown))}")
+
+
+@check("AUT-28", "4954 4", "PLAIN that is offered under TLS only is refused in plaintext", keyword=_AUTH)
+def auth_refused_in_the_clear(session: Session) -> None:
+    session.ready(tls=False, auth=False)
+    if "PLAIN" in session.mechanisms() or session.wire.tls:
+        raise Inconclusive("PLAIN is offered here")
+    for line in (f"AUTH PLAIN {_WRONG}", "AUTH PLAIN", "AUTH LOGIN"):
+        session.refused(session.command(line), line, 503, 504, 530, 534, 538)
+    if session.target.user:
+        user, password = session.target.user
+        reply = session.command(f"AUTH PLAIN {encoded(f'{chr(0)}{user}{chr(0)}{password}')}")
+        session.refused(reply, "AUTH PLAIN in plaintext")
+
+
+@check("AUT-02", "4954 4", "AUTH without a mechanism is refused with 501", keyword=_AUTH)
+def auth_needs_a_mechanism(session: Session) -> None:
+    _ready(session)
+    session.refused(session.command("AUTH"), "AUTH without an argument", 501)
+    session.alive("after AUTH without an argument")
+
+
+@check("AUT-03", "4954 4", "An unknown mechanism is refused with 504", keyword=_AUTH)
+def auth_unknown_mechanism(session: Session) -> None:
+    _ready(session)
+    session.refused(session.command("AUTH FROBNICATE"), "AUTH with an unknown mechanism", 504)
+    session.alive("after an unknown mechanism")
+
+
+@check("AUT-53", "4954 4", "AUTH before EHLO is refused with 503", keyword=_AUTH)
+def auth_before_ehlo(session: Session) -> None:
+    if session.target.plain.get(_AUTH) is None:
+        raise Inconclusive("AUTH is offered under TLS only")
+    session.greeting()
+    reply = session.command(f"AUTH PLAIN {_WRONG}")
+    if reply.code in (454, 535):
+        session.permit(f"AUTH before EHLO: {reply}")
+    else:
+        session.refused(reply, "AUTH before EHLO", 503)
+
+
+@check("AUT-53", "4954 4", "A login before EHLO is refused", keyword=_AUTH, needs="user")
+def login_before_ehlo(session: Session) -> None:
+    if "PLAIN" not in session.target.plain.get(_AUTH, ()):
+        raise Inconclusive("PLAIN is offered under TLS only")
+    session.greeting()
+    user, password = session.user()
+    reply = session.command(f"AUTH PLAIN {encoded(f'{chr(0)}{user}{chr(0)}{password}')}")
+    session.refused(reply, "a login before EHLO", 503)
+
+
+@check("AUT-04", "4954 4", "AUTH within a transaction is refused with 503", keyword=_AUTH)
+def auth_within_a_transaction(session: Session) -> None:
+    _ready(session)
+    if session.target.needs_auth:
+        raise Inconclusive("mail needs a login")
+    session.mail()
+    reply = session.command(
+        "AUTH PLAIN" if "PLAIN" in session.mechanisms() else f"AUTH {session.mechanisms()[0]}"
+    )
+    session.refused(reply, "AUTH within a transaction", 503, strict=True)
+    session.rcpt()
+
+
+@check("AUT-06", "4954 4", "PLAIN without an initial response is answered with 334", keyword=_AUTH)
+def auth_plain_challenge(session: Session) -> None:
+    _plain(session)
+    reply = session.command("AUTH PLAIN")
+    if reply.code != 334:
+        raise Failed(f"AUTH PLAIN: {reply}")
+    if reply.lines[-1] != b"334 \r\n":
+        session.permit(f"the challenge of PLAIN is not empty: {reply}")
+    session.refused(session.respond("*"), "a star", 501)
+
+
+@check("AUT-07", "4954 4", "An empty challenge is 334 and a space", keyword=_AUTH)
+def auth_empty_challenge(session: Session) -> None:
+    _plain(session)
+    reply = session.command("AUTH PLAIN")
+    if reply.code == 334 and reply.lines[-1] == b"334\r\n":
+        raise Failed("334 comes without its space")
+    session.respond("*")
+
+
+@check("AUT-12", "4954 4", "A star cancels the exchange with 501, and the session goes on", keyword=_AUTH)
+def auth_cancelled(session: Session) -> None:
+    _ready(session)
+    mechanism = session.mechanisms()[0] if session.mechanisms() else "PLAIN"
+    if {"PLAIN", "LOGIN"} & set(session.mechanisms()):
+        mechanism = "PLAIN" if "PLAIN" in session.mechanisms() else "LOGIN"
+    reply = session.command(f"AUTH {mechanism}")
+    if reply.code != 334:
+        raise Inconclusive(f"AUTH {mechanism}: {reply}")
+    session.refused(session.respond("*"), "a star", 501)
+    session.alive("after a star")
+
+
+@check("AUT-14", "4954 4", "Bad base64 is refused with 501 and ends the exchange", keyword=_AUTH)
+def auth_bad_base64(session: Session) -> None:
+    _plain(session)
+    for response in ("!!!", "AG5vYm9keQB3cm9uZw", "AG5v=Ym9keQB3cm9uZw==", "=AG5vYm9keQB3cm9uZw="):
+        if session.command("AUTH PLAIN").code != 334:
+            raise Inconclusive("AUTH PLAIN is refused")
+        session.refused(session.respond(response), f"the response {response}", 501, 535)
+        session.alive("after bad base64")
+
+
+@check("AUT-14", "4954 4", "An initial response of bad base64 is refused with 501", keyword=_AUTH)
+def auth_bad_initial_response(session: Session) -> None:
+    _plain(session)
+    session.refused(session.command("AUTH PLAIN !!!"), "AUTH PLAIN !!!", 501, 535)
+    session.alive("after bad base64")
+
+
+@check("AUT-15", "4954 4", "Octets outside of the alphabet are not skipped", keyword=_AUTH, needs="user")
+def auth_strict_base64(session: Session) -> None:
+    _plain(session)
+    user, password = session.user()
+    right = encoded(f"\0{user}\0{password}")
+    for response in (f"{right[:4]}!{right[4:]}", f"{right[:4]} {right[4:]}", f"{right[:4]}-{right[4:]}"):
+        if session.command("AUTH PLAIN").code != 334:
+            raise Inconclusive("AUTH PLAIN is refused")
+        session.refused(session.respond(response), "base64 with another octet in it", 501, 535)
+
+
+@check("AUT-09", "4954 4", "= as the initial response is an empty one", keyword=_AUTH)
+def auth_empty_initial_response(session: Session) -> None:
+    _plain(session)
+    session.refused(session.command("AUTH PLAIN ="), "AUTH PLAIN =", 501, 535)
+    session.alive("after AUTH PLAIN =")
+
+
+@check("AUT-10", "4954 4", "An empty response is an empty line", keyword=_AUTH)
+def auth_empty_response(session: Session) -> None:
+    _plain(session)
+    if session.command("AUTH PLAIN").code != 334:
+        raise Inconclusive("AUTH PLAIN is refused")
+    session.refused(session.respond(""), "an empty response", 501, 535)
+    session.alive("after an empty response")
+
+
+@check("AUT-19", "4954 4", "A response that is too long fails, and is skipped whole", keyword=_AUTH)
+def auth_response_too_long(session: Session) -> None:
+    _plain(session)
+    if session.command("AUTH PLAIN").code != 334:
+        raise Inconclusive("AUTH PLAIN is refused")
+    try:
+        reply = session.respond("QUFB" * 50_000)
+    except Closed:
+        session.permit("the server closes the connection")
+        return
+    if reply.code in (421, 521):
+        return
+    session.refused(reply, "a response of 200 000 octets", 500, 501, 535)
+    others = session.rest()
+    if [one.code for one in others] not in ([221], []):
+        raise Failed(f"a response of 200 000 octets is answered more than once: {others[0]}")
+
+
+@check("AUT-18", "4954 4", "A response of 12288 octets is not too long", keyword=_AUTH)
+def auth_long_response(session: Session) -> None:
+    _plain(session)
+    if session.command("AUTH PLAIN").code != 334:
+        raise Inconclusive("AUTH PLAIN is refused")
+    text = "\0" + "u" * 4600 + "\0" + "p" * 4600
+    try:
+        reply = session.respond(encoded(text)[:12284])
+    except Closed:
+        raise Failed("the server closes the connection at a response of 12286 octets") from None
+    if reply.code == 500:
+        raise Failed(f"a response of 12286 octets: {reply}")
+    if reply.kind == 2:
+        raise Failed(f"a wrong password is accepted: {reply}")
+    session.alive("after a long response")
+
+
+@check("AUT-22", "4954 4, 6", "A wrong password is refused with 535, and the session goes on", keyword=_AUTH)
+def auth_wrong_password(session: Session) -> None:
+    _ready(session)
+    user = session.target.user[0] if session.target.user else "nobody-here"
+    session.refused(session.try_login(user, "wrong"), "a wrong password", 535)
+    session.alive("after a wrong password")
+
+
+@check("AUT-22", "4616 2", "Empty and malformed credentials of PLAIN are refused", keyword=_AUTH)
+def auth_malformed_credentials(session: Session) -> None:
+    for text in ("\0\0", "\0nobody\0", "nobody", "\0nobody", "a\0b\0c\0d"):
+        if text == "\0\0":
+            _plain(session)
+        reply = session.command(f"AUTH PLAIN {encoded(text)}")
+        if reply.code == 421:
+            raise Inconclusive(f"the server limits failures: {reply}")
+        session.refused(reply, f"AUTH PLAIN with {text!r}", 501, 535)
+
+
+@check("AUT-32", "4954 9", "The session does not end before the third failure", keyword=_AUTH, level="SHOULD")
+def auth_three_failures(session: Session) -> None:
+    _ready(session)
+    for number in range(2):
+        try:
+            reply = session.try_login("nobody-here", "wrong")
+        except Closed:
+            raise Failed(f"the server closes after {number + 1} failures") from None
+        if reply.code == 421:
+            raise Failed(f"the server closes after {number + 1} failures: {reply}")
+    session.alive("after two failures")
+
+
+@check("AUT-38", "4954 4", "Within an exchange a line that looks like a command is a response", keyword=_AUTH)
+def auth_command_as_response(session: Session) -> None:
+    _plain(session)
+    for line in ("QUIT", "RSET", "NOOP", "EHLO check.example"):
+        if session.command("AUTH PLAIN").code != 334:
+            raise Inconclusive("AUTH PLAIN is refused")
+        reply = session.respond(line)
+        if reply.kind == 2:
+            raise Failed(f"{line} within an exchange is carried out: {reply}")
+        if reply.code == 421:
+            return
+    session.alive("after the exchanges")
+
+
+@check("AUT-37", "4954 4", "A failed exchange leaves the session as it was", keyword=_AUTH)
+def auth_failure_changes_nothing(session: Session) -> None:
+    _ready(session)
+    if session.target.needs_auth:
+        raise Inconclusive("mail needs a login")
+    session.try_login("nobody-here", "wrong")
+    reply = session.command(f"MAIL FROM:<{session.target.sender}>")
+    session.accepted(reply, "MAIL after a failed login")
+
+
+@check("AUT-40", "4954 5", "AUTH=<> of MAIL is accepted", keyword=_AUTH)
+def auth_parameter(session: Session) -> None:
+    session.ready()
+    for value in ("<>", "check@example.com", "a+2Bb@example.com", "a+2bb@example.com"):
+        line = f"MAIL FROM:<{session.target.sender}> AUTH={value}"
+        session.accepted(session.command(line), line, 250)
+        session.command("RSET")
+
+
+@check("AUT-25", "4954 6", "Mail that needs a login is refused with 530", keyword=_AUTH)
+def auth_required(session: Session) -> None:
+    _ready(session)
+    if not session.target.needs_auth:
+        raise NotOffered("mail needs no login")
+    session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL without a login", 530)
+    session.not_ready_for_data("without a login")
+
+
+@check("AUT-25", "4954 6", "A failed login opens nothing", keyword=_AUTH)
+def auth_required_after_failure(session: Session) -> None:
+    _ready(session)
+    if not session.target.needs_auth:
+        raise NotOffered("mail needs no login")
+    session.try_login("nobody-here", "wrong")
+    session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL after a failed login", 530)
+
+
+@check("AUT-20", "4954 4", "The right password is answered with 235", keyword=_AUTH, needs="user")
+def login(session: Session) -> None:
+    _ready(session)
+    reply = session.try_login(*session.user())
+    if reply.code != 235:
+        raise Failed(f"the login: {reply}")
+    session.alive("after the login")
+
+
+@check("AUT-02", "4954 4", "The name of a mechanism is read in any letter case", keyword=_AUTH, needs="user")
+def login_in_any_case(session: Session) -> None:
+    _plain(session)
+    user, password = session.user()
+    reply = session.command(f"aUtH pLaIn {encoded(f'{chr(0)}{user}{chr(0)}{password}')}")
+    if reply.code != 235:
+        raise Failed(f"aUtH pLaIn: {reply}")
+
+
+@check("AUT-20", "4954 4", "PLAIN works with the response on a line of its own", keyword=_AUTH, needs="user")
+def login_in_two_steps(session: Session) -> None:
+    _plain(session)
+    user, password = session.user()
+    if session.command("AUTH PLAIN").code != 334:
+        raise Failed("AUTH PLAIN without an initial response is refused")
+    reply = session.respond(encoded(f"\0{user}\0{password}"))
+    if reply.code != 235:
+        raise Failed(f"the login: {reply}")
+
+
+@check("AUT-20", "4954 4", "LOGIN works, user and password on a line each", keyword=_AUTH, needs="user")
+def login_by_login(session: Session) -> None:
+    _ready(session)
+    if "LOGIN" not in session.mechanisms():
+        raise NotOffered("LOGIN is not offered")
+    reply = session.command("AUTH LOGIN")
+    for answer in session.user():
+        if reply.code != 334:
+            raise Failed(f"AUTH LOGIN: {reply}")
+        reply = session.respond(encoded(answer))
+    if reply.code != 235:
+        raise Failed(f"AUTH LOGIN: {reply}")
+
+
+@check("AUT-05", "4954 4", "AUTH after a success is refused with 503", keyword=_AUTH, needs="user")
+def login_twice(session: Session) -> None:
+    _ready(session)
+    session.log_in()
+    reply = session.try_login(*session.user())
+    session.refused(reply, "a second login", 503, strict=True)
+    session.alive("after a second login")
+
+
+@check("SES-04", "5321 4.1.1.5; 4954 4", "RSET and EHLO keep the login", keyword=_AUTH, needs="user")
+def login_lasts(session: Session) -> None:
+    _ready(session)
+    session.log_in()
+    for line in ("RSET", f"EHLO {NAME}"):
+        session.accepted(session.command(line), f"{line} after a login", 250)
+        session.accepted(
+            session.command(f"MAIL FROM:<{session.target.sender}>"), f"MAIL after a login and {line}"
+        )
+        session.command("RSET")
+    if "PLAIN" in session.mechanisms() or "LOGIN" in session.mechanisms():
+        reply = session.try_login(*session.user())
+        session.refused(reply, "a second login after RSET and EHLO", 503)
+
+
+@check("AUT-20", "4954 4", "A message is accepted after a login", keyword=_AUTH, needs="user")
+def message_after_login(session: Session) -> None:
+    _ready(session)
+    session.log_in()
+    session.data()
+    session.accepted(session.content(letter(token())), "the content")
+
+
+@check(
+    "AUT-48",
+    "4422 3.6",
+    "An unknown user and a wrong password have the same answer",
+    keyword=_AUTH,
+    needs="user",
+)
+def auth_hides_users(session: Session) -> None:
+    _ready(session)
+    known = session.try_login(session.user()[0], "wrong")
+    unknown = session.try_login("nobody-here", "wrong")
+    if known.lines != unknown.lines and known.code != unknown.code:
+        raise Failed(f"a wrong password: {known}; an unknown user: {unknown}")
+    if known.lines != unknown.lines and known.texts[0].replace(
+        session.user()[0].encode(), b""
+    ) != unknown.texts[0].replace(b"nobody-here", b""):
+        raise Failed(f"a wrong password: {known}; an unknown user: {unknown}")
+
+
+@check("AUT-49", "4422 3.6", "Another authorization identity is refused", keyword=_AUTH, needs="user")
+def auth_as_another(session: Session) -> None:
+    _plain(session)
+    user, password = session.user()
+    reply = session.command(f"AUTH PLAIN {encoded(f'somebody-else{chr(0)}{user}{chr(0)}{password}')}")
+    session.refused(reply, "PLAIN with another authorization identity", 535, 501)
+
+
+@check(
+    "AUT-22",
+    "4954 4",
+    "A right password in another letter case, or with more or less text, is refused",
+    keyword=_AUTH,
+    needs="user",
+)
+def auth_similar_passwords(session: Session) -> None:
+    _ready(session)
+    user, password = session.user()
+    for similar in dict.fromkeys((password.swapcase(), f"{password}x", password[:-1], "")):
+        if similar == password:
+            continue
+        try:
+            reply = session.try_login(user, similar)
+        except (Closed, Silent) as error:
+            raise Inconclusive(f"the server limits failures: {error}") from None
+        if reply.code == 421:
+            raise Inconclusive(f"the server limits failures: {reply}")
+        session.refused(reply, "a similar password", 535, 501)
+
+
+@check("TLS-29", "3207 4.2", "A login of before TLS is void under TLS", keyword=_AUTH, needs="user")
+def login_before_tls(session: Session) -> None:
+    session.ready(tls=False, auth=False)
+    if "STARTTLS" not in (session.offered or {}) or "PLAIN" not in session.mechanisms():
+        raise Inconclusive("STARTTLS and PLAIN are not offered together")
+    session.log_in()
+    session.start_tls()
+    session.accepted(session.command(f"EHLO {NAME}"), "EHLO under TLS", 250)
+    if session.mechanisms():
+        reply = session.try_login(*session.user())
+        if reply.code == 503:
+            raise Failed(f"the login of before TLS counts under TLS: {reply}")
+
+
+@check("AUT-53", "4954 4", "AUTH after HELO is refused", keyword=_AUTH, level="SHOULD")
+def auth_after_helo(session: Session) -> None:
+    if _AUTH not in session.target.plain:
+        raise Inconclusive("AUTH is offered under TLS only")
+    session.greeting()
+    session.command(f"HELO {NAME}")
+    session.refused(session.command("AUTH PLAIN"), "AUTH after HELO", 500, 502, 503)

@@ -1,0 +1,404 @@
+"""Checks of the service extensions: those that an ``Extension`` value implies, and some of each extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from ..._core.config import Extension, Facts, ServerConfig
+from ..._core.errors import LocalProtocolError
+from ..._core.parameters import Parameter
+from ...extensions import STANDARD
+from ..session import Session, letter, token
+from ..table import Check, Failed, Inconclusive, Table
+
+_SPECIFIC: Final = Table[Session]()
+check = _SPECIFIC.check
+
+# Requirement and RFC section of what an extension announces, and of its parameter.
+_IDS: Final = {
+    "PIPELINING": ("PIP-23", "2920 3", "PIP-23"),
+    "SIZE": ("SIZ-01", "1870 3", "SIZ-03"),
+    "8BITMIME": ("EIG-10", "6152 2", "EIG-01"),
+    "SMTPUTF8": ("UTF-01", "6531 3.1", "UTF-04"),
+    "STARTTLS": ("TLS-01", "3207 2", "TLS-01"),
+    "AUTH": ("AUT-01", "4954 3", "AUT-41"),
+    "ENHANCEDSTATUSCODES": ("ESC-11", "2034 3", "ESC-11"),
+    "EXPN": ("SES-21", "5321 3.5.2", "SES-21"),
+    "HELP": ("EHL-13", "5321 4.1.1.8", "EHL-13"),
+    "CHUNKING": ("CHK-25", "3030 2", "CHK-25"),
+    "BINARYMIME": ("BIN-01", "3030 3", "BIN-02"),
+}
+_GOOD: Final = (None, "100", "<>", "HDRS", "NEVER", "rfc822;check@example.com", "check")
+_BAD: Final = ("x", "1", "?", "+")
+
+
+def checks_of(extension: Extension) -> Iterator[Check[Session]]:
+    """Derive checks from an extension: of its announcement, its parameters and its commands.
+
+    Args:
+        extension: A standard one, or one of your own.
+    """
+    requirement, rfc, of_parameter = _IDS.get(extension.keyword, ("EXT-01", "5321 2.2", "EXT-05"))
+    name = extension.keyword.lower()
+    keyword = extension.keyword
+    yield Check(
+        f"{name}-announcement", requirement, rfc, f"The arguments of {keyword} are valid",
+        _announcement(extension), keyword=keyword,
+    )  # fmt: skip
+    if extension.needs:
+        yield Check(
+            f"{name}-needs", "UTF-03" if keyword == "SMTPUTF8" else "EXT-08", rfc,
+            f"{keyword} is offered together with {' and '.join(extension.needs)} only",
+            _needs(extension), keyword=keyword,
+        )  # fmt: skip
+    for row in extension.parameters:
+        about = f"{name}-parameter" if row.keyword == keyword else f"{name}-parameter-{row.keyword.lower()}"
+        for suffix, sentence, run in (
+            ("", f"{row.keyword} of {row.command} is accepted", _parameter_is_accepted(row)),
+            ("-in-any-case", f"{row.keyword} of {row.command} is read in any letter case", _in_any_case(row)),
+            ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row)),
+            ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row)),
+        ):
+            if run is not None:
+                yield Check(about + suffix, of_parameter, rfc, sentence, run, keyword=keyword)
+        yield Check(
+            f"{about}-not-offered", "MAI-12" if row.command == "MAIL" else "RCP-18", "5321 4.1.1.11",
+            f"{row.keyword} of {row.command} is refused where {keyword} is not offered",
+            _not_offered(row, keyword),
+        )  # fmt: skip
+
+
+def _announcement(extension: Extension) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.ready()
+        arguments = (session.offered or {}).get(extension.keyword)
+        if arguments is None:
+            raise Inconclusive("it is not offered in this session")
+        if arguments and _is_bare(extension):
+            raise Failed(f"{extension.keyword} takes no arguments, and has {' '.join(arguments)}")
+        try:
+            value = extension.read(arguments)
+        except LocalProtocolError as error:
+            raise Failed(f"{extension.keyword} {' '.join(arguments)}: {error}") from None
+        if value is None and arguments:
+            raise Failed(f"{extension.keyword} {' '.join(arguments)}: the arguments are malformed")
+
+    return run
+
+
+def _is_bare(extension: Extension) -> bool:
+    """Whether our own server announces it without arguments, in whatever configuration."""
+    for config in (ServerConfig(), ServerConfig(starttls=True, smtputf8=True, expn=True)):
+        offered = extension.offer(config, Facts(config=config))
+        if offered is not None:
+            return not offered
+    return False
+
+
+def _needs(extension: Extension) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.ready()
+        missing = [name for name in extension.needs if name not in (session.offered or {})]
+        if missing:
+            raise Failed(f"{extension.keyword} is offered without {' and '.join(missing)}")
+
+    return run
+
+
+def _line(session: Session, row: Parameter, *words: str) -> str:
+    target = session.target
+    path = f"MAIL FROM:<{target.sender}>" if row.command == "MAIL" else f"RCPT TO:<{target.recipient}>"
+    return " ".join((path, *words))
+
+
+def _word(keyword: str, value: str | None) -> str:
+    return keyword if value is None else f"{keyword}={value}"
+
+
+def _value(row: Parameter, candidates: Iterable[str | None], *, good: bool) -> tuple[str | None] | None:
+    """The first value that the parameter accepts, or refuses, as a tuple; None if there is none."""
+    for value in candidates:
+        try:
+            row.parse(value)
+        except LocalProtocolError:
+            if not good:
+                return (value,)
+        else:
+            if good:
+                return (value,)
+    return None
+
+
+def _with(
+    row: Parameter, words: Callable[[str | None], tuple[str, ...]], *, good: bool = True, accepted: bool
+) -> Callable[[Session], None] | None:
+    """A check with words made of a value of the parameter; None if no value is known."""
+    found = _value(row, (*row.names, *_GOOD) if good else _BAD, good=good)
+    if found is None:
+        return None
+    value = found[0]
+
+    def run(session: Session) -> None:
+        session.ready()
+        if row.command == "RCPT":
+            session.mail()
+        line = _line(session, row, *words(value))
+        reply = session.command(line)
+        if accepted:
+            session.accepted(reply, line, 250)
+        else:
+            session.refused(reply, line, 501, 504, 555)
+            session.alive(f"after {line}")
+
+    return run
+
+
+def _parameter_is_accepted(row: Parameter) -> Callable[[Session], None] | None:
+    return _with(row, lambda value: (_word(row.keyword, value),), accepted=True)
+
+
+def _in_any_case(row: Parameter) -> Callable[[Session], None] | None:
+    return _with(row, lambda value: (_word(row.keyword.lower(), value and value.lower()),), accepted=True)
+
+
+def _twice(row: Parameter) -> Callable[[Session], None] | None:
+    return _with(row, lambda value: (_word(row.keyword, value),) * 2, accepted=False)
+
+
+def _malformed(row: Parameter) -> Callable[[Session], None] | None:
+    return _with(row, lambda value: (_word(row.keyword, value),), good=False, accepted=False)
+
+
+def _not_offered(row: Parameter, keyword: str) -> Callable[[Session], None]:
+    found = _value(row, (*row.names, *_GOOD), good=True) or ("1",)
+
+    def run(session: Session) -> None:
+        session.ready()
+        if keyword in (session.offered or {}):
+            return
+        if row.command == "RCPT":
+            session.mail()
+        line = _line(session, row, _word(row.keyword, found[0]))
+        session.refused(session.command(line), line, 555)
+
+    return run
+
+
+# -- SIZE --
+
+
+def _limit(session: Session) -> int:
+    """The size that the server announces.
+
+    Raises:
+        Inconclusive: It announces none.
+    """
+    words = (session.offered or {}).get("SIZE", ())
+    limit = int(words[0]) if words and words[0].isdigit() else 0
+    if not limit:
+        raise Inconclusive("no limit is announced")
+    return limit
+
+
+@check("SIZ-05", "1870 6.1", "A declared size above the limit is answered with 552", keyword="SIZE")
+def size_above_the_limit(session: Session) -> None:
+    session.ready()
+    limit = _limit(session)
+    for size in (limit + 1, 10**19):
+        line = f"MAIL FROM:<{session.target.sender}> SIZE={size}"
+        reply = session.command(line)
+        if reply.code == 452:
+            session.permit(f"{line}: {reply}")
+        else:
+            session.refused(reply, line, 552)
+    session.mail()
+
+
+@check("SIZ-10", "1870 6.1", "A declared size that is the limit is accepted", keyword="SIZE")
+def size_at_the_limit(session: Session) -> None:
+    session.ready()
+    line = f"MAIL FROM:<{session.target.sender}> SIZE={_limit(session)}"
+    session.accepted(session.command(line), line)
+
+
+@check("SIZ-03", "1870 3", "A size of 21 digits, or with a sign, is refused", keyword="SIZE")
+def size_malformed(session: Session) -> None:
+    session.ready()
+    for value in ("1" * 21, "-1", "+1", "0x10", "1k"):
+        line = f"MAIL FROM:<{session.target.sender}> SIZE={value}"
+        session.refused(session.command(line), line, 501, 552, 555)
+
+
+@check("SIZ-21", "1870 3", "A declared size of 0 is accepted", keyword="SIZE", level="MAY")
+def size_zero(session: Session) -> None:
+    session.ready()
+    line = f"MAIL FROM:<{session.target.sender}> SIZE=0"
+    session.accepted(session.command(line), line)
+
+
+@check("SIZ-08", "1870 6", "The declared size does not decide where the content ends", keyword="SIZE")
+def size_does_not_end_the_content(session: Session) -> None:
+    session.ready()
+    session.data(" SIZE=10")
+    reply = session.content(letter(token(), b"NOOP\r\n" * 50))
+    if reply.kind != 2:
+        session.permit(f"content that is larger than declared: {reply}")
+    session.alive("after content that is larger than declared")
+
+
+@check("SIZ-11", "1870 5", "Content above the limit is read to its end and answered with 552", keyword="SIZE")
+def content_above_the_limit(session: Session) -> None:
+    session.ready()
+    limit = _limit(session)
+    if limit > 12 << 20:
+        raise Inconclusive(f"the limit is too large to try: {limit} octets")
+    session.data()
+    reply = session.content(letter(token(), (b"x" * 510 + b"\r\n") * (limit // 512 + 2)))
+    if reply.kind == 2:
+        raise Failed(f"content above the limit of {limit} octets: {reply}")
+    session.refused(reply, "content above the limit", 552)
+    session.alive("after content above the limit")
+    session.not_ready_for_data("after content above the limit")
+
+
+# -- 8BITMIME and SMTPUTF8 --
+
+
+@check("EIG-03", "6152 3", "Eight-bit content is accepted after BODY=8BITMIME", keyword="8BITMIME")
+def eight_bit_content(session: Session) -> None:
+    session.ready()
+    session.data(" BODY=8BITMIME")
+    session.accepted(session.content(letter(token(), bytes(range(128, 256)) + b"\r\n")), "the content")
+
+
+@check("EIG-01", "6152 2", "BODY=7BIT and BODY=8BITMIME are accepted", keyword="8BITMIME")
+def body_values(session: Session) -> None:
+    session.ready()
+    for value in ("7BIT", "8BITMIME", "7bit", "8BitMime"):
+        line = f"MAIL FROM:<{session.target.sender}> BODY={value}"
+        session.accepted(session.command(line), line)
+        session.command("RSET")
+
+
+@check("EIG-11", "5321 2.4", "8BITMIME does not open the envelope to eight-bit characters", keyword="8BITMIME")
+def eight_bit_envelope(session: Session) -> None:
+    session.ready()
+    reply = session.command("MAIL FROM:<gr\u00fc\u00dfe@example.com> BODY=8BITMIME")
+    session.refused(reply, "a non-ASCII sender with BODY=8BITMIME")
+
+
+@check("EIG-08", "5321 2.4", "8BITMIME is offered", level="SHOULD")
+def eight_bit_mime_is_offered(session: Session) -> None:
+    session.ready()
+    if "8BITMIME" not in (session.offered or {}):
+        raise Failed("8BITMIME is not offered")
+
+
+@check("UTF-09", "6531 3.3", "With SMTPUTF8 a UTF-8 sender is accepted", keyword="SMTPUTF8")
+def utf8_sender(session: Session) -> None:
+    session.ready()
+    line = "MAIL FROM:<gr\u00fc\u00dfe@example.com> SMTPUTF8"
+    session.accepted(session.command(line), line)
+
+
+@check("UTF-09", "6531 3.3", "With SMTPUTF8 a UTF-8 recipient is understood", keyword="SMTPUTF8")
+def utf8_recipient(session: Session) -> None:
+    session.ready()
+    session.mail(" SMTPUTF8")
+    reply = session.command("RCPT TO:<gr\u00fc\u00dfe@example.com>")
+    if reply.code in (500, 501, 502, 503, 504, 555) or (reply.code == 553 and b"6.7" in reply.texts[0]):
+        raise Failed(f"a UTF-8 recipient: {reply}")
+
+
+@check("UTF-12", "6531 3.5", "A UTF-8 sender without SMTPUTF8 is refused with 550", keyword="SMTPUTF8")
+def utf8_sender_undeclared(session: Session) -> None:
+    session.ready()
+    line = "MAIL FROM:<gr\u00fc\u00dfe@example.com>"
+    session.refused(session.command(line), line, 550, 553, 501)
+
+
+@check("UTF-13", "6531 3.5", "A UTF-8 recipient without SMTPUTF8 is refused with 553", keyword="SMTPUTF8")
+def utf8_recipient_undeclared(session: Session) -> None:
+    session.ready()
+    session.mail()
+    line = "RCPT TO:<gr\u00fc\u00dfe@example.com>"
+    session.refused(session.command(line), line, 553, 550, 501)
+
+
+@check("UTF-11", "6532 3.1; 3629", "Malformed UTF-8 is refused", keyword="SMTPUTF8")
+def utf8_malformed(session: Session) -> None:
+    session.ready()
+    for octets in (b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xff"):
+        line = b"MAIL FROM:<a" + octets + b"b@example.com> SMTPUTF8"
+        session.refused(session.command(line), f"a sender with {octets!r}")
+
+
+# -- DSN: until there is an Extension value --
+
+
+@check("DSN-12", "3461 5.1", "The parameters of DSN are accepted", keyword="DSN")
+def dsn_parameters(session: Session) -> None:
+    session.ready()
+    line = f"MAIL FROM:<{session.target.sender}> RET=HDRS ENVID=check1"
+    session.accepted(session.command(line), line)
+    for words in ("NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;check@example.com"):
+        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        session.accepted(session.command(line), line)
+
+
+@check("DSN-02", "3461 4.1", "NOTIFY=NEVER with another value is refused", keyword="DSN")
+def dsn_never_alone(session: Session) -> None:
+    session.ready()
+    session.mail()
+    for words in ("NOTIFY=NEVER,SUCCESS", "NOTIFY=SOMETIMES", "NOTIFY="):
+        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        session.refused(session.command(line), line, 501, 555)
+
+
+@check("DSN-03", "3461 4.3", "RET with an unknown value is refused", keyword="DSN")
+def dsn_bad_ret(session: Session) -> None:
+    session.ready()
+    line = f"MAIL FROM:<{session.target.sender}> RET=SOME"
+    session.refused(session.command(line), line, 501, 555)
+
+
+@check("ESC-07", "2034 4", "Enhanced codes are there after HELO, too", keyword="ENHANCEDSTATUSCODES")
+def status_after_helo(session: Session) -> None:
+    if session.target.needs_tls or "ENHANCEDSTATUSCODES" not in session.target.plain:
+        raise Inconclusive("mail needs TLS")
+    session.greeting()
+    session.offered = session.target.plain  # the rules for replies then hold
+    session.command("HELO check.example")
+    session.command("NOOP")
+    session.command(f"RCPT TO:<{session.target.recipient}>")
+    session.command("FROBNICATE")
+
+
+@check("ESC-01", "2034 4", "Each kind of reply has an enhanced code", keyword="ENHANCEDSTATUSCODES")
+def status_of_each_reply(session: Session) -> None:
+    # The rules for replies judge what comes.
+    session.ready()
+    for line in (
+        "NOOP",
+        "RSET",
+        "VRFY postmaster",
+        "EXPN staff",
+        "HELP",
+        "FROBNICATE",
+        "",
+        "MAIL",
+        "RCPT",
+        "DATA",
+    ):
+        session.command(line)
+    session.data()
+    session.content(letter(token()))
+
+
+def derived(extensions: Iterable[Extension] = STANDARD) -> list[Check[Session]]:
+    """The checks that follow from the values of extensions."""
+    return [one for extension in extensions for one in checks_of(extension)]
+
+
+CHECKS: Final = (*derived(), *_SPECIFIC)

@@ -1,0 +1,80 @@
+"""Finds a message that the server has stored: in a folder, or by a command."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Protocol
+
+_INTERVAL = 0.02  # seconds between two looks
+
+
+class Store(Protocol):
+    """Where messages show up."""
+
+    def find(self, token: str) -> list[bytes]:
+        """Return the messages that contain a token."""
+
+
+class Folder:
+    """A folder with one message in each file, such as a Maildir; its subfolders count, too.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._seen: dict[Path, bytes] = {}
+
+    def find(self, token: str) -> list[bytes]:
+        """Return the messages that contain a token."""
+        for path in self._path.rglob("*"):
+            if path not in self._seen and path.is_file() and path.parent.name != "tmp":
+                try:
+                    self._seen[path] = path.read_bytes()
+                except OSError:  # it was moved meanwhile
+                    continue
+        return [content for content in self._seen.values() if token.encode() in content]
+
+
+class Command:
+    """A shell command that prints a message; ``$1`` is the token that the message contains.
+
+    Args:
+        command: What the shell runs. It prints nothing while the message is not there.
+        timeout: Seconds for one run.
+    """
+
+    def __init__(self, command: str, timeout: float = 10.0) -> None:
+        self._command = command
+        self._timeout = timeout
+
+    def find(self, token: str) -> list[bytes]:
+        """Return the messages that contain a token: one at most."""
+        done = subprocess.run(
+            ["/bin/sh", "-c", self._command, "sh", token],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=self._timeout,
+            check=False,
+        )
+        return [done.stdout] if token.encode() in done.stdout else []
+
+
+def wait_for(store: Store, token: str, timeout: float) -> list[bytes]:
+    """Wait until a message with a token is there.
+
+    Args:
+        store: Where to look.
+        token: What it contains.
+        timeout: Seconds to wait at most.
+
+    Returns:
+        The messages; empty if none has arrived in time.
+    """
+    deadline = time.monotonic() + timeout
+    while not (found := store.find(token)) and time.monotonic() < deadline:
+        time.sleep(_INTERVAL)
+    return found

@@ -1,0 +1,117 @@
+"""``python3 -m smtpcore check``: the conformance of a foreign server or client, judged from outside."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import socket
+import sys
+from pathlib import Path
+
+from .._check.report import as_json, as_junit, exit_code, lines
+from .._check.rules import RULES, Rule
+from .._check.server import CHECKS
+from .._check.session import Session
+from .._check.stored import Command, Folder
+from .._check.table import Check, Result
+from .._check.target import Target
+from .._core.printable import printable
+from .common import EX_CANTCREAT, EX_NOHOST, EX_PROTOCOL, EX_UNAVAILABLE, EX_USAGE, PORT, Failure, write
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a server or a client.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        EX_OK, EX_PROTOCOL if a check has failed, EX_UNAVAILABLE if nothing could be judged.
+
+    Raises:
+        Failure: No server listens there, or an option is wrong.
+    """
+    if options.list:
+        return _list()
+    host, port = _address(options.target or f"127.0.0.1:{PORT}")
+    if not options.remote and not _is_loopback(host):
+        raise Failure(
+            EX_USAGE,
+            f"{host} is not on this machine (hint: --remote, if its operator knows that it will get bad input)",
+        )
+    if options.client:
+        results = _check_client(options, host, port)
+    else:
+        results = _check_server(options, host, port)
+    peer = f"{host}:{port}"
+    if options.junit:
+        _save(options.junit, as_junit(results, peer))
+    if options.json == "-":
+        write(sys.stdout, as_json(results, peer) + "\n")
+    else:
+        if options.json:
+            _save(options.json, as_json(results, peer) + "\n")
+        for line in lines(results, everything=options.all):
+            write(sys.stdout, f"{printable(line)}\n")
+    return exit_code(results, EX_PROTOCOL, EX_UNAVAILABLE)
+
+
+def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Result]:
+    from .._check.runner import check_server
+
+    target = Target(
+        host,
+        port,
+        timeout=options.timeout,
+        implicit_tls=options.implicit_tls,
+        sender=options.sender,
+        recipient=options.recipient,
+    )
+    if options.user:
+        from .send import password_for
+
+        target.user = options.user, password_for(options)
+    if options.stored:
+        target.store = Folder(options.stored) if Path(options.stored).is_dir() else Command(options.stored)
+    try:
+        return check_server(target, only=frozenset(options.only))
+    except socket.gaierror as error:
+        raise Failure(EX_NOHOST, f"{host}: {error.strerror}") from None
+    except OSError as error:
+        raise Failure(EX_UNAVAILABLE, f"{host}:{port}: {error.strerror or error}") from None
+
+
+def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Result]:
+    raise Failure(EX_USAGE, "--client is not there yet")
+
+
+def _list() -> int:
+    for row in (*map(_row, CHECKS), *map(_row, RULES)):
+        write(sys.stdout, f"{row}\n")
+    return 0
+
+
+def _row(one: Check[Session] | Rule) -> str:
+    return f"{one.requirement:7} {one.level:6} {one.name:40} {one.sentence} (RFC {one.rfc})"
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise Failure(EX_USAGE, f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except socket.gaierror as error:
+        raise Failure(EX_NOHOST, f"{host}: {error.strerror}") from None
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
+
+
+def _save(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Failure(EX_CANTCREAT, f"cannot write {path}: {error.strerror}") from None
