@@ -40,7 +40,10 @@ FLOORS = (
     ),
     "sasl",
     "extensions state",
-    "_core.auth _core.client _core.rejectedlines _core.server _core.serverreplies",
+    (
+        "_core.auth _core.client _core.rejectedlines _core.server _core.servercontent _core.serverreplies"
+        " _core.service _core.tally"
+    ),
     "message trace",
     "_net transcript handlers",
     "sync asyncio trio stream",

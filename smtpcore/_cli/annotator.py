@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .._core.capabilities import NO_CAPABILITIES, Capabilities
+from .._core.capabilities import Capabilities
 from .._core.commands import CommandParser
 from .._core.config import ServerConfig
 from .._core.events import CommandRejected, Connect, Ehlo, EndOfMessage, Event
@@ -28,6 +28,7 @@ _LINE, _LINES = 16384, 1024  # more than any transcript shows
 
 
 _RULES = rules_for(STANDARD)
+_CONFIG = ServerConfig(address_syntax="lenient", unknown_parameters="ignore")
 
 
 class Annotator:
@@ -39,9 +40,7 @@ class Annotator:
 
     def __init__(self) -> None:
         self.state = State.OPENING
-        self._parser = CommandParser(
-            ServerConfig(address_syntax="lenient", unknown_parameters="ignore"), _RULES
-        )
+        self._parser = CommandParser(_CONFIG, _RULES)
         self._replies = ReplyParser(max_line=_LINE, max_lines=_LINES)
         self._unanswered: deque[type[Event]] = deque([Connect])
         self._tls = False
@@ -71,7 +70,7 @@ class Annotator:
         if not entry.tls or self._tls:
             return None
         self._tls = True
-        self._parser.capabilities = NO_CAPABILITIES
+        self._parser = CommandParser(_CONFIG, _RULES)
         if self.state is not State.TLS:
             return "TLS from the first octet on"
         said = "the session before the handshake is forgotten (RFC 3207 4.2)"
@@ -93,7 +92,8 @@ class Annotator:
             return None
         question = self._unanswered.popleft() if self._unanswered and reply.code != 421 else None
         if question is Ehlo and reply.is_success:
-            self._parser.capabilities = Capabilities.parse(reply.lines[1:], _RULES.readers)
+            offered = Capabilities.parse(reply.lines[1:], _RULES.readers)
+            self._parser = CommandParser(_CONFIG, _RULES, offered)
         asked = f"answers {question.__name__}: " if question else ""
         new = after(_RULES.after, question or Event, reply.code, self.state)
         return f"{asked}{describe(reply)}; {self._go(new)}"

@@ -33,6 +33,7 @@ from .errors import LocalProtocolError
 from .events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, TextCommand, Vrfy
 from .grammar import CONTROL, HELLO_REST, MAIL_REST, PATH, RCPT_REST, SHORT_MAILBOX
 from .parameters import NO_PARAMETERS, Parameter, Parameters, format_parameters, parse_parameters
+from .receivebuffer import ReceiveBuffer
 from .replies import Refused, Reply
 from .rules import Rules
 
@@ -58,24 +59,25 @@ _NOT_ASCII = Reply(501, "5.5.2", "the command is not ASCII")
 _KNOWN_BUT_NOT_IMPLEMENTED = frozenset({"TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN", "BDAT", "LHLO", "BURL"})
 
 
+_ShortParser = Callable[["CommandParser", ReceiveBuffer, int], Command | None]
 _LongParser = Callable[["CommandParser", str, bool], Command]
 
 
 class CommandParser:
-    """Parses the command lines of one connection.
+    """Parses command lines.
+
+    It keeps nothing of a line, so connections with the same configuration and capabilities share one.
 
     Args:
         config: The switches and limits.
         rules: The commands and parameters that there are.
+        capabilities: What is offered: it decides on parameters, UTF-8 and lengths.
 
     Attributes:
-        capabilities: What is offered: it decides on parameters, UTF-8 and lengths. Set it when it changes.
-        end: Where the line ended that the short way has taken.
-        max_line: Octets of the longest line that any command may have now, with its CRLF.
+        max_line: Octets of the longest line that any command may have, with its CRLF.
     """
 
     __slots__ = (
-        "_capabilities",
         "_config",
         "_lenient",
         "_lenient_hello",
@@ -86,42 +88,30 @@ class CommandParser:
         "_rules",
         "_unknown",
         "_utf8",
-        "end",
         "max_line",
     )
 
-    def __init__(self, config: ServerConfig, rules: Rules) -> None:
+    def __init__(
+        self, config: ServerConfig, rules: Rules, capabilities: Capabilities = NO_CAPABILITIES
+    ) -> None:
         self._config = config
         self._rules = rules
         self._lenient = config.address_syntax == "lenient"
         self._lenient_hello = config.ehlo_syntax == "lenient"
         self._unknown: Literal["reject", "ignore", "show"] = config.unknown_parameters
-        self.end = 0
-        self._capabilities: Capabilities | None = None
-        self.capabilities = NO_CAPABILITIES
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities or NO_CAPABILITIES
-
-    @capabilities.setter
-    def capabilities(self, capabilities: Capabilities) -> None:
-        if capabilities is self._capabilities:  # at each EHLO after the first one
-            return
-        limits = self._config.limits
-        self._capabilities = capabilities
-        offered = self._rules.offered(capabilities)
+        limits = config.limits
+        offered = rules.offered(capabilities)
         self._mail_parameters, self._rcpt_parameters = offered.parameters["MAIL"], offered.parameters["RCPT"]
         self._mail_line = limits.command_line + offered.octets["MAIL"]
         self._rcpt_line = limits.command_line + offered.octets["RCPT"]
         self._utf8 = "SMTPUTF8" in capabilities
         self.max_line = max(self._mail_line, self._rcpt_line, limits.auth_line)
 
-    # -- the short way: SHORT, called with what has arrived, decoded as latin-1, and the offset after the verb.
+    # -- the short way: SHORT, called with what has arrived and the offset after the verb; uses the line up.
     #    None: the line is not complete, or not of the ordinary kind. Refused: a parameter is at fault. --
 
-    def _short_mail(self, text: str, start: int) -> Command | None:
-        match = MAIL_REST.match(text, start)
+    def _short_mail(self, buffer: ReceiveBuffer, start: int) -> Command | None:
+        match = MAIL_REST.match(buffer.text or "", start)
         if match is None:
             return None
         mailbox, parameters = match.groups()
@@ -129,7 +119,7 @@ class CommandParser:
             mailbox = ""
         elif len(mailbox) > SHORT_MAILBOX:
             return None
-        self.end = end = match.end()
+        buffer.start = end = match.end()
         mail = _new(Mail)
         mail._path = mailbox
         if parameters:
@@ -139,14 +129,14 @@ class CommandParser:
             mail.parameters = NO_PARAMETERS
         return mail
 
-    def _short_rcpt(self, text: str, start: int) -> Command | None:
-        match = RCPT_REST.match(text, start)
+    def _short_rcpt(self, buffer: ReceiveBuffer, start: int) -> Command | None:
+        match = RCPT_REST.match(buffer.text or "", start)
         if match is None:
             return None
         mailbox, parameters = match.groups()
         if len(mailbox) > SHORT_MAILBOX:
             return None
-        self.end = end = match.end()
+        buffer.start = end = match.end()
         rcpt = _new(Rcpt)
         rcpt._path = mailbox
         if parameters:
@@ -156,29 +146,11 @@ class CommandParser:
             rcpt.parameters = NO_PARAMETERS
         return rcpt
 
-    def _short_data(self, text: str, start: int) -> Command | None:
-        return self._short_bare(text, start, _DATA)
-
-    def _short_rset(self, text: str, start: int) -> Command | None:
-        return self._short_bare(text, start, _RSET)
-
-    def _short_quit(self, text: str, start: int) -> Command | None:
-        return self._short_bare(text, start, _QUIT)
-
-    def _short_noop(self, text: str, start: int) -> Command | None:
-        return self._short_bare(text, start, _NOOP)
-
-    def _short_bare(self, text: str, start: int, command: Command) -> Command | None:
-        if text.startswith("\r\n", start):
-            self.end = start + 2
-            return command
-        return None
-
-    def _short_ehlo(self, text: str, start: int) -> Command | None:
-        match = HELLO_REST.match(text, start)
+    def _short_ehlo(self, buffer: ReceiveBuffer, start: int) -> Command | None:
+        match = HELLO_REST.match(buffer.text or "", start)
         if match is None or len(match[1]) > SHORT_MAILBOX - 1:
             return None
-        self.end = match.end()
+        buffer.start = match.end()
         ehlo = _new(Ehlo)
         ehlo.domain = match[1]
         return ehlo
@@ -350,16 +322,26 @@ def _with_text(command: type[TextCommand]) -> _LongParser:
     return parse
 
 
+def _short_bare(command: Command) -> _ShortParser:
+    def parse(parser: CommandParser, buffer: ReceiveBuffer, start: int) -> Command | None:
+        if buffer.data.startswith(b"\r\n", start):
+            buffer.start = start + 2
+            return command
+        return None
+
+    return parse
+
+
 # The spellings that occur; any other takes the long way.
-SHORT: Final[dict[str, Callable[[CommandParser, str, int], Command | None]]] = {
+SHORT: Final[dict[str, _ShortParser]] = {
     spelling: parse
     for verb, parse in {
         "MAIL": CommandParser._short_mail,
         "RCPT": CommandParser._short_rcpt,
-        "DATA": CommandParser._short_data,
-        "RSET": CommandParser._short_rset,
-        "QUIT": CommandParser._short_quit,
-        "NOOP": CommandParser._short_noop,
+        "DATA": _short_bare(_DATA),
+        "RSET": _short_bare(_RSET),
+        "QUIT": _short_bare(_QUIT),
+        "NOOP": _short_bare(_NOOP),
         "EHLO": CommandParser._short_ehlo,
     }.items()
     for spelling in (verb, verb.lower(), verb.title())

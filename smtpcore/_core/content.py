@@ -149,6 +149,10 @@ class ContentDecoder:
         self._max_line = max_line
         self._refuse_bare = line_endings == "reject"
         self._refuse_nul = nul == "reject"
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the content of the next message."""
         self._held = _CRLF  # the one that is not there, see above
         self._begun = False  # whether that one is out of the way
         self._column = 0

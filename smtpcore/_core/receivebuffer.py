@@ -5,7 +5,7 @@ commands there is the same as ``text``: decoded as latin-1, so that octet and ch
 offset, and only on request, since content never needs it. The reader of a whole command in ``text`` moves
 ``start`` on; no line is sliced out.
 
-Only when a line is not complete does it move, to ``_rest``, a bytearray to which the next reads are appended;
+Only when a line is not complete does it move, to ``rest``, a bytearray to which the next reads are appended;
 the search for its CRLF goes on where it ended. So each octet is moved once, and searched once, however it
 dripped in. A line that has grown too long without an end is thrown away as it comes, until its end has been
 seen: memory is bounded by the limit and one read.
@@ -35,12 +35,13 @@ class ReceiveBuffer:
         data: The octets at hand.
         text: The same, decoded as latin-1; None until ``decode()`` was asked for.
         start: The offset of the first one not used.
+        rest: What came after that.
         at_eof: The other side has ended its direction of the connection.
         too_long: The beginning of the line that ``find_line()`` reports, if it was longer than asked for, else
             ``b""``. Reset it when the line has been used.
     """
 
-    __slots__ = ("_limit", "_rest", "_searched", "at_eof", "data", "start", "text", "too_long")
+    __slots__ = ("_limit", "_searched", "at_eof", "data", "rest", "start", "text", "too_long")
 
     def __init__(self, limit: int) -> None:
         self.data = b""
@@ -48,7 +49,7 @@ class ReceiveBuffer:
         self.at_eof = False
         self.too_long = b""
         self.text: str | None = ""
-        self._rest = bytearray()
+        self.rest = bytearray()
         self._searched = 0
         self._limit = limit
 
@@ -62,7 +63,7 @@ class ReceiveBuffer:
             self.at_eof = True
         elif self.at_eof:
             raise LocalProtocolError("octets after the end of the connection")
-        elif self.start == len(self.data) and not self._rest:
+        elif self.start == len(self.data) and not self.rest:
             self.data = bytes(data)
             self.start = 0
             self.text = None
@@ -72,15 +73,21 @@ class ReceiveBuffer:
                 " before you read more"
             )
         else:
-            self._rest += data
+            self.rest += data
 
     def __len__(self) -> int:
-        return len(self.data) - self.start + len(self._rest)
+        return len(self.data) - self.start + len(self.rest)
 
     def decode(self) -> str:
         """Make ``text``."""
         self.text = text = self.data.decode("latin-1")
         return text
+
+    def release(self) -> None:
+        """Drop ``data``, which has been used to its end, so that an idle connection does not keep it."""
+        self.data = b""
+        self.text = ""
+        self.start = 0
 
     def take(self) -> bytes:
         """Use everything there is, and give it back."""
@@ -94,21 +101,21 @@ class ReceiveBuffer:
         self.data = b""
         self.text = ""
         self.start = 0
-        self._rest.clear()
+        self.rest.clear()
         self._searched = 0
         self.too_long = b""
 
     def peek(self) -> bytes:
         """The first octet; ``b""`` if there is none."""
-        return self.data[self.start : self.start + 1] or bytes(self._rest[:1])
+        return self.data[self.start : self.start + 1] or bytes(self.rest[:1])
 
     def join(self) -> None:
         """Bring everything that has arrived into ``data``."""
-        if self._rest:
-            self.data = self.data[self.start :] + self._rest
+        if self.rest:
+            self.data = self.data[self.start :] + self.rest
             self.text = None
             self.start = 0
-            self._rest.clear()
+            self.rest.clear()
             self._searched = 0
 
     def find_line(self, limit: int) -> int:
@@ -125,20 +132,20 @@ class ReceiveBuffer:
         if end < 0 and self.start < len(self.data):
             # What is left of this read is the beginning of a line, and goes in front of what has come since,
             # nothing of which has been searched yet.
-            self._rest[:0] = self.data[self.start :]
+            self.rest[:0] = self.data[self.start :]
             self.start = len(self.data)
-        if end < 0 and self._rest:
-            end = self._rest.find(b"\r\n", self._searched)
+        if end < 0 and self.rest:
+            end = self.rest.find(b"\r\n", self._searched)
             if end >= 0:
                 self.join()
             else:
-                if len(self._rest) >= limit and not self.too_long:
-                    self.too_long = bytes(self._rest[:HEAD])
+                if len(self.rest) >= limit and not self.too_long:
+                    self.too_long = bytes(self.rest[:HEAD])
                 if self.too_long:
                     # The last octet may be the CR that the LF follows. It stays in any case, lest what comes
                     # next be taken for the beginning of a line.
-                    del self._rest[:-1]
-                self._searched = len(self._rest) - self._rest.endswith(b"\r")
+                    del self.rest[:-1]
+                self._searched = len(self.rest) - self.rest.endswith(b"\r")
         if end + 2 - self.start > limit and not self.too_long:
             self.too_long = self.data[self.start : self.start + HEAD]
         return end

@@ -76,6 +76,7 @@ class Rules:
         before_tls: What may come although the server requires TLS first.
         before_auth: What may come although the server requires authentication first.
         readers: What makes a value of the arguments of each keyword.
+        varies: An offer depends on other facts than TLS and authentication.
     """
 
     def __init__(self, extensions: Iterable[Extension]) -> None:
@@ -88,7 +89,7 @@ class Rules:
         for extension in self.extensions:
             self._add(extension)
         self.readers = {extension.keyword: extension.read for extension in self.extensions}
-        self._varies = any(extension.varies for extension in self.extensions)
+        self.varies = any(extension.varies for extension in self.extensions)
 
         specs = self.commands.values()
         self.legal: dict[State, frozenset[type[Event]]] = {
@@ -159,7 +160,7 @@ class Rules:
         Raises:
             LocalProtocolError: An extension is offered without one that it needs.
         """
-        key = None if self._varies else (config, facts.tls is not None, facts.authenticated is not None)
+        key = None if self.varies else (config, facts.tls is not None, facts.authenticated is not None)
         return _offer(self, config, facts) if key is None else _usual_offer(self, *key)
 
     def refusal(self, command: Command, capabilities: Capabilities, facts: Facts) -> Reply | None:

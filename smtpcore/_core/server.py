@@ -7,19 +7,20 @@
         ...                                      accept(), reject() or send() answers it
     write(connection.data_to_send())             then read on
 
-A command, a question about credentials, the opening and the end of a message want one answer each, before the
-next event; the others are told and forgotten. Replies pile up until the loop comes to its end: so a group
-of pipelined commands gets its replies in one write (RFC 2920 3.2) without further code.
+A command, a question about credentials, the opening and the end of a message need one answer each, before the
+next event; the other events need none. Replies are collected until the loop ends: so a group of pipelined
+commands gets its replies in one write (RFC 2920 3.2) without further code.
 
-**Who answers what.** What a valid command gets is for the application to say, always; what an invalid one gets
-never is. So a line that cannot be parsed, that comes out of order, or that breaks a limit is answered here and
-shown as ``CommandRejected``. The application cannot be made to see anything that the state does not allow.
+**Valid and invalid commands.** The application always answers a valid command, and never an invalid one. A line
+that cannot be parsed, that comes out of order, or that exceeds a limit is answered here and reported as
+``CommandRejected``. The application cannot be made to see anything that the state does not allow.
 
 **Order of judgement** for a line: too long, malformed, against policy (TLS or authentication has to come
 first), out of order, over a limit. All of it before anything changes.
 
-**Content** is handed out as it comes, and judged on the way. If it is refused, the rest is drained to its true
-end, and only then is anything said (``MessageAborted``): what is inside content stays inside.
+**Where the rest is.** ``state`` has the tables that say what is legal and where a reply leads; ``service`` what
+follows from the configuration; ``commands`` reads a line; ``servercontent`` receives content; ``auth`` runs an
+AUTH exchange; ``tally`` counts what a client must not do too often; ``replytexts`` has the replies.
 
 **The end** has two forms. The orderly one is a reply: 221, 421, or a refusal after which the state is CLOSED.
 The other one is that octets stop coming; whatever was half done is void. ``ConnectionClosed`` is the last event
@@ -28,13 +29,10 @@ in both; after it ``next_event()`` returns None, so that the loop above ends by 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from ..extensions import STANDARD
 from ..extensions.auth import Auth
-from ..extensions.help import Help
 from ..sasl import (
     SERVER_MECHANISMS,
     AuthQuestion,
@@ -45,9 +43,9 @@ from ..sasl import (
     encode_base64,
 )
 from . import replytexts as texts
-from .addresses import ReversePath, is_address_literal, is_domain
+from .addresses import ReversePath
 from .auth import ServerExchange
-from .capabilities import NO_CAPABILITIES, Capabilities
+from .capabilities import Capabilities
 from .commands import (
     BARE_LF,
     KNOWN_VERBS,
@@ -55,15 +53,12 @@ from .commands import (
     SHORT,
     TOO_LONG,
     TOO_LONG_WITH_LF,
-    CommandParser,
     verb_of,
 )
 from .commandspec import CommandSpec
 from .config import Facts, ServerConfig
-from .content import ContentDecoder
 from .errors import LocalProtocolError
 from .events import (
-    Chunk,
     Command,
     CommandRejected,
     Connect,
@@ -77,10 +72,8 @@ from .events import (
     InputDiscarded,
     Mail,
     MessageAborted,
-    Noop,
     Quit,
     Rcpt,
-    Rset,
     TextCommand,
 )
 from .limits import TlsInfo
@@ -97,37 +90,22 @@ from .rejectedlines import (
     without_secrets,
 )
 from .replies import Refused, Reply
-from .rules import Rules, rules_for
-from .serverreplies import check_verified, with_hostname
-from .state import HANDSHAKEN, TRANSITIONS, VERBS, State, after
-
-_new = object.__new__
-
-# The ordinary ones, ready to be sent, with where they lead: with and without enhanced status codes.
-_SHORTCUTS: Final[Mapping[bool, Mapping[type[Event], tuple[bytes, Mapping[State, State]]]]] = {
-    enhanced: {
-        kind: (reply.encode(enhanced=enhanced), TRANSITIONS.get((kind, reply.severity), {}))
-        for kind, reply in texts.SUCCESS.items()
-        if kind in (Mail, Rcpt, Data, EndOfMessage, Rset, Noop)
-    }
-    for enhanced in (True, False)
-}
-# Replies in which the server's name is the first word (RFC 5321 4.2).
-_WITH_HOSTNAME = frozenset({220, 221, 421})
-# The greeting and the replies to these have no enhanced status code (RFC 2034 3).
-_WITHOUT_STATUS = (Connect, Ehlo, Helo)
+from .servercontent import END_OF_MESSAGE, ContentReceiver, RefusedChunk, drained_enough
+from .serverreplies import WITH_HOSTNAME, WITHOUT_STATUS, check_verified, with_hostname
+from .service import service_for
+from .state import HANDSHAKEN, State, after
+from .tally import COMMAND, RECIPIENT, Tally
 
 # A member of an enumeration is looked up ten times as slowly as a global.
-_CONTENT, _MAIL, _RCPT, _TLS = State.CONTENT, State.MAIL, State.RCPT, State.TLS
+_CONTENT, _MAIL, _RCPT, _TLS, _CLOSED = State.CONTENT, State.MAIL, State.RCPT, State.TLS, State.CLOSED
+_OPENING = State.OPENING
 
-# The weight of an idle command, in tenths: a client may have sent many recipients before it hears of a refusal.
-_COMMAND, _RECIPIENT = 10, 1
-_WITHOUT_COMMANDS = frozenset({State.AUTHENTICATING, State.TLS, State.CLOSED})
+_WITHOUT_COMMANDS: Final = frozenset({State.AUTHENTICATING, _TLS, _CLOSED})
+_WITHOUT_INPUT: Final = frozenset({_OPENING, _TLS, _CLOSED})
+_IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
-_CLOSED = ConnectionClosed()
-_END_OF_MESSAGE = EndOfMessage()
-_DEFAULT_CONFIG = ServerConfig()
-_STANDARD_RULES: Final = rules_for(STANDARD)
+_CONNECTION_CLOSED: Final = ConnectionClosed()
+_DEFAULT_CONFIG: Final = ServerConfig()
 
 
 class ServerConnection:
@@ -161,13 +139,7 @@ class ServerConnection:
         tls: TlsInfo | None = None,
         peer: object = None,
     ) -> None:
-        if not (is_domain(hostname) or is_address_literal(hostname)):
-            raise LocalProtocolError(
-                f"the host name {hostname!r} is neither a domain nor an address literal (RFC 5321 4.2)"
-            )
-        for name in config.auth_mechanisms:
-            if name not in SERVER_MECHANISMS:
-                raise LocalProtocolError(f"no SASL mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}")
+        service = service_for(hostname, config)
         self.hostname = hostname
         self.peer = peer
         self.envelope: Envelope | None = None
@@ -176,24 +148,24 @@ class ServerConnection:
         self.tls = tls
         self.early_input = False
 
+        self._service = service
         self._config = config
-        self._limits = config.limits
+        self._rules = service.rules
+        self._facts_outside: Facts | None = None  # those outside a transaction, while they hold
         self._buffer = ReceiveBuffer(config.limits.receive_buffer)
-        self._rules: Rules = _STANDARD_RULES if config.extensions is None else rules_for(config.extensions)
-        self._parser = CommandParser(config, self._rules)
-        self._decoder = ContentDecoder()
-        self._exchange: ServerExchange | None = None
-        self._shortcuts = _SHORTCUTS[config.enhanced_status_codes]
+        self._tally = Tally(config.limits)
         self._output: list[bytes] = []
-        self._queue: deque[Event] = deque()  # events that come before anything that is in the buffer
+        self._queue: list[Event] = []  # events that come before anything that is in the buffer
         self._unanswered: Event | None = None
-        self._chunk = 0  # octets of a refused BDAT that are still to come, before the first event of the queue
         self._room = 0  # recipients that the transaction may still have
         self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
-        self._bad_commands = self._idle_commands = self._refused_recipients = self._failed_logins = 0
-        self._state = State.OPENING
+        # What most sessions do not have, or not yet.
+        self._content: ContentReceiver | None = None
+        self._chunk: RefusedChunk | None = None
+        self._exchange: ServerExchange | None = None
+        self._state = _OPENING
         self._legal: frozenset[type[Event]] = frozenset()
-        self._circumstances_changed()
+        self._change_terms()
         if config.never_accepts_mail:
             self._answer(Connect(), texts.NEVER_MAIL)
         else:
@@ -209,7 +181,7 @@ class ServerConnection:
     @property
     def capabilities(self) -> Capabilities:
         """What is offered at this moment; it depends on TLS."""
-        return self._capabilities
+        return self._terms.capabilities
 
     @property
     def unanswered(self) -> Event | None:
@@ -229,7 +201,7 @@ class ServerConnection:
         2.3.8).
         """
         if self._state is _CONTENT:
-            lf = self._decoder.violation == "bare-lf"
+            lf = self._content is not None and self._content.has_bare_lf
         else:
             lf = self._buffer.has_bare_lf
         return texts.TIMEOUT_AFTER_LF if lf else texts.TIMEOUT
@@ -258,13 +230,12 @@ class ServerConnection:
             LocalProtocolError: Events of what arrived before have not been asked for, and it is too much to
                 wait with; or these octets belong to the TLS handshake.
         """
-        if data:
-            if self._state is State.CLOSED:
+        if self._state in _WITHOUT_INPUT and data:
+            if self._state is _CLOSED:
                 raise LocalProtocolError("the session is over")
             if self._state is _TLS:
                 raise LocalProtocolError("these octets are for the TLS handshake; call tls_started() after it")
-            if self._state is State.OPENING:
-                self.early_input = True
+            self.early_input = True
         self._buffer.feed(data)
 
     def next_event(self) -> Event | None:
@@ -281,52 +252,47 @@ class ServerConnection:
             raise LocalProtocolError(
                 f"{self._unanswered!r} has to be answered first: accept(), reject(), send()"
             )
-        if self._queue:
-            return self._from_queue()
         state = self._state
         if state is _CONTENT:
             return self._next_content()
+        if self._queue:
+            return self._from_queue()
         if state in _WITHOUT_COMMANDS:
             return self._next_without_commands()
 
         # The ordinary command: one look-up, one expression, one look at the tables.
         buffer = self._buffer
-        start = buffer.start
         text = buffer.text
         if text is None:
             text = buffer.decode()
+        start = buffer.start
         shortcut = SHORT.get(text[start : start + 4])
         if shortcut is None:
-            if not buffer and not buffer.at_eof:
+            if start == len(text) and not (buffer.rest or buffer.at_eof):
+                buffer.release()
                 return None
             return self._next_line()
         try:
-            command = shortcut(self._parser, text, start + 4)
+            command = shortcut(self._terms.parser, buffer, start + 4)
         except Refused as refused:
-            buffer.start = self._parser.end
-            return self._reject(buffer.data[start : self._parser.end - 2], refused.reply)
-        except Exception:  # an error of an extension: the line counts as received
-            buffer.start = self._parser.end
-            raise
+            return self._reject(buffer.data[start : buffer.start - 2], refused.reply)
         if command is None:
             return self._next_line()
-        buffer.start = self._parser.end
-        kind = command.__class__
         if (
             isinstance(command, Rcpt)
             and self._room
             and command.parameters is NO_PARAMETERS
-            and kind in self._legal
-            and not self._refused
-        ):
+            and Rcpt in self._legal
+        ):  # one more recipient
+            self._refused = ""
             self._unanswered = command
             return command
         return self._judge(command, start)
 
     def _from_queue(self) -> Event | None:
-        if self._chunk:
-            return self._discard_chunk()
-        event = self._queue.popleft()
+        if self._chunk is not None:
+            return self._discard_chunk(self._chunk)
+        event = self._queue.pop(0)
         if isinstance(event, (Connect, AuthQuestion)):
             self._unanswered = event
         return event
@@ -337,11 +303,11 @@ class ServerConnection:
         return self._lost() if self._buffer.at_eof and self._state is _TLS else None
 
     def _next_line(self) -> Event | None:
-        """Take a line the long way."""
+        """Read a line on the slow path."""
         buffer = self._buffer
         if self._state is State.GREETED and self.hello is None and buffer.peek() == HANDSHAKE_RECORD:
             return self._hang_up(HANDSHAKE_RECORD, texts.NO_TLS_HERE)
-        taken = buffer.take_line(self._parser.max_line)
+        taken = buffer.take_line(self._terms.parser.max_line)
         if taken is None:
             if not buffer.at_eof:
                 return None
@@ -353,13 +319,13 @@ class ServerConnection:
             return self._hang_up(line, texts.NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
         try:
-            command = self._parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
+            command = self._terms.parser.parse(line.decode("latin-1"), smtputf8=smtputf8)
         except Refused as refused:
             return self._reject(line, refused.reply)
         return self._judge(command, buffer.start - 2 - len(line))
 
     def _judge(self, command: Command, start: int) -> Event | None:
-        """Hand out a well-formed command, unless it must not come now, or is one too many.
+        """Hand out a well-formed command, unless it must not come now or exceeds a limit.
 
         Args:
             command: The command.
@@ -371,18 +337,18 @@ class ServerConnection:
             reply = self._why_illegal(kind)
         elif isinstance(command, (Mail, Rcpt)):
             if kind is Rcpt and not self._room:
-                return self._show(command, start, texts.TOO_MANY_RECIPIENTS)
-            if kind is Mail and self._idle_commands and self._too_idle(0):
+                return self._refuse_recipient_or_mail(command, start, texts.TOO_MANY_RECIPIENTS)
+            if kind is Mail and self._tally.idle > self._tally.most_idle:
                 reply = texts.TOO_MANY_IDLE
-            elif command.parameters:
-                refusal = self._rules.refusal(command, self._capabilities, self._facts())
+            elif command.parameters is not NO_PARAMETERS:
+                refusal = self._refusal_by_extensions(command)
                 if refusal is not None:
-                    return self._show(command, start, refusal)
-        elif kind in self._rules.idle and self._too_idle(0 if self._is_first_hello(kind) else _COMMAND):
+                    return self._refuse_recipient_or_mail(command, start, refusal)
+        elif kind in self._rules.idle and self._tally.is_idle(0 if self._is_first_hello(kind) else COMMAND):
             reply = texts.TOO_MANY_IDLE
         elif kind in self._rules.owner:
-            reply = self._rules.refusal(command, self._capabilities, self._facts())
-            if reply is None and not self._offers(kind):
+            reply = self._refusal_by_extensions(command)
+            if reply is None and self._rules.owner[kind].keyword not in self.capabilities:
                 reply = NOT_IMPLEMENTED
             elif reply is None and isinstance(command, Auth):
                 return self._begin_auth(command)
@@ -393,14 +359,13 @@ class ServerConnection:
         return command
 
     def _why_illegal(self, kind: type[Event]) -> Reply:
-        """What to say to a command that must not come now."""
+        """Return the reply to a command that must not come now."""
         state = self._state
         if state is State.REFUSED:
             return texts.NEVER_MAIL if self._config.never_accepts_mail else texts.NO_SERVICE
-        if self._permitted is not None and kind not in self._permitted:
-            if self.tls is not None and self.tls.too_weak:
-                return texts.WEAK_TLS
-            return texts.NEED_TLS if self.tls is None and self._config.require_tls else texts.NEED_AUTH
+        permitted = self._terms.permitted
+        if permitted is not None and kind not in permitted:
+            return self._terms.refusal
         if state is State.GREETED:
             return texts.NEED_HELLO
         if kind in (Rcpt, Data):
@@ -408,23 +373,25 @@ class ServerConnection:
         return texts.IN_TRANSACTION
 
     def _facts(self) -> Facts:
-        """The circumstances, for extensions to judge by."""
+        """Return the circumstances, for extensions to judge by."""
         mail = None if self.envelope is None else self.envelope.mail
-        return Facts(self.tls, self.authenticated, self.hello, mail, self.peer, self._config)
+        facts = self._facts_outside
+        if facts is None or mail is not None or facts.peer is not self.peer:
+            facts = Facts(self.tls, self.authenticated, self.hello, mail, self.peer, self._config)
+            if mail is None:
+                self._facts_outside = facts
+        return facts
+
+    def _refusal_by_extensions(self, command: Command) -> Reply | None:
+        return self._rules.refusal(command, self._terms.capabilities, self._facts())
 
     def _is_first_hello(self, kind: type[Event]) -> bool:
         return self._state is State.GREETED and kind in (Ehlo, Helo)
 
-    def _too_idle(self, tenths: int) -> bool:
-        """Count a command that is not progress; return whether there have been too many."""
-        self._idle_commands += tenths
-        limit = self._limits.idle_commands
-        return limit is not None and self._idle_commands > limit * _COMMAND
-
-    def _show(self, command: Command, start: int, reply: Reply) -> Event:
+    def _refuse_recipient_or_mail(self, command: Command, start: int, reply: Reply) -> Event:
         """Refuse a command that is valid, but exceeds a limit."""
         line = self._buffer.data[start : self._buffer.start - 2]
-        if self._too_idle(_RECIPIENT if command.__class__ is Rcpt else _COMMAND):
+        if self._tally.is_idle(RECIPIENT if command.__class__ is Rcpt else COMMAND):
             reply = texts.TOO_MANY_IDLE
         self._put(reply)
         if reply.code == 421:
@@ -445,8 +412,7 @@ class ServerConnection:
         elif self._refused == "AUTH":
             # And these are responses that were sent without waiting for 334.
             shown = HIDDEN
-        self._bad_commands += 1
-        if self._bad_commands > self._limits.bad_commands:
+        if self._tally.is_rejected():
             reply = texts.TOO_MANY_ERRORS
         self._put(reply, status=verb not in ("EHLO", "HELO"))
         if reply.code == 421 or reply is texts.CONTENT_WITHOUT_354:
@@ -460,26 +426,25 @@ class ServerConnection:
         limit of content that is drained, there is no telling where the next command begins: the session ends.
         """
         self._refused = ""
-        self._bad_commands += 1
         match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else COUNTED_CHUNK.fullmatch(line)
-        if self._bad_commands > self._limits.bad_commands:
+        if self._tally.is_rejected():
             reply = texts.TOO_MANY_ERRORS
         elif match is None:
             reply = texts.NO_COUNT
-        elif self._drained_enough(int(match[1])):
+        elif drained_enough(int(match[1]), self._config.limits):
             reply = texts.TOO_MUCH_CONTENT
         else:
-            self._chunk = int(match[1])
+            self._chunk = RefusedChunk(int(match[1]))
             self._queue.append(CommandRejected(line[:SHOWN], reply))
-            return self._discard_chunk()
+            return self._discard_chunk(self._chunk)
         return self._hang_up(line, reply)
 
-    def _discard_chunk(self) -> Event | None:
+    def _discard_chunk(self, chunk: RefusedChunk) -> Event | None:
         """Discard the octets of a refused BDAT; then give the reply."""
-        self._chunk -= self._buffer.discard(self._chunk)
-        if self._chunk:
+        if not chunk.discard(self._buffer):
             return self._lost() if self._buffer.at_eof else None
-        event = self._queue.popleft()
+        self._chunk = None
+        event = self._queue.pop(0)
         assert isinstance(event, CommandRejected)
         self._put(event.reply)
         return event
@@ -491,50 +456,36 @@ class ServerConnection:
         return CommandRejected(line[:SHOWN], reply)
 
     def _next_content(self) -> Event | None:
-        buffer = self._buffer
-        decoder = self._decoder
-        while not decoder.done:
-            if decoder.violation is not None and self._drained_enough(decoder.size):
-                break
-            if buffer.start == len(buffer.data):
-                buffer.join()
-                if buffer.start == len(buffer.data):
-                    return self._lost() if buffer.at_eof else None
-            buffer.start = decoder.decode(buffer.data, buffer.start)
-            if decoder.chunk:
-                chunk = _new(Chunk)
-                chunk.data = decoder.chunk
-                return chunk
-        if decoder.violation is None:
-            self._unanswered = _END_OF_MESSAGE
-            return _END_OF_MESSAGE
-        too_much = self._drained_enough(decoder.size)
-        reply = texts.TOO_MUCH_CONTENT if too_much else texts.VIOLATIONS[decoder.violation]
-        self._put(reply)
-        self._too_idle(_COMMAND)
-        self._advance(EndOfMessage, reply.code)
-        return MessageAborted(reply)
-
-    def _drained_enough(self, size: int) -> bool:
-        limit = self._limits.message_size
-        return limit is not None and size > limit * self._limits.oversize_factor
+        content = self._content
+        if content is None:
+            content = self._content = ContentReceiver(self._config, self._buffer)
+        event = content.next_event()
+        if event is None:
+            return self._lost() if self._buffer.at_eof else None
+        if event is END_OF_MESSAGE:
+            self._unanswered = event
+        elif isinstance(event, MessageAborted) and event.reply is not None:
+            self._put(event.reply)
+            self._tally.is_idle(COMMAND)
+            self._advance(EndOfMessage, event.reply.code)
+        return event
 
     def _lost(self) -> Event:
-        """The client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
+        """End the session, since the client is gone; whatever was half done is void (RFC 5321 4.1.1.10)."""
         in_content = self._state is _CONTENT
         self._end()
-        return MessageAborted(None) if in_content else self._queue.popleft()
+        return MessageAborted(None) if in_content else self._queue.pop(0)
 
     def _end(self) -> None:
         """Close the session. ``ConnectionClosed`` is its last event, and comes once."""
-        if self._chunk:  # the reply to that BDAT was not given
-            self._chunk = 0
+        if self._chunk is not None:  # the reply to that BDAT was not given
+            self._chunk = None
             self._queue.clear()
-        self._queue.append(_CLOSED)
-        self._state = State.CLOSED
+        self._queue.append(_CONNECTION_CLOSED)
+        self._state = _CLOSED
         self._legal = frozenset()
         self._unanswered = None
-        self._exchange = None
+        self._exchange = self._content = None
         self.envelope = None
         self._buffer.clear()
 
@@ -557,27 +508,24 @@ class ServerConnection:
         if event is None:
             raise LocalProtocolError("there is nothing to answer")
         kind = event.__class__
-        shortcut = self._shortcuts.get(kind)
-        if shortcut is not None and text is None:  # nearly always
-            octets, leads_to = shortcut
+        success = self._terms.successes.get(kind)
+        if success is not None and text is None:  # nearly always
+            octets, leads_to = success
             self._unanswered = None
             self._output.append(octets)
-            old = self._state
-            new = leads_to.get(old, old)
-            if new is old and isinstance(event, Rcpt) and self.envelope is not None:
-                # One more, as _enter() does it, and nothing else changes.
-                self.envelope.rcpts.append(event)
-                self._room -= 1
-            else:
-                if kind is EndOfMessage:
-                    self._idle_commands = 0
-                self._enter(new, event)
+            state = leads_to.get(self._state)
+            if state is not None:
+                self._enter_state(state)
+            effect = _EFFECTS.get(kind)
+            if effect is not None:
+                effect(self, event)
         elif isinstance(event, AuthQuestion):
             step = self._running().accept(identity)
             self._unanswered = None
             self._take(step, text)
         else:
-            self._answer(event, self._success(event, text))
+            default = self._service.success(kind, self.capabilities)
+            self._answer(event, Reply.sanitized(default.code, default.status, text or ""))
 
     def reject(self, code: int, status: str | None, text: str) -> None:
         """Refuse what the last event asks for.
@@ -655,14 +603,14 @@ class ServerConnection:
         reply = texts.SHUTTING_DOWN if reply is None else reply
         if reply.code != 421:
             raise LocalProtocolError("a server says 421 when it closes a connection (RFC 5321 3.8)")
-        if self._state is State.CLOSED:
+        if self._state is _CLOSED:
             return
         # Nothing can be asked any more; what was only to be told still is.
-        self._queue = deque(event for event in self._queue if not isinstance(event, (Connect, AuthQuestion)))
+        self._queue = [event for event in self._queue if not isinstance(event, (Connect, AuthQuestion))]
         if self._state is _CONTENT:
             self._queue.append(MessageAborted(reply))
         if self._state is not _TLS:  # in the middle of a handshake nothing can be said
-            status = self._state is not State.OPENING and not isinstance(self._unanswered, _WITHOUT_STATUS)
+            status = self._state is not _OPENING and not isinstance(self._unanswered, WITHOUT_STATUS)
             self._put(reply, status=status)
         self._end()
 
@@ -692,16 +640,7 @@ class ServerConnection:
         self.tls = info
         self.hello = None
         self.authenticated = None
-        self._circumstances_changed()
-
-    def _success(self, event: Event, text: str | None) -> Reply:
-        kind = event.__class__
-        spec = self._rules.commands.get(kind)
-        default = texts.SUCCESS[kind] if spec is None else spec.reply
-        if kind is Help:
-            offered = [verb for verb, spec in self._rules.verbs.items() if self._offers(spec.event)]
-            default = Reply(default.code, default.status, " ".join((default.text, *VERBS, *offered)))
-        return default if text is None else Reply.sanitized(default.code, default.status, text)
+        self._change_terms()
 
     def command_spec(self, kind: type[Event]) -> CommandSpec | None:
         """Return what declares a command of an extension; None for a command of RFC 5321.
@@ -711,101 +650,85 @@ class ServerConnection:
         """
         return self._rules.commands.get(kind)
 
-    def _offers(self, kind: type[Event]) -> bool:
-        return self._rules.owner[kind].keyword in self._capabilities
-
     def _answer(self, event: Event, reply: Reply) -> None:
         kind = event.__class__
         if reply.severity >= 4:
             reply = self._count_refusal(kind, reply)
-        elif kind is EndOfMessage:
-            self._idle_commands = 0
-        if isinstance(event, Ehlo) and reply.is_success:
-            # ehlo-ok-rsp: the host name, a greeting, then a keyword on each line (RFC 5321 4.1.1.1)
-            reply = with_hostname(self.hostname, reply, tuple(self._capabilities.lines()))
-        elif isinstance(event, Helo) and reply.is_success:
-            reply = with_hostname(self.hostname, reply, ())
+        elif kind in (Ehlo, Helo):
+            reply = self._service.named(kind, reply, self.capabilities)
         self._unanswered = None
-        self._put(reply, status=kind not in _WITHOUT_STATUS)
+        self._put(reply, status=kind not in WITHOUT_STATUS)
         self._advance(kind, reply.code, event)
 
     def _count_refusal(self, kind: type[Event], reply: Reply) -> Reply:
         """Count a command that the application refuses; return its reply, or 421 after too many."""
         if kind is Rcpt:
-            if reply.is_permanent and self._limits.refused_recipients is not None:
-                self._refused_recipients += 1
-                if self._refused_recipients > self._limits.refused_recipients:
-                    return texts.TOO_MANY_REFUSED
-            return texts.TOO_MANY_IDLE if self._too_idle(_RECIPIENT) else reply
+            if reply.is_permanent and self._tally.is_refused_recipient():
+                return texts.TOO_MANY_REFUSED
+            return texts.TOO_MANY_IDLE if self._tally.is_idle(RECIPIENT) else reply
         if kind in self._rules.idle and not self._is_first_hello(kind):
             return reply  # it was counted when it came
-        too_many = self._too_idle(_COMMAND)
+        too_many = self._tally.is_idle(COMMAND)
         # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
         return texts.TOO_MANY_IDLE if too_many and kind not in (EndOfMessage, Connect, Quit) else reply
 
     def _put(self, reply: Reply, *, status: bool = True) -> None:
-        if reply.code in _WITH_HOSTNAME:
+        if reply.code in WITH_HOSTNAME:
             reply = with_hostname(self.hostname, reply)
         self._output.append(reply.encode(enhanced=status and self._config.enhanced_status_codes))
 
     def _advance(self, kind: type[Event], code: int, event: Event | None = None) -> None:
-        """Go where the tables lead."""
-        new = after(self._rules.after, kind, code, self._state)
-        if new is State.CLOSED:
-            self._end()
-        elif code < 400 or new is not self._state:
-            self._enter(new, event)
-        elif kind is Data:
-            self._refused = "DATA"
+        """Go where the tables lead after a reply.
 
-    def _enter(self, state: State, event: Event | None) -> None:
-        """Be in a state, after an event that was granted or that ended something."""
+        Args:
+            kind: The class of what was answered.
+            code: The reply code.
+            event: What was answered, if there is an event for it.
+        """
+        state = after(self._rules.after, kind, code, self._state)
         if state is not self._state:
-            self._state = state
-            legal = self._rules.legal[state]
-            self._legal = legal if self._permitted is None else legal & self._permitted
-        if isinstance(event, Rcpt) and self.envelope is not None:
-            self.envelope.rcpts.append(event)
-            self._room -= 1
-        elif state is _MAIL:
-            if isinstance(event, Mail):
-                self.envelope = Envelope(event)
-                self._room = self._limits.recipients
-        elif state is _CONTENT:
-            self._start_content()
-        elif state is not _RCPT:
+            self._enter_state(state)
+        elif code >= 400 and kind is Data:
+            self._refused = "DATA"
+        effect = _EFFECTS.get(kind)
+        if code < 400 and event is not None and effect is not None:
+            effect(self, event)
+
+    def _enter_state(self, state: State) -> None:
+        """Enter a state that the tables have named, and do what goes with it."""
+        self._state = state
+        self._legal = self._terms.legal[state]
+        if state not in _IN_TRANSACTION:
             self.envelope = None
-            if isinstance(event, (Ehlo, Helo)):
-                self.hello = event
-                self._circumstances_changed()
+            if state is _CLOSED:
+                self._end()
             elif state is _TLS and len(self._buffer):
                 # RFC 3207 4.2: nothing that came in plaintext may be used.
                 self._queue.append(InputDiscarded(self._buffer.take()))
 
-    def _start_content(self) -> None:
-        limits = self._limits
-        self._decoder = ContentDecoder(
-            max_size=limits.message_size,
-            max_line=limits.content_line,
-            line_endings=self._config.line_endings,
-            nul=self._config.nul,
-        )
+    # What the success of an event changes besides the state: see _EFFECTS.
 
-    def _circumstances_changed(self) -> None:
-        """TLS, EHLO or authentication: find out what is offered, and what is permitted."""
-        config = self._config
-        self._capabilities = self._rules.offer(config, self._facts())
-        # HELO knows no extensions (RFC 5321 2.2.1).
-        self._parser.capabilities = NO_CAPABILITIES if isinstance(self.hello, Helo) else self._capabilities
-        self._permitted: frozenset[type[Event]] | None = None
-        if self.tls is not None and self.tls.too_weak:
-            self._permitted = frozenset({Quit})
-        elif self.tls is None and config.require_tls:
-            self._permitted = self._rules.before_tls
-        elif self.authenticated is None and config.require_auth:
-            self._permitted = self._rules.before_auth
-        legal = self._rules.legal[self._state]
-        self._legal = legal if self._permitted is None else legal & self._permitted
+    def _begin_transaction(self, mail: Mail) -> None:
+        self.envelope = Envelope(mail)
+        self._room = self._config.limits.recipients
+
+    def _add_recipient(self, rcpt: Rcpt) -> None:
+        if self.envelope is not None:
+            self.envelope.rcpts.append(rcpt)
+            self._room -= 1
+
+    def _begin_session(self, hello: Ehlo | Helo) -> None:
+        self.hello = hello
+        self._change_terms()
+
+    def _count_message(self, event: EndOfMessage) -> None:
+        self._tally.idle = 0
+
+    def _change_terms(self) -> None:
+        """Find out what is offered and permitted after TLS, EHLO, HELO or authentication."""
+        self._facts_outside = None
+        self._terms = self._service.terms(self._facts())
+        self._legal = self._terms.legal[self._state]
 
     # -- authentication --
 
@@ -818,7 +741,7 @@ class ServerConnection:
     def _next_response(self) -> Event | None:
         """Take the next line of an exchange, whatever it looks like."""
         buffer = self._buffer
-        taken = buffer.take_line(self._limits.auth_line)
+        taken = buffer.take_line(self._config.limits.auth_line)
         if taken is None:
             if not buffer.at_eof:
                 return None
@@ -850,12 +773,12 @@ class ServerConnection:
         elif isinstance(step, Succeeded):
             self._exchange = None
             self.authenticated = step.identity
-            self._failed_logins = 0
+            self._tally.forget_logins()
             self._put(texts.AUTHENTICATED if text is None else Reply.sanitized(235, "2.7.0", text))
             self._advance(Auth, 235)
-            self._circumstances_changed()
+            self._change_terms()
         elif step.malformed:
-            self._queue.appendleft(self._break_off(texts.MALFORMED_RESPONSE))  # it may have ended the session
+            self._queue.insert(0, self._break_off(texts.MALFORMED_RESPONSE))  # it may have ended the session
         else:
             self._fail(self._running().refusal)
 
@@ -865,9 +788,17 @@ class ServerConnection:
     def _fail(self, reply: Reply) -> Reply:
         self._exchange = None
         self._refused = "AUTH"
-        self._failed_logins += 1
-        if self._failed_logins > self._limits.auth_attempts:
+        if self._tally.is_failed_login():
             reply = texts.TOO_MANY_LOGINS
         self._put(reply)
         self._advance(Auth, reply.code)
         return reply
+
+
+_EFFECTS: Final[Mapping[type[Event], Callable[[ServerConnection, Any], None]]] = {
+    Mail: ServerConnection._begin_transaction,
+    Rcpt: ServerConnection._add_recipient,
+    Ehlo: ServerConnection._begin_session,
+    Helo: ServerConnection._begin_session,
+    EndOfMessage: ServerConnection._count_message,
+}

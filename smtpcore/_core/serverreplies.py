@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from .addresses import parse_mailbox
 from .errors import LocalProtocolError
+from .events import Connect, Ehlo, Helo
 from .replies import REPLY_LINE_LENGTH, Reply
+
+WITH_HOSTNAME: Final = frozenset({220, 221, 421})
+"""Replies in which the server's name is the first word (RFC 5321 4.2)."""
+WITHOUT_STATUS: Final = (Connect, Ehlo, Helo)
+"""The greeting and the replies to these have no enhanced status code (RFC 2034 3)."""
 
 # "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
 _VERIFIED = re.compile(r".*<(.+)>|(.+)")

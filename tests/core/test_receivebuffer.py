@@ -217,7 +217,7 @@ def test_a_line_without_end_takes_no_more_memory_than_its_limit_and_one_read(pie
     for _ in range(max(2000, 3 * LIMIT)):
         buffer.feed(piece)
         assert buffer.find_line(LIMIT) == -1
-        assert len(buffer.data) + len(buffer._rest) <= len(piece) + LIMIT
+        assert len(buffer.data) + len(buffer.rest) <= len(piece) + LIMIT
         assert len(buffer) < LIMIT
     assert buffer.too_long == (piece * HEAD)[:HEAD]
 
@@ -270,7 +270,7 @@ class Counting(bytearray):
 def test_each_octet_is_searched_and_moved_a_bounded_number_of_times(data: bytes, size: int, limit: int) -> None:
     buffer = ReceiveBuffer(FLOOR)
     counting = Counting()
-    buffer._rest = counting
+    buffer.rest = counting
     lines = 0
     for start in range(0, len(data), size):
         buffer.feed(data[start : start + size])
