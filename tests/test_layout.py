@@ -47,7 +47,7 @@ FLOORS = (
     "message trace",
     "_net transcript handlers",
     "sync asyncio trio stream",
-    "maildir testing _check",
+    "maildir testing _check _pytest_plugin",
     "_cli __main__",
     "__init__",
 )
@@ -66,7 +66,12 @@ NOT_IN_THE_CORE = frozenset(
 # Dates are values to these, and the header of a message has one.
 DATES_ARE_VALUES = ("_core.parameters", "message", "trace")
 # The only modules that may import what Python does not come with.
-THIRD_PARTY = {"trio": {"trio"}, "_cli.serve": {"trio"}, "testing": {"hypothesis", "pytest", "trio"}}
+THIRD_PARTY = {
+    "trio": {"trio"},
+    "_cli.serve": {"trio"},
+    "testing": {"hypothesis", "pytest", "trio"},
+    "_pytest_plugin": {"pytest"},
+}
 
 VERBS = "AUTH BDAT DATA EHLO EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY".split()
 CODES = (
@@ -76,9 +81,7 @@ CODES = (
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*ignore|noqa|pragma)")
 SUPPRESSIONS = 4
 
-TOP_LEVEL = frozenset(
-    "CHANGELOG.md LICENSE README.md _smtpcore_pytest.py docs examples pyproject.toml smtpcore tests".split()
-)
+TOP_LEVEL = frozenset("CHANGELOG.md LICENSE README.md docs examples pyproject.toml smtpcore tests".split())
 # Written so that they do not find themselves.
 OUTSIDE = re.compile(r"/wor[k]/|/far[m]/|/roo[t]/|/tmp/(?:brie[f]|ven[v])|\.\./share[d]")
 

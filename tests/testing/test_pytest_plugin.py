@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PATH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 STRICT = "[pytest]\naddopts = --strict-markers --strict-config\nfilterwarnings = error\n"
 # It is found by its entry point where smtpcore is installed as it is here.
-INSTALLED = any(one.value == "_smtpcore_pytest" for one in importlib.metadata.entry_points(group="pytest11"))
+INSTALLED = any(
+    one.value == "smtpcore._pytest_plugin" for one in importlib.metadata.entry_points(group="pytest11")
+)
 
 
 class Outcome(NamedTuple):
@@ -30,7 +32,7 @@ class Outcome(NamedTuple):
 def run_pytest(folder: Path, source: str, *arguments: str) -> Outcome:
     (folder / "pytest.ini").write_text(STRICT, encoding="utf-8")
     (folder / "test_it.py").write_text(source, encoding="utf-8")
-    found = [] if INSTALLED else ["-p", "_smtpcore_pytest"]
+    found = [] if INSTALLED else ["-p", "smtpcore._pytest_plugin"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *found, *arguments],
         cwd=folder,
@@ -53,8 +55,9 @@ def send(server, *recipients):
 """
 
 
-def test_a_run_that_does_not_use_it_does_not_import_the_package(tmp_path: Path) -> None:
-    source = "import sys\n\ndef test_nothing():\n    assert 'smtpcore' not in sys.modules\n"
+def test_a_run_that_does_not_use_it_imports_nothing_above_the_core(tmp_path: Path) -> None:
+    above = "smtpcore.testing", "smtpcore.handlers", "smtpcore.sync", "smtpcore._net.session"
+    source = f"import sys\n\ndef test_nothing():\n    assert not sys.modules.keys() & {set(above)!r}\n"
     assert run_pytest(tmp_path, source).code == 0
 
 

@@ -1,8 +1,7 @@
 """The pytest plugin of smtpcore: the fixtures ``smtpd``, ``smtpd_async``, ``smtp_faults`` and ``assert_mail``.
 
-pytest finds it by itself, in each run on a machine that has smtpcore. So it stands outside the package and
-imports nothing of it before a test asks for a fixture: a run that has nothing to do with mail does not pay for
-it.
+pytest imports it in each run on a machine that has smtpcore. So it is not part of ``smtpcore.testing``, and
+imports nothing before a test asks for a fixture: a run that has nothing to do with mail does not pay for it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from smtpcore.testing import AsyncMailServer, MailServer, ReceivedMail, Rule
+    from .testing import AsyncMailServer, MailServer, ReceivedMail, Rule
 
 _SERVERS = pytest.StashKey[list["MailServer"]]()
 _MARKER = "smtpd(*faults, **options): what the fixture smtpd is made with, see smtpcore.testing.MailServer"
@@ -36,7 +35,7 @@ def pytest_runtest_makereport(
 
 
 def _open(node: pytest.Item, *faults: Rule, **options: Any) -> MailServer:
-    from smtpcore.testing import MailServer
+    from .testing import MailServer
 
     server = MailServer(*faults, **options)
     node.stash.setdefault(_SERVERS, []).append(server)
@@ -59,7 +58,7 @@ def smtpd(request: pytest.FixtureRequest) -> Iterator[MailServer]:
 @pytest.fixture
 def smtpd_async(smtpd: MailServer) -> AsyncMailServer:
     """The same server for async tests, on asyncio and trio: ``await smtpd_async.wait_for()`` blocks no loop."""
-    from smtpcore.testing import AsyncMailServer
+    from .testing import AsyncMailServer
 
     return AsyncMailServer(smtpd)
 
@@ -83,6 +82,6 @@ def assert_mail(smtpd: MailServer) -> Callable[..., ReceivedMail]:
     """A function that returns the one message that fits: ``assert_mail(to=..., subject=..., contains=...)``."""
     import functools
 
-    from smtpcore.testing import assert_mail
+    from .testing import assert_mail
 
     return functools.partial(assert_mail, smtpd)
