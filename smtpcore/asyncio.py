@@ -1,9 +1,12 @@
 """SMTP on asyncio.
 
-The stream is its own ``BufferedProtocol``: the transport reads into one buffer, and what has arrived is held
-until it is asked for. While more is held than one read gives, reading is paused, so that a peer cannot fill our
-memory. The write buffer has no room at all: what the system does not take at once is waited for,
-so a write's timeout means something, and nothing is left to flush at the close.
+The stream is its own ``BufferedProtocol``. While a pump is running, what arrives is given to its function
+within ``buffer_updated()``, and the task of the pump sleeps until the function gives something back. While none
+is running, because the task is busy elsewhere, what arrives is held; if more is held than one read gives,
+reading is paused, so that a peer cannot fill our memory.
+
+What is written goes to the socket directly. The transport gets only what the system does not accept at once,
+and that is waited for: so a write's timeout means something, and nothing is left to flush at the close.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ import math
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
@@ -28,6 +32,7 @@ from ._net.results import SendResult
 from ._net.serveroptions import ServerOptions
 from ._net.serving import refusal_of, session_runner
 from ._net.sockets import reach
+from ._net.stream import Arrival, Take
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
 from .stream import Client as Client
@@ -41,64 +46,35 @@ if TYPE_CHECKING:
     from .transcript import Transcript
 
 
-class _Waiter:
-    """Lets one task wait for one direction of an asyncio stream.
-
-    That costs a future and hardly ever a timer operation: one timer looks whether the deadline has passed,
-    which has usually moved on, and goes on to sleep until then.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._future: asyncio.Future[None] | None = None
-        self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def wait(self, deadline: float | None) -> None:
-        """Wait for ``wake()``; raises TimeoutError at the deadline."""
-        self._future = self._loop.create_future()
-        self._deadline = math.inf if deadline is None else deadline
-        if self._deadline < (math.inf if self._timer is None else self._timer.when()):
-            self._set_timer()
-        await self._future
-
-    def wake(self) -> None:
-        """Wake the task, if it waits."""
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    def end(self) -> None:
-        """Wake the task for the last time."""
-        self.wake()
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._future is not None and not self._future.done() and self._deadline < math.inf:
-            if self._deadline <= self._loop.time():
-                self._future.set_exception(TimeoutError(TIMED_OUT))
-            else:
-                self._set_timer()
+T = TypeVar("T")
 
 
 class Stream(BaseStream, asyncio.BufferedProtocol):
     """A connection. One task at a time may read it, and one may write to it."""
 
-    def __init__(self, buffer: memoryview | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(loop.time)
+    def __init__(self, sock: socket.socket, buffer: memoryview | None = None) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
         # Between get_buffer() and buffer_updated() nothing else runs: streams of one loop may share a buffer.
         self._buffer = buffer or memoryview(bytearray(READ_SIZE))
-        self._held = b""
+        self._held = b""  # what has arrived while no pump was running
+        self._paused = False
         self._at_eof = False
-        self._failure: Exception | None = None
-        self._arrival, self._drain, self._closed = _Waiter(loop), _Waiter(loop), asyncio.Event()
+        self._failure: OSError | None = None
+        # The pump that is running: its function, what that has given or raised, and how its task is woken.
+        self._take: Take[Any] | None = None
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._woken: asyncio.Future[None] | None = None
+        # The deadline hardly ever needs an operation of the timer: it looks whether the deadline has passed,
+        # which has usually moved on, and goes on to sleep until then.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._drained: asyncio.Future[None] | None = None
+        self._closed: asyncio.Event | None = None
+
+    # -- what the transport calls --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -110,96 +86,172 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._held += self._buffer[:nbytes]
-        self._arrival.wake()
-        if len(self._held) > READ_SIZE:
-            self._transport.pause_reading()
+        data = bytes(self._buffer[:nbytes])
+        if self._take is not None:
+            self._give(data)
+        else:
+            self._held += data
+            if len(self._held) > READ_SIZE:
+                self._paused = True
+                self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._at_eof = True
-        self._arrival.wake()
+        self._give_held()
         return True  # we may still write
 
     def resume_writing(self) -> None:
-        self._drain.wake()
+        _wake(self._drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             # The transport stops reading when a write fails, and what has arrived is lost with its socket.
             with suppress(OSError):
-                while len(self._held) <= READ_SIZE and (data := self._receive_from_socket()):
+                while len(self._held) <= READ_SIZE and (data := self._socket.recv(READ_SIZE)):
                     self._held += data
-        self._failure = exc or self._gone()
-        self._arrival.end()
-        self._drain.end()
-        self._closed.set()
+        self._failure = exc if isinstance(exc, OSError) else self._gone()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._give_held()
+        _wake(self._drained)
+        if self._closed is not None:
+            self._closed.set()
 
-    async def _receive(self, deadline: float | None) -> bytes:
-        while not self._held:
-            if self._failure is not None:
-                raise self._failure
-            if self._at_eof:
-                return b""
-            await self._arrival.wait(deadline)
-            self._check()
-        data, self._held = self._held[:READ_SIZE], self._held[READ_SIZE:]
-        self._transport.resume_reading()
-        return data
+    # -- the pump --
 
-    def _receive_now(self) -> bytes | None:
+    async def _pump(self, take: Take[T]) -> T:
+        while (arrival := self._take_held()) is not None:
+            if (result := take(arrival)) is not None:
+                return result
+        self._take = take
+        self._woken = self._loop.create_future()
+        self._watch_deadline()
+        try:
+            await self._woken
+        except BaseException:
+            self._take = None
+            self.abort()
+            raise
+        result, error = self._result, self._error
+        self._result = self._error = self._woken = None
+        if error is not None:
+            raise error
+        return cast(T, result)
+
+    def _give(self, arrival: Arrival) -> None:
+        """Call the function of the pump, and wake the pump if the function gives something back."""
+        assert self._take is not None
+        try:
+            self._result = self._take(arrival)
+        except BaseException as error:  # it belongs to the task of the pump, not to the event loop
+            self._error = error
+        if self._result is None and self._error is None:
+            if self.deadline < self._timer_at:
+                self._watch_deadline()
+        else:
+            self._take = None
+            _wake(self._woken)
+
+    def _give_held(self) -> None:
+        while self._take is not None and (arrival := self._take_held()) is not None:
+            self._give(arrival)
+
+    def _take_held(self) -> Arrival | None:
+        """What comes next of what has arrived while no pump was running."""
         if self._held:
             data, self._held = self._held[:READ_SIZE], self._held[READ_SIZE:]
-            self._transport.resume_reading()
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
             return data
         if self._failure is not None:
-            raise self._failure
-        return b"" if self._at_eof else self._receive_from_socket()
+            return self._failed(self._failure)
+        self._ended = self._at_eof
+        return b"" if self._ended else None
 
-    def _receive_from_socket(self) -> bytes | None:
-        """What the event loop has not seen yet: it looks only when no task is ready to run."""
-        sock = self._transport.get_extra_info("socket")
-        same = socket.socket(sock.family, sock.type, sock.proto, sock.fileno())
-        try:
-            return same.recv(READ_SIZE)
-        except BlockingIOError:
-            return None
-        finally:
-            same.detach()  # the transport closes it
+    def _watch_deadline(self) -> None:
+        if self.deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(self.deadline - time.monotonic(), self._look_at_deadline)
+            self._timer_at = self.deadline
+
+    def _look_at_deadline(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        if self._take is None:
+            pass  # the next pump watches it again
+        elif self.deadline <= time.monotonic():
+            self._give(TimeoutError(TIMED_OUT))
+        else:
+            self._watch_deadline()
+
+    def _wake_reader(self) -> None:
+        self._loop.call_soon(self._look_at_stop)  # the function must not run in the task that stops the server
+
+    def _look_at_stop(self) -> None:
+        if self._take is not None and self._stops():
+            self._give(b"")
 
     async def give_way(self) -> None:
         await asyncio.sleep(0)
 
-    async def _send(self, data: bytes, deadline: float | None) -> None:
-        self._check_open()
-        self._transport.write(data)
-        while self._transport.get_write_buffer_size():
-            await self._drain.wait(deadline)
-        self._check_open()
+    # -- without waiting --
+
+    def _receive_now(self) -> bytes | None:
+        arrival = self._take_held()
+        if isinstance(arrival, OSError):
+            raise arrival
+        if arrival is not None:
+            return arrival
+        try:
+            return self._socket.recv(READ_SIZE)  # the event loop looks only when no task is ready to run
+        except BlockingIOError:
+            return None
 
     def _offer(self, data: bytes) -> bytes:
         self._check_open()
         if self._transport.get_write_buffer_size():
             return data
+        try:
+            return data[self._socket.send(data) :]  # as the transport would, for a third of the time
+        except BlockingIOError:
+            return data
+
+    async def _send(self, data: bytes, deadline: float) -> None:
         self._transport.write(data)
-        return b""
+        seconds = None if deadline == math.inf else deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._transport.get_write_buffer_size():
+                    self._drained = self._loop.create_future()
+                    await self._drained
+        except TimeoutError:
+            raise TimeoutError(TIMED_OUT) from None
+        self._check_open()
 
     def _check_open(self) -> None:
         # After the end asyncio ignores a write, and uvloop raises RuntimeError.
         if self._transport.is_closing():
             raise self._failure or ConnectionResetError("the connection was lost")
 
+    # -- the end --
+
     def _break(self) -> None:
         self._transport.abort()
-
-    def _wake_reader(self) -> None:
-        self._arrival.wake()
 
     async def _finish(self, last: bytes) -> None:
         with suppress(OSError):
             if self._offer(last) or self._transport.get_write_buffer_size():
                 self._transport.abort()
         self._transport.close()
-        await self._closed.wait()
+        if self._failure is None:
+            self._closed = self._closed or asyncio.Event()
+            await self._closed.wait()
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 async def open_stream(
@@ -217,12 +269,13 @@ async def open_stream(
     async def connect(sock: socket.socket, address: Any, seconds: float | None) -> Stream:
         async with asyncio.timeout(seconds):
             await loop.sock_connect(sock, address)
-            return (await loop.create_connection(Stream, sock=sock))[1]
+            return (await loop.create_connection(lambda: Stream(sock), sock=sock))[1]
 
     if sock is not None:
+        connected = sock
         try:
             sock.setblocking(False)
-            return (await loop.create_connection(Stream, sock=sock))[1]
+            return (await loop.create_connection(lambda: Stream(connected), sock=sock))[1]
         except BaseException:
             sock.close()
             raise
@@ -316,7 +369,7 @@ class Server(BaseServer[Stream]):
     async def _stream(self, connection: socket.socket) -> Stream:
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
-        return (await loop.connect_accepted_socket(lambda: Stream(self._buffer), connection))[1]
+        return (await loop.connect_accepted_socket(lambda: Stream(connection, self._buffer), connection))[1]
 
     def _start(self, connection: socket.socket) -> None:
         task = asyncio.create_task(self._session(connection))

@@ -3,15 +3,18 @@
 The conversations of smtpcore are coroutines. Here their stream blocks the thread where the others suspend
 the task, so no coroutine ever suspends, and ``run()`` drives one to its end with a single ``send()``.
 
-The sockets are non-blocking: what can be done is done at once, and otherwise there is one place to wait.
+A read waits in ``recv()``, for which the system knows the time. A write does not wait: what can be sent is sent
+at once, and otherwise there is one place to wait.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -35,6 +38,7 @@ from ._net.serving import refusal_of, session_runner
 from ._net.sockets import SocketStream, reach
 from ._net.sources import Content
 from ._net.stream import run
+from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
 from .stream import ServerSession as ServerSession
 
@@ -51,9 +55,12 @@ T = TypeVar("T")
 # Windows has no poll(); elsewhere select() fails from descriptor 1024 on.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
+# A blocking socket needs one call where another needs recv(), poll() and recv(). Windows has no MSG_DONTWAIT.
+_MAY_BLOCK = hasattr(socket, "MSG_DONTWAIT")
 
-def wait_ready(deadline: float | None, event: int, *sockets: socket.socket) -> None:
-    left = None if deadline is None else deadline - time.monotonic()
+
+def wait_ready(deadline: float, event: int, *sockets: socket.socket) -> None:
+    left = None if deadline == math.inf else deadline - time.monotonic()
     with _Selector() as selector:
         for sock in sockets:
             selector.register(sock, event)
@@ -64,14 +71,50 @@ def wait_ready(deadline: float | None, event: int, *sockets: socket.socket) -> N
 class Stream(SocketStream):
     """A connected socket. One thread at a time may read it, and one may write to it."""
 
+    _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, time.monotonic)
+        super().__init__(sock)
+        sock.setblocking(_MAY_BLOCK)
+        self._patience = math.inf  # seconds that the system waits in recv()
 
     async def give_way(self) -> None:
         pass  # each session has a thread of its own
 
-    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
-        wait_ready(deadline, selectors.EVENT_WRITE if writing else selectors.EVENT_READ, self._socket)
+    async def _receive(self) -> bytes:
+        # stop() in another thread sets ``stopping``, then looks at this: one of the two sees the other.
+        self._waiting = True
+        try:
+            while not (self._broken or self._stops()):
+                try:
+                    if self.deadline - time.monotonic() < self._patience and _MAY_BLOCK:
+                        self._set_patience()
+                    return self._socket.recv(READ_SIZE)
+                except BlockingIOError:
+                    self._check_time(self.deadline)
+                    if _MAY_BLOCK:
+                        self._set_patience()
+                    else:
+                        wait_ready(self.deadline, selectors.EVENT_READ, self._socket)
+        finally:
+            self._waiting = False
+        return b""
+
+    def _set_patience(self) -> None:
+        """See that ``recv()`` returns at the deadline or before.
+
+        While a session goes on, its deadline moves away, and now and then comes a bit closer. So the system
+        waits for half of the time that is left: it is called again only when the deadline has come much closer,
+        or when that time has passed.
+        """
+        left = max(0.001, self.deadline - time.monotonic())  # 0 would wait without an end
+        self._patience = left if left < 1 else left / 2
+        seconds = 0.0 if left == math.inf else self._patience
+        value = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+
+    async def _writable(self, deadline: float) -> None:
+        wait_ready(deadline, selectors.EVENT_WRITE, self._socket)
 
     def _break(self) -> None:
         with suppress(OSError):  # not connected any more
@@ -177,7 +220,7 @@ class Server(BaseServer[Stream]):
             try:
                 return sock.accept()
             except BlockingIOError:
-                wait_ready(None, selectors.EVENT_READ, sock, self._woken)
+                wait_ready(math.inf, selectors.EVENT_READ, sock, self._woken)
         raise _Closing
 
     async def _sleep(self, seconds: float) -> None:

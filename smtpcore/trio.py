@@ -12,6 +12,7 @@ import math
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
@@ -30,6 +31,7 @@ from ._net.results import SendResult
 from ._net.serveroptions import ServerOptions
 from ._net.serving import refusal_of, session_runner
 from ._net.sockets import SocketStream, reach
+from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
 from .stream import Client as Client
 from .stream import ServerSession as ServerSession
@@ -54,28 +56,41 @@ class Stream(SocketStream):
     """A connected socket. One task at a time may read it, and one may write to it."""
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, trio.current_time)
-        self._nap = trio.CancelScope()
+        super().__init__(sock)
+        sock.setblocking(False)
+        self._nap: trio.CancelScope | None = None
 
     async def give_way(self) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def _receive(self, deadline: float | None) -> bytes:
-        await trio.lowlevel.checkpoint()  # if nothing has to be waited for, others get their turn all the same
-        return await super()._receive(deadline)
-
-    async def _send(self, data: bytes, deadline: float | None) -> None:
-        await trio.lowlevel.checkpoint()
-        await super()._send(data, deadline)
-
-    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
+    async def write(self, data: bytes, timeout: float | None) -> None:
         try:
-            if writing:
-                await _within(deadline, trio.lowlevel.wait_writable, self._socket)
-            else:
-                self._nap = trio.CancelScope()
-                with self._nap:
-                    await _within(deadline, trio.lowlevel.wait_readable, self._socket)
+            await trio.lowlevel.checkpoint()
+        except BaseException:
+            self.abort()
+            raise
+        await super().write(data, timeout)
+
+    async def _receive(self) -> bytes:
+        # Others get their turn also if nothing has to be waited for; meanwhile octets arrive, most of the time.
+        await trio.lowlevel.checkpoint()
+        while not (self._broken or self._stops()):
+            try:
+                return self._socket.recv(READ_SIZE)
+            except BlockingIOError:
+                pass
+            with trio.CancelScope(deadline=_time_of(self.deadline)) as self._nap:
+                await self._wait(trio.lowlevel.wait_readable)
+            if self._nap.cancelled_caught and not self._stops():
+                raise TimeoutError(TIMED_OUT)
+        return b""
+
+    async def _writable(self, deadline: float) -> None:
+        await _within(_time_of(deadline), self._wait, trio.lowlevel.wait_writable)
+
+    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+        try:
+            await wait(self._socket)
         except trio.ClosedResourceError:
             raise self._gone() from None
 
@@ -85,8 +100,13 @@ class Stream(SocketStream):
             self._socket.close()
 
     def _wake_reader(self) -> None:
-        if self._waiting and self.idle:
+        if self._nap is not None and self.idle:
             self._nap.cancel()
+
+
+def _time_of(deadline: float) -> float:
+    """The time of trio's clock for one of ``time.monotonic()``."""
+    return trio.current_time() + deadline - time.monotonic()
 
 
 async def open_stream(

@@ -1,8 +1,11 @@
 """The streams of the adapters: what they have in common.
 
-A stream has two layers. Below are a few small things that only an adapter can do: receive what is there,
-send, break, finish. Above is everything that is the same whichever way one waits, written once as coroutines
-over them. (The blocking adapter never suspends in them, so they never suspend there.)
+A stream has two layers. Below are a few small things that only an adapter can do: pump octets, offer and send
+octets, break, finish. Above is everything that is the same whichever way one waits, written once. (The blocking
+adapter never suspends in it.)
+
+TLS is a plain function over the pump: it is given octets, and gives what is in them to the function of the
+caller.
 
 A call that fails or is cancelled, or a write that times out, leaves two sides out of step. There is no way
 back from that: the connection is broken at once, and later calls raise rather than misunderstand. Only a read
@@ -21,22 +24,24 @@ the connection.
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from .._core.limits import TlsInfo
+from .stream import Arrival, Take
 from .tls import OWN_OUTPUT, READ_SIZE, TlsChannel
+
+T = TypeVar("T")
 
 TIMED_OUT = "the peer took too long"
 
 # What getsockname() and getpeername() give: (host, port), two more items for IPv6, a path for Unix sockets.
 Address = tuple[str, int] | tuple[str, int, int, int] | str
-
-
-class Stopped(ConnectionAbortedError):
-    """An idle read was cut short because the server stops."""
 
 
 class BaseStream(ABC):
@@ -50,9 +55,10 @@ class BaseStream(ABC):
         stopping: The server stops. A read that is idle then gives ``b""``; writing is still possible.
         first_octets: What the other side said first in a TLS handshake: no TLS, sometimes, but SMTP or HTTP.
         farewell: Gives the octets that a session wants to have sent when it is ended from outside.
+        deadline: The time, as ``time.monotonic()`` gives it, when a pump gives TimeoutError; infinite: never.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self.peername: Address = ""
         self.sockname: Address = ""
         self.tls: TlsInfo | None = None
@@ -60,30 +66,33 @@ class BaseStream(ABC):
         self.stopping = False
         self.first_octets = b""
         self.farewell: Callable[[], bytes] | None = None
-        self._now = now
+        self.deadline = math.inf
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._broken = False
         self._ended = False
         self._last_words = b""  # what had arrived when a write failed
         self._channel: TlsChannel | None = None
 
-    # -- for an adapter to supply; deadlines are in the time of its clock --
+    # -- for an adapter to supply; times are those of time.monotonic() --
 
     @abstractmethod
-    async def _receive(self, deadline: float | None) -> bytes:
-        """At most READ_SIZE octets, ``b""`` at the end; ``_check()`` is called after each waiting."""
+    async def _pump(self, take: Take[T]) -> T:
+        """Call ``take`` with octets, at most READ_SIZE at a time, ``b""`` at the end, or an error.
+
+        Errors come from ``_failed()``. If this is cancelled, it calls ``abort()``.
+        """
 
     @abstractmethod
     def _receive_now(self) -> bytes | None:
         """At most READ_SIZE octets without waiting: None if there are none yet, ``b""`` at the end."""
 
     @abstractmethod
-    async def _send(self, data: bytes, deadline: float | None) -> None:
-        """Everything, or an exception."""
+    def _offer(self, data: bytes) -> bytes:
+        """Send what the system accepts at once, and give the rest; raises OSError."""
 
     @abstractmethod
-    def _offer(self, data: bytes) -> bytes:
-        """Send what the system takes at once, and give the rest; raises OSError."""
+    async def _send(self, data: bytes, deadline: float) -> None:
+        """Send everything that ``_offer()`` has given back, or raise an exception."""
 
     @abstractmethod
     def _break(self) -> None:
@@ -95,7 +104,7 @@ class BaseStream(ABC):
 
     @abstractmethod
     def _wake_reader(self) -> None:
-        """Make a ``_receive()`` look again that waits in an idle read."""
+        """Make a ``_pump()`` look at ``_stops`` that waits."""
 
     # -- for sessions --
 
@@ -103,8 +112,37 @@ class BaseStream(ABC):
     async def give_way(self) -> None:
         """Let other sessions run."""
 
+    async def pump(self, take: Take[T]) -> T:
+        """Call a function with what arrives, as soon as it arrives, until it gives something other than None.
+
+        Args:
+            take: A plain function. It gets octets; ``b""`` at the end, which a TLS peer need not have
+                announced, or when ``stopping``; TimeoutError at ``deadline``, after which the stream can still
+                be used; another OSError when the stream is broken. After all of these but octets it has to
+                give something back.
+
+        Returns:
+            What the function has given.
+
+        Raises:
+            OSError: The stream is broken already.
+            RuntimeError: Another caller is reading.
+        """
+        self._enter(self._reading)
+        try:
+            if self._channel is not None:
+                take_octets = self._decrypting(self._channel, take)
+                result = take_octets(None)  # the end may have arrived together with the last data
+                if result is None and self._is_over():
+                    result = take_octets(b"")
+                return await self._pump(take_octets) if result is None else result
+            result = take(b"") if self._is_over() else None
+            return await self._pump(take) if result is None else result
+        finally:
+            self._reading.release()
+
     async def read(self, timeout: float | None) -> bytes:
-        """Give what has arrived, at most 64 KiB, as soon as there is something.
+        """Give what has arrived, about 64 KiB at most, as soon as there is something.
 
         Args:
             timeout: Seconds; None waits for ever.
@@ -117,28 +155,11 @@ class BaseStream(ABC):
             OSError: And the stream is broken.
             RuntimeError: Another caller is reading.
         """
-        self._enter(self._reading)
-        try:
-            if self._ended or (self.stopping and self.idle):
-                return b""
-            deadline = None if timeout is None else self._now() + timeout
-            if self._channel is None:
-                data = await self._receive(deadline)
-            else:
-                data = await self._read_tls(self._channel, deadline)
-            self._ended = not data
-            return data
-        except Stopped:
-            return b""
-        except TimeoutError as error:
-            if error.errno is not None:  # the system's own: it has given the connection up
-                self.abort()
-            raise
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._reading.release()
+        self.deadline = _deadline(timeout)
+        arrival: Arrival = await self.pump(_itself)
+        if isinstance(arrival, OSError):
+            raise arrival
+        return arrival
 
     def arrived(self) -> bytes | None:
         """Give what has arrived, at most 64 KiB, without waiting.
@@ -157,7 +178,7 @@ class BaseStream(ABC):
             return data or None
         self._enter(self._reading)
         try:
-            if self._ended or (self.stopping and self.idle):
+            if self._is_over():
                 return b""
             data_now = self._read_now()
             self._ended = data_now == b""
@@ -179,19 +200,44 @@ class BaseStream(ABC):
             TimeoutError, OSError: And the stream is broken; ``arrived()`` gives what the peer had sent.
             RuntimeError: Another caller is writing.
         """
+        if (rest := self.begin_write(data, timeout)) is not None:
+            await rest
+
+    def begin_write(self, data: bytes, timeout: float | None) -> Awaitable[None] | None:
+        """Hand octets to the system: None if it has accepted all at once, else what has to be awaited.
+
+        Args:
+            data: Octets.
+            timeout: Seconds for all of them; None waits for ever.
+
+        Raises:
+            TimeoutError, OSError: Here or when it is awaited, as for ``write()``.
+            RuntimeError: Another caller is writing.
+        """
         self._enter(self._writing)
         try:
-            deadline = None if timeout is None else self._now() + timeout
-            await self._send(data if self._channel is None else self._channel.encrypt(data), deadline)
-        except OSError:
+            rest = self._offer(data if self._channel is None else self._channel.encrypt(data))
+        except BaseException as error:
+            self._fail_write(error)
+            raise
+        if rest:
+            return self._write_rest(rest, _deadline(timeout))
+        self._writing.release()
+        return None
+
+    async def _write_rest(self, rest: bytes, deadline: float) -> None:
+        try:
+            await self._send(rest, deadline)
+        except BaseException as error:
+            self._fail_write(error)
+            raise
+        self._writing.release()
+
+    def _fail_write(self, error: BaseException) -> None:
+        if isinstance(error, OSError):
             self._keep_last_words()
-            self.abort()
-            raise
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._writing.release()
+        self.abort()
+        self._writing.release()
 
     async def start_tls(
         self,
@@ -217,9 +263,9 @@ class BaseStream(ABC):
         try:
             self._enter(self._writing)
             try:
-                deadline = None if timeout is None else self._now() + timeout
+                self.deadline = _deadline(timeout)
                 channel = TlsChannel(context, server_side, server_hostname)
-                await self._shake_hands(channel, deadline)
+                await self._shake_hands(channel)
                 self._channel = channel
                 self.tls = channel.info()
                 return self.tls
@@ -298,21 +344,44 @@ class BaseStream(ABC):
     def _gone(self) -> OSError:
         return ConnectionAbortedError("this stream is closed, or an earlier call failed or was cancelled")
 
-    def _check(self) -> None:
-        if self._broken:
-            raise self._gone()
-        if self.stopping and self.idle:
-            raise Stopped("the server stops")
+    def _stops(self) -> bool:
+        return self.stopping and self.idle
 
-    async def _read_tls(self, channel: TlsChannel, deadline: float | None) -> bytes:
-        while True:
+    def _is_over(self) -> bool:
+        return self._ended or self._stops()
+
+    def _failed(self, error: OSError) -> OSError:
+        """Give an error to a pump; the connection is broken unless the time alone is over."""
+        if not isinstance(error, TimeoutError) or error.errno is not None:  # with a number it is the system's
+            self.abort()
+        return error
+
+    def _decrypting(self, channel: TlsChannel, take: Take[T]) -> Callable[[Arrival | None], T | None]:
+        """Return a function for octets of TLS that gives what is in them to ``take``."""
+
+        def take_octets(octets: Arrival | None) -> T | None:
+            if isinstance(octets, OSError):
+                return take(octets)
+            while (data := self._decrypt(channel, octets)) is not None:
+                if (result := take(data)) is not None:
+                    return result
+                octets = None
+            return None
+
+        return take_octets
+
+    def _decrypt(self, channel: TlsChannel, octets: bytes | None) -> Arrival | None:
+        try:
+            if octets is not None:
+                channel.feed(octets)
             data = channel.decrypt()
             if channel.owed:
                 self._send_owed(channel)
-            if data is not None:
-                return data
-            channel.feed(await self._receive(deadline))
-            self._check_time(deadline)  # what arrives may be records without data, without end
+            if data is None and octets is not None:
+                self._check_time(self.deadline)  # what arrives may be records without data, without end
+        except OSError as error:
+            return self._failed(error)
+        return data
 
     def _send_owed(self, channel: TlsChannel) -> None:
         if self._writing.acquire(False):
@@ -325,23 +394,40 @@ class BaseStream(ABC):
                 f"the peer asks for TLS messages and does not read them: {channel.owed} octets wait"
             )
 
-    def _check_time(self, deadline: float | None) -> None:
-        """Raise TimeoutError if the deadline has passed: waiting does so only where it has to wait."""
-        if deadline is not None and self._now() > deadline:
+    def _check_time(self, deadline: float) -> None:
+        """Raise TimeoutError if the deadline has passed."""
+        if time.monotonic() >= deadline:
             raise TimeoutError(TIMED_OUT)
 
-    async def _shake_hands(self, channel: TlsChannel, deadline: float | None) -> None:
+    async def _shake_hands(self, channel: TlsChannel) -> None:
         done = False
         while not done:
             try:
                 done = channel.shake_hands()
             except ssl.SSLError:
                 with contextlib.suppress(OSError):
-                    await self._send(channel.output(), deadline)  # the alert that tells the other side why
+                    await self._send_all(channel.output())  # the alert that tells the other side why
                 raise
-            await self._send(channel.output(), deadline)
+            await self._send_all(channel.output())
             if not done:
-                data = await self._receive(deadline)
-                self._check_time(deadline)
-                self.first_octets = self.first_octets or data[:64]
-                channel.feed(data)
+                octets: Arrival = await self._pump(_itself)
+                if isinstance(octets, OSError):
+                    raise octets
+                if self._stops():
+                    raise ConnectionAbortedError("the server stops")
+                self._check_time(self.deadline)  # octets that are always there never let the pump wait
+                self.first_octets = self.first_octets or octets[:64]
+                channel.feed(octets)
+
+    async def _send_all(self, data: bytes) -> None:
+        if rest := self._offer(data):
+            await self._send(rest, self.deadline)
+
+
+def _deadline(timeout: float | None) -> float:
+    return math.inf if timeout is None else time.monotonic() + timeout
+
+
+def _itself(arrival: Arrival) -> Arrival:
+    """The function with which a pump is a read."""
+    return arrival

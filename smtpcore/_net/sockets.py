@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from .basestream import Address, BaseStream
+from .stream import Arrival, Take
 from .tls import READ_SIZE
 
 T = TypeVar("T")
@@ -20,57 +21,65 @@ BACKLOG = 1024  # connections that the system may hold for us until they are acc
 
 
 class SocketStream(BaseStream):
-    """A stream on a non-blocking socket, for adapters that can wait until a socket is ready."""
+    """A stream on a socket, for adapters that can wait until a socket is ready."""
 
-    def __init__(self, sock: socket.socket, now: Callable[[], float]) -> None:
-        super().__init__(now)
-        sock.setblocking(False)
+    _AT_ONCE = 0  # flags for a call that must not wait
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        self._waiting = False  # a read does
+        self._waiting = False  # a pump does
         self.peername, self.sockname = _address_of(sock.getpeername), _address_of(sock.getsockname)
 
     @abstractmethod
-    async def _ready(self, deadline: float | None, *, writing: bool = False) -> None:
-        """Wait until the socket may be ready, or a reader was woken; raises TimeoutError."""
+    async def _receive(self) -> bytes:
+        """At most READ_SIZE octets; ``b""`` at the end and when ``_stops``. It observes ``deadline``."""
 
-    async def _receive(self, deadline: float | None) -> bytes:
+    @abstractmethod
+    async def _writable(self, deadline: float) -> None:
+        """Wait until the socket may be written; raises TimeoutError."""
+
+    async def _pump(self, take: Take[T]) -> T:
         while True:
-            self._check()
+            arrival: Arrival
             try:
-                return self._socket.recv(READ_SIZE)
-            except BlockingIOError:
-                pass
-            # Another thread's stop() sets ``stopping``, then looks at this: one of the two sees the other.
-            self._waiting = True
-            self._check()
-            await self._ready(deadline)
-            self._waiting = False
+                arrival = await self._receive()
+                if self._broken:
+                    arrival = self._gone()
+                elif not arrival and not self._stops():
+                    self._ended = True
+            except OSError as error:
+                arrival = self._failed(error)
+            except BaseException:
+                self.abort()
+                raise
+            if (result := take(arrival)) is not None:
+                return result
 
     def _receive_now(self) -> bytes | None:
         try:
-            return self._socket.recv(READ_SIZE)
+            return self._socket.recv(READ_SIZE, self._AT_ONCE)
         except BlockingIOError:
             return None
 
-    async def _send(self, data: bytes, deadline: float | None) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self._socket.send(rest) :]
-            except BlockingIOError:
-                await self._ready(deadline, writing=True)
-
     def _offer(self, data: bytes) -> bytes:
         try:
-            return data[self._socket.send(data) :]
+            return data[self._socket.send(data, self._AT_ONCE) :]
         except BlockingIOError:
             return data
 
+    async def _send(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            await self._writable(deadline)
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[self._socket.send(rest, self._AT_ONCE) :]
+
     async def _finish(self, last: bytes) -> None:
         try:
-            self._socket.send(last)
+            self._socket.send(last, self._AT_ONCE)
         except OSError:
             pass  # it is gone, or would have to be waited for
         self._break()  # closing alone does not wake waiting callers

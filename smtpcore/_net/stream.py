@@ -1,14 +1,37 @@
-"""What a conversation needs of a stream, and how to run one that never suspends."""
+"""What a conversation needs of a stream, and how to run one that never suspends.
+
+**The pump.** A client reads: it has sent a command and waits for the reply. A server is called: whatever the
+client sends, the session has to react. So what a server's session needs of a stream is not a read but a pump.
+The session gives it a plain function, and the pump calls the function with each thing that arrives (octets,
+``b""`` for the end, an ``OSError`` as a value, ``TimeoutError`` at the deadline), as soon as it arrives, until
+the function gives something back. The session's task sleeps meanwhile: on asyncio the function is called within
+the transport's callback, so no task is woken for what needs no waiting. ``read()`` is the pump of the function
+that gives back what it gets.
+
+Writing is the same: ``begin_write()`` sends what the system accepts at once, and gives an awaitable only if
+that is not all.
+
+The streams of the adapters do both. For a stream of one's own, which only reads and writes,
+:class:`ReadingPump` does the one by the other.
+"""
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar, cast
 
 from .._core.limits import TlsInfo
 
 T = TypeVar("T")
+
+Arrival = bytes | OSError
+"""What a pump gives: octets, ``b""`` for the end, TimeoutError at the deadline, another OSError for a loss."""
+
+Take = Callable[[Arrival], T | None]
+"""The function that a pump calls. After the end or an error it must give something back."""
 
 NO_LOOP = "a coroutine suspended: on blocking sockets nothing may need an event loop"
 
@@ -78,6 +101,60 @@ class Stream(Protocol):
 
     def dismiss(self) -> None:
         """Send what ``farewell()`` returns, if that needs no waiting; then ``abort()``."""
+
+
+class Pump(Protocol):
+    """What a session of a server needs of a stream besides the methods of :class:`Stream`.
+
+    Attributes:
+        deadline: The time, as ``time.monotonic()`` gives it, at which the function gets a TimeoutError. The
+            function may change it.
+    """
+
+    deadline: float
+
+    async def pump(self, take: Take[T]) -> T:
+        """Call a function with what arrives until it gives something other than None, and return that.
+
+        An exception of the function is raised here; the stream can still be used. After an error that the
+        function got, TimeoutError excepted, it cannot.
+        """
+        ...
+
+    def begin_write(self, data: bytes, timeout: float | None) -> Awaitable[None] | None:
+        """Send octets: None if the system has accepted all at once, else what has to be awaited.
+
+        Raises:
+            TimeoutError, OSError: Here or when it is awaited: the connection cannot be used any more.
+        """
+        ...
+
+
+class ReadingPump:
+    """The pump of a stream that only has the methods of :class:`Stream`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.deadline = math.inf
+        self.begin_write = stream.write
+        self._stream = stream
+
+    async def pump(self, take: Take[T]) -> T:
+        while True:
+            arrival: Arrival
+            try:
+                arrival = await self._stream.read(self._seconds_left())
+            except OSError as error:
+                arrival = error
+            if (result := take(arrival)) is not None:
+                return result
+
+    def _seconds_left(self) -> float | None:
+        return None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
+
+
+def pump_of(stream: Stream) -> Pump:
+    """The pump of a stream: its own if it has one."""
+    return cast(Pump, stream) if hasattr(stream, "pump") else ReadingPump(stream)
 
 
 def arrived(stream: Stream) -> bytes | None:

@@ -103,14 +103,24 @@ class TlsChannel:
             return self.output()
 
     def decrypt(self) -> bytes | None:
-        """Give data: None while there is none, ``b""`` at the end, whether it was announced or not."""
+        """Give all data there is: None while there is none, ``b""`` at the end, announced or not.
+
+        A peer may put each octet into a record of its own: what arrives together is given together.
+        """
+        records: list[bytes] = []
         with self._lock:
             try:
-                return self._object.read(READ_SIZE)
+                while record := self._object.read(READ_SIZE):
+                    records.append(record)
             except ssl.SSLWantReadError:
-                return None
+                if not records:
+                    return None
             except ssl.SSLEOFError:
-                return b""
+                pass
+            except ssl.SSLError:
+                if not records:
+                    raise  # otherwise it is raised again by the next call
+        return b"".join(records)
 
     def farewell(self) -> bytes:
         """Give what is to be sent at the end: close_notify (RFC 8446 6.1)."""

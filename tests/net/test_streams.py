@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ import trustme
 from smtpcore import asyncio as asyncio_adapter
 from smtpcore import sync as sync_adapter
 from smtpcore import trio as trio_adapter
+from smtpcore._net import basestream as _basestream
 from smtpcore._net import listener as _listener
 from smtpcore._net import sockets as _sockets
 from smtpcore._net import tls as _tls
@@ -78,13 +80,16 @@ class Sync:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._waiting = threading.Event()
 
-        def wait(*args: Any) -> None:
-            if threading.current_thread() is not threading.main_thread():
-                self._waiting.set()
-            original(*args)
+        def noting(original: Callable[..., Any]) -> Callable[..., Any]:
+            def wait(*args: Any) -> Any:
+                if threading.current_thread() is not threading.main_thread():
+                    self._waiting.set()
+                return original(*args)
 
-        original = sync_adapter.wait_ready
-        monkeypatch.setattr(sync_adapter, "wait_ready", wait)
+            return wait
+
+        monkeypatch.setattr(sync_adapter, "wait_ready", noting(sync_adapter.wait_ready))
+        monkeypatch.setattr(sync_adapter.Stream, "_receive", noting(sync_adapter.Stream._receive))
 
     def run(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         sync_adapter.run(function())
@@ -1164,37 +1169,48 @@ async def test_what_the_system_has_not_taken_goes_before_what_is_written_next(
         assert receiving.result(LATE) == expected
 
 
-@scenario
-async def test_records_without_data_do_not_prolong_a_deadline(adapter: Adapter) -> None:
-    async def without_end(deadline: float | None) -> bytes:
-        return b"K"
+def make_endless(stream: Any, octets: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Let octets arrive without end, and a second pass with each look at the clock; return the clock."""
+    clock = iter(range(100))
 
+    async def pump(take: Callable[[bytes], Any]) -> Any:
+        while (result := take(octets)) is None:
+            pass
+        return result
+
+    stream._pump = pump
+    monkeypatch.setattr(_basestream, "time", SimpleNamespace(monotonic=clock.__next__))
+    return clock
+
+
+@scenario
+async def test_records_without_data_do_not_prolong_a_deadline(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with chatty(adapter) as (stream, peer):
-        stream._receive = without_end
-        stream._now = iter(range(100)).__next__
+        clock = make_endless(stream, b"K", monkeypatch)
         with pytest.raises(TimeoutError, match="took too long"):
             await stream.read(9)
-        assert stream._now() == 11
+        assert next(clock) == 10
+        monkeypatch.undo()
         with ThreadPoolExecutor() as readers:
             readers.submit(peer.recv, 100).result(LATE)
 
 
 @scenario
-async def test_a_handshake_without_end_does_not_prolong_its_deadline(adapter: Adapter) -> None:
-    async def without_end(deadline: float | None) -> bytes:
-        return b"x"
-
+async def test_a_handshake_without_end_does_not_prolong_its_deadline(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Endless(Chatty):
         def do_handshake(self) -> None:
             raise ssl.SSLWantReadError
 
     context: Any = Endless()
     async with connected(adapter) as (stream, _):
-        stream._receive = without_end
-        stream._now = iter(range(100)).__next__
+        clock = make_endless(stream, b"x", monkeypatch)
         with pytest.raises(TimeoutError, match="took too long"):
             await stream.start_tls(context, server_side=True, server_hostname=None, timeout=9)
-        assert stream._now() == 11
+        assert next(clock) == 10
 
 
 @scenario
