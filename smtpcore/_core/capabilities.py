@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from .errors import LocalProtocolError
 from .grammar import EHLO_KEYWORD
@@ -36,7 +36,7 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
         self, keywords: Iterable[tuple[str, Sequence[str]]] = (), readers: Mapping[str, Reader] = _NO_READERS
     ) -> None:
         # What the rules of a connection have derived from the keywords, with these rules: see Rules.offered().
-        self._compiled: tuple[object, object] | None = None
+        self._compiled: tuple[object, Any] | None = None
         self._keywords: dict[str, tuple[str, ...]] = {}
         for keyword, parameters in keywords:
             # AUTH has been seen on two lines, and as AUTH=: the mechanisms of all of them count.

@@ -68,6 +68,7 @@ from .events import (
 )
 from .failures import ConnectionLost, RemoteProtocolError
 from .limits import Limits, Timeouts, TlsInfo
+from .parameters import format_parameters
 from .replies import Reply
 from .replyparser import ReplyParser
 from .rules import Rules, rules_for
@@ -78,6 +79,7 @@ _new = object.__new__
 
 # States in which QUIT cannot be sent, or was.
 _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
+_HELLO: Final = (Ehlo, Helo)
 _FAREWELL = ConnectionClosed()
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
@@ -142,6 +144,7 @@ class ClientConnection:
         self._state = State.OPENING
         self._projected = State.GREETED
         self._outdated = False  # _projected is
+        self._hellos = 0  # EHLO and HELO commands that are under way
         self._pipelining = False
         self._mail: Mail | None = None  # of the transaction that is being built
         self._addressed = False  # the content has a recipient
@@ -202,11 +205,13 @@ class ClientConnection:
             state = self._projection() if self._outdated else self._projected
             if kind not in self._rules.legal[state]:
                 raise self._illegal(event, state)
-            if isinstance(event, Rcpt):
-                self._check_rcpt(event)
-            elif isinstance(event, Mail):
-                self._check_mail(event)
-                self._mail = event
+            parameters = ""
+            if isinstance(event, (Rcpt, Mail)):
+                parameters = self._write_parameters(event) if event.parameters else ""
+                mail = event if isinstance(event, Mail) else self._mail
+                if not (event.is_ascii or (mail is not None and mail.smtputf8)):
+                    raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+                self._mail = mail
             elif kind is Auth:
                 raise LocalProtocolError("authenticate() begins an AUTH exchange")
             else:
@@ -215,7 +220,7 @@ class ClientConnection:
                         raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
                 if kind in self._rules.owner:
                     self._check_extension(event)
-            self._dispatch(event, format_command(event, self._rules), state)
+            self._dispatch(event, format_command(event, self._rules, parameters), state)
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
         else:
@@ -231,10 +236,12 @@ class ClientConnection:
             LocalProtocolError: The server does not offer a parameter, or an extension refuses its value.
         """
         if command.parameters:
-            self._check_parameters(command)
+            self._write_parameters(command)
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         self._projected = self._rules.succeeds[command.__class__].get(state, state)
+        if command.__class__ in _HELLO:
+            self._hellos += 1
         # Commands keep their order: while one waits to be sent alone, later ones wait, too.
         if not self._waiting and self._may_go(command.__class__):
             self._outstanding.append(command)
@@ -263,6 +270,8 @@ class ClientConnection:
                 # Held back until everything before it was answered, it has no sense any more.
                 self._queue.append(CommandNotSent(command))
                 self._outdated = True
+                if command.__class__ in _HELLO:
+                    self._hellos -= 1
 
     def _projection(self) -> State:
         """The state there will be if everything under way succeeds."""
@@ -282,9 +291,7 @@ class ClientConnection:
 
     def _offered(self) -> Capabilities:
         """What the next command can count on."""
-        if any(isinstance(one, (Ehlo, Helo)) for one in self._under_way()):
-            return NO_CAPABILITIES
-        return self.capabilities
+        return NO_CAPABILITIES if self._hellos else self.capabilities
 
     def _send_chunk(self, data: bytes) -> None:
         self._check_content()
@@ -302,33 +309,20 @@ class ClientConnection:
                 "content is sent after a reply of 354 to DATA, up to its end, and only then"
             )
 
-    def _check_mail(self, mail: Mail) -> None:
-        if mail.parameters:
-            self._check_parameters(mail)
-        if not (mail.is_ascii or mail.smtputf8):
-            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
-
-    def _check_rcpt(self, rcpt: Rcpt) -> None:
-        if rcpt.parameters:
-            self._check_parameters(rcpt)
-        if not (rcpt.is_ascii or (self._mail is not None and self._mail.smtputf8)):
-            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
-
-    def _check_parameters(self, command: Mail | Rcpt) -> None:
-        """Raise if the server does not offer the parameters, or if their extensions object."""
+    def _write_parameters(self, command: Mail | Rcpt) -> str:
+        """Write the parameters; raise if the server does not offer them, or if their extensions object."""
         offered = self._offered()
         rows = self._rules.parameters[command.verb]
         legal = self._rules.offered_parameters(command.verb, offered)
-        for keyword, value in command.parameters.items():
-            row = legal.get(keyword)
+        for keyword in command.parameters:
             # A parameter that no extension here knows may be sent where the server offers a keyword like it.
-            if row is None and (keyword in rows or keyword not in offered):
+            if keyword not in legal and (keyword in rows or keyword not in offered):
                 raise LocalProtocolError(
                     f"the server has not offered what {keyword} of {command.verb} needs (RFC 5321 2.2.1)"
                 )
-            if row is not None:
-                row.format(value)
+        parameters = format_parameters(command.parameters, legal)
         self._check_by_extensions(command, offered)
+        return parameters
 
     def _check_extension(self, command: Command) -> None:
         """Raise if the server does not offer the extension of a command, or if that objects."""
@@ -517,6 +511,8 @@ class ClientConnection:
         self._outdated = True
         if kind is Auth:
             self._exchange = None
+        elif kind in _HELLO:
+            self._hellos -= 1
 
     def _succeeded(self, kind: type[Event], reply: Reply) -> None:
         """Go where the tables lead after success, and do what that means for what is remembered."""
@@ -528,9 +524,11 @@ class ClientConnection:
             self._addressed = state is _RCPT
             self._encoder = ContentEncoder(max_line=self._max_line)
         elif kind is Ehlo:
+            self._hellos -= 1
             self.capabilities = Capabilities.parse(reply.lines[1:], self._rules.readers)
             self._pipelining = "PIPELINING" in self.capabilities
         elif kind is Helo:
+            self._hellos -= 1
             self._forget_capabilities()
         elif kind in self._rules.commands:
             spec = self._rules.commands[kind]

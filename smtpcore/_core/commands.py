@@ -15,7 +15,7 @@ question for the tables of ``state``, and whether it is a good idea is one for t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Literal
 
 from .addresses import (
@@ -32,7 +32,7 @@ from .config import ServerConfig
 from .errors import LocalProtocolError
 from .events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, TextCommand, Vrfy
 from .grammar import CONTROL, HELLO_REST, MAIL_REST, PATH, RCPT_REST, SHORT_MAILBOX
-from .parameters import NO_PARAMETERS, Parameter, Parameters, format_parameters, parse_parameters
+from .parameters import NO_PARAMETERS, format_parameters, parse_parameters
 from .receivebuffer import ReceiveBuffer
 from .replies import Refused, Reply
 from .rules import Rules
@@ -123,8 +123,11 @@ class CommandParser:
         mail = _new(Mail)
         mail._path = mailbox
         if parameters:
-            self._check_length(end - start + 4, self._mail_line)
-            mail.parameters = self._parameters(parameters, self._mail_parameters)
+            if end - start + 4 > self._mail_line:
+                raise Refused(TOO_LONG)
+            mail.parameters = parse_parameters(
+                parameters, self._mail_parameters, self._unknown, well_formed=True
+            )
         else:
             mail.parameters = NO_PARAMETERS
         return mail
@@ -140,8 +143,11 @@ class CommandParser:
         rcpt = _new(Rcpt)
         rcpt._path = mailbox
         if parameters:
-            self._check_length(end - start + 4, self._rcpt_line)
-            rcpt.parameters = self._parameters(parameters, self._rcpt_parameters)
+            if end - start + 4 > self._rcpt_line:
+                raise Refused(TOO_LONG)
+            rcpt.parameters = parse_parameters(
+                parameters, self._rcpt_parameters, self._unknown, well_formed=True
+            )
         else:
             rcpt.parameters = NO_PARAMETERS
         return rcpt
@@ -174,7 +180,8 @@ class CommandParser:
             spec = self._rules.verbs.get(verb)
             if spec is None:
                 raise Refused(NOT_IMPLEMENTED if verb in _KNOWN_BUT_NOT_IMPLEMENTED else UNKNOWN)
-        self._check_length(len(line) + 2, self._line_limit(verb, spec))
+        if len(line) + 2 > self._line_limit(verb, spec):
+            raise Refused(TOO_LONG)
         if CONTROL.search(line):
             raise Refused(BARE_LF if "\n" in line else _CONTROL_CHARACTER)
         if not line.isascii():
@@ -221,16 +228,9 @@ class CommandParser:
         # What is not a control character and not printable either, as U+202E, turns the text around it.
         return text if text.isprintable() else octets.decode("ascii", "backslashreplace")
 
-    def _check_length(self, octets: int, limit: int) -> None:
-        if octets > limit:
-            raise Refused(TOO_LONG)
-
-    def _parameters(self, text: str, offered: Mapping[str, Parameter]) -> Parameters:
-        return parse_parameters(text, offered, self._unknown)
-
     def _parse_mail(self, rest: str, smtputf8: bool) -> Command:
         path, tail = self._split_path(rest, "FROM:")
-        parameters = self._parameters(tail, self._mail_parameters)
+        parameters = parse_parameters(tail, self._mail_parameters, self._unknown)
         try:
             text, route = parse_reverse_path(
                 path,
@@ -247,7 +247,7 @@ class CommandParser:
 
     def _parse_rcpt(self, rest: str, smtputf8: bool) -> Command:
         path, tail = self._split_path(rest, "TO:")
-        parameters = self._parameters(tail, self._rcpt_parameters)
+        parameters = parse_parameters(tail, self._rcpt_parameters, self._unknown)
         try:
             text, route = parse_forward_path(
                 path, smtputf8=smtputf8, lenient=self._lenient, limits=self._config.limits
@@ -385,24 +385,25 @@ def _bad_path(error: LocalProtocolError, path: str, status: str) -> Reply:
     return Reply.sanitized(501, status, str(error))
 
 
-def format_command(command: Command, rules: Rules) -> bytes:
-    """The line of a command, CRLF included; verbs in upper case (RFC 5321 2.4).
+def format_command(command: Command, rules: Rules, parameters: str | None = None) -> bytes:
+    """Write the line of a command, CRLF included; verbs in upper case (RFC 5321 2.4).
 
     Args:
         command: The command.
         rules: Those of the connection that it is for.
+        parameters: Those of MAIL or RCPT as they are written; None: ``rules`` says how.
 
     Raises:
         LocalProtocolError: No extension of the connection has this command, or a value cannot be written.
     """
     if isinstance(command, Rcpt):
-        line = f"RCPT TO:<{command._path}>"
-        if command.parameters:
-            line += format_parameters(command.parameters, rules.parameters["RCPT"])
+        if parameters is None:
+            parameters = format_parameters(command.parameters, rules.parameters["RCPT"])
+        line = f"RCPT TO:<{command._path}>{parameters}"
     elif isinstance(command, Mail):
-        line = f"MAIL FROM:<{command._path}>"
-        if command.parameters:
-            line += format_parameters(command.parameters, rules.parameters["MAIL"])
+        if parameters is None:
+            parameters = format_parameters(command.parameters, rules.parameters["MAIL"])
+        line = f"MAIL FROM:<{command._path}>{parameters}"
     elif isinstance(command, (Ehlo, Helo)):
         line = f"{command.verb} {command.domain}"
     elif isinstance(command, (Noop, Vrfy)):

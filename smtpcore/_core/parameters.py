@@ -112,9 +112,7 @@ class _WriteName:
     names: tuple[str, ...]
 
     def __call__(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self.names:
-            raise LocalProtocolError(f"the value must be {' or '.join(self.names)}")
-        return value
+        return _one_of(self.names, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,13 @@ class _ReadName:
     names: tuple[str, ...]
 
     def __call__(self, value: str | None) -> str:
-        return _WriteName(self.names)((value or "").upper())
+        return _one_of(self.names, value and value.upper())
+
+
+def _one_of(names: tuple[str, ...], value: object) -> str:
+    if isinstance(value, str) and value in names:
+        return value
+    raise LocalProtocolError(f"the value must be {' or '.join(names)}")
 
 
 def encode_xtext(text: str) -> str:
@@ -133,7 +137,7 @@ def encode_xtext(text: str) -> str:
 def decode_xtext(text: str) -> str:
     """Read xtext.
 
-    RFC 4954 8 writes the digits so that lower case is allowed, RFC 3461 4 so that it is not: taken it is.
+    RFC 4954 8 allows lower-case digits, RFC 3461 4 does not: they are accepted.
 
     Raises:
         LocalProtocolError: It is not valid xtext, or what it stands for is not printable ASCII.
@@ -147,7 +151,11 @@ def decode_xtext(text: str) -> str:
 
 
 def parse_parameters(
-    text: str, offered: Mapping[str, Parameter], unknown: Literal["reject", "ignore", "show"] = "reject"
+    text: str,
+    offered: Mapping[str, Parameter],
+    unknown: Literal["reject", "ignore", "show"] = "reject",
+    *,
+    well_formed: bool = False,
 ) -> Parameters:
     """Read what follows a path.
 
@@ -155,13 +163,14 @@ def parse_parameters(
         text: ``" SIZE=1000 BODY=8BITMIME"``, spaces included.
         offered: The rows of the parameters that are legal here, by keyword.
         unknown: What becomes of a parameter without a row: ``ServerConfig.unknown_parameters``.
+        well_formed: An expression has matched each word as an esmtp-param.
 
     Raises:
         Refused: With 501 or 555 (RFC 5321 4.1.1.11); the reply names the parameter.
     """
     parameters: dict[str, ParameterValue] = {}
     for word in filter(None, text.split(" ")):
-        if _ESMTP_PARAM.fullmatch(word) is None:
+        if not well_formed and _ESMTP_PARAM.fullmatch(word) is None:
             raise Refused(Reply.sanitized(501, "5.5.4", f"malformed parameter {word[:100]}"))
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()

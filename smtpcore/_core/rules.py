@@ -12,9 +12,9 @@ parameter with named values: 8BITMIME and BINARYMIME each own values of BODY.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from .capabilities import Capabilities
 from .commandspec import CommandSpec, Group
@@ -37,6 +37,8 @@ from .state import (
     Transitions,
 )
 
+Check = Callable[[Command, Capabilities, Facts], Reply | None]
+
 # A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
 _VERB = re.compile(r"[A-Z][A-Z0-9-]*")
 
@@ -47,12 +49,12 @@ class Offered(NamedTuple):
     Attributes:
         parameters: The rows that are legal, by command and keyword.
         octets: By how many octets lines of each command may be longer.
-        extensions: The extensions offered that have a check.
+        checks: The checks of the extensions that are offered.
     """
 
     parameters: Mapping[str, Mapping[str, Parameter]]
     octets: Mapping[str, int]
-    extensions: tuple[Extension, ...]
+    checks: tuple[Check, ...]
 
 
 class Rules:
@@ -149,7 +151,8 @@ class Rules:
         """What follows from an offer; kept with it, since a server has few and looks at them for each line."""
         compiled = capabilities._compiled
         if compiled is not None and compiled[0] is self:
-            return cast(Offered, compiled[1])
+            offered: Offered = compiled[1]
+            return offered
         offered = _compile(self, frozenset(name for name in self.by_keyword if name in capabilities))
         capabilities._compiled = self, offered
         return offered
@@ -170,11 +173,12 @@ class Rules:
             The reply that refuses it, or None.
         """
         owner = self.owner.get(command.__class__)
-        for extension in self.offered(capabilities).extensions if owner is None else (owner,):
-            if extension.check is not None:
-                reply = extension.check(command, capabilities, facts)
-                if reply is not None:
-                    return reply
+        if owner is not None:
+            return None if owner.check is None else owner.check(command, capabilities, facts)
+        for check in self.offered(capabilities).checks:
+            reply = check(command, capabilities, facts)
+            if reply is not None:
+                return reply
         return None
 
 
@@ -189,7 +193,7 @@ def _compile(rules: Rules, keywords: frozenset[str]) -> Offered:
         "MAIL": sum(extension.mail_octets for extension in offered),
         "RCPT": sum(extension.rcpt_octets for extension in offered),
     }
-    return Offered(parameters, octets, tuple(one for one in offered if one.check is not None))
+    return Offered(parameters, octets, tuple(one.check for one in offered if one.check is not None))
 
 
 def _merge(rows: dict[str, Parameter], extension: Extension, command: str) -> None:

@@ -98,12 +98,13 @@ from .tally import COMMAND, RECIPIENT, Tally
 
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS, _CLOSED = State.CONTENT, State.MAIL, State.RCPT, State.TLS, State.CLOSED
-_OPENING = State.OPENING
+_OPENING, _GREETED = State.OPENING, State.GREETED
 
 _WITHOUT_COMMANDS: Final = frozenset({State.AUTHENTICATING, _TLS, _CLOSED})
 _WITHOUT_INPUT: Final = frozenset({_OPENING, _TLS, _CLOSED})
 _IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
+_HELLO: Final = (Ehlo, Helo)
 _CONNECTION_CLOSED: Final = ConnectionClosed()
 _DEFAULT_CONFIG: Final = ServerConfig()
 
@@ -275,7 +276,7 @@ class ServerConnection:
         try:
             command = shortcut(self._terms.parser, buffer, start + 4)
         except Refused as refused:
-            return self._reject(buffer.data[start : buffer.start - 2], refused.reply)
+            return self._reject_command(start, refused.reply)
         if command is None:
             return self._next_line()
         if (
@@ -305,7 +306,7 @@ class ServerConnection:
     def _next_line(self) -> Event | None:
         """Read a line on the slow path."""
         buffer = self._buffer
-        if self._state is State.GREETED and self.hello is None and buffer.peek() == HANDSHAKE_RECORD:
+        if self._state is _GREETED and self.hello is None and buffer.peek() == HANDSHAKE_RECORD:
             return self._hang_up(HANDSHAKE_RECORD, texts.NO_TLS_HERE)
         taken = buffer.take_line(self._terms.parser.max_line)
         if taken is None:
@@ -315,7 +316,7 @@ class ServerConnection:
         line, too_long = taken
         if too_long:
             return self._reject(line, TOO_LONG_WITH_LF if b"\n" in line else TOO_LONG)
-        if self._state is State.GREETED and HTTP.match(line):
+        if self._state is _GREETED and HTTP.match(line):
             return self._hang_up(line, texts.NO_HTTP)
         smtputf8 = self.envelope is not None and self.envelope.mail.smtputf8
         try:
@@ -332,28 +333,30 @@ class ServerConnection:
             start: Where its line starts; it ends at the buffer's ``start``.
         """
         kind = command.__class__
-        reply: Reply | None = None
         if kind not in self._legal:
-            reply = self._why_illegal(kind)
+            return self._reject_command(start, self._why_illegal(kind))
+        if kind in self._rules.idle:
+            # EHLO and HELO further the delivery of mail once, while nothing else may come.
+            first = self._state is _GREETED and kind in _HELLO
+            if not first and self._tally.is_idle(COMMAND):
+                return self._reject_command(start, texts.TOO_MANY_IDLE)
         elif isinstance(command, (Mail, Rcpt)):
             if kind is Rcpt and not self._room:
-                return self._refuse_recipient_or_mail(command, start, texts.TOO_MANY_RECIPIENTS)
+                return self._reject_beyond_limit(command, start, texts.TOO_MANY_RECIPIENTS)
             if kind is Mail and self._tally.idle > self._tally.most_idle:
-                reply = texts.TOO_MANY_IDLE
-            elif command.parameters is not NO_PARAMETERS:
+                return self._reject_command(start, texts.TOO_MANY_IDLE)
+            if command.parameters is not NO_PARAMETERS:
                 refusal = self._refusal_by_extensions(command)
                 if refusal is not None:
-                    return self._refuse_recipient_or_mail(command, start, refusal)
-        elif kind in self._rules.idle and self._tally.is_idle(0 if self._is_first_hello(kind) else COMMAND):
-            reply = texts.TOO_MANY_IDLE
-        elif kind in self._rules.owner:
-            reply = self._refusal_by_extensions(command)
-            if reply is None and self._rules.owner[kind].keyword not in self.capabilities:
-                reply = NOT_IMPLEMENTED
-            elif reply is None and isinstance(command, Auth):
+                    return self._reject_beyond_limit(command, start, refusal)
+        if kind in self._rules.owner:
+            refusal = self._refusal_by_extensions(command)
+            if refusal is None and self._rules.owner[kind].keyword not in self.capabilities:
+                refusal = NOT_IMPLEMENTED
+            if refusal is not None:
+                return self._reject_command(start, refusal)
+            if isinstance(command, Auth):
                 return self._begin_auth(command)
-        if reply is not None:
-            return self._reject(self._buffer.data[start : self._buffer.start - 2], reply)
         self._refused = ""
         self._unanswered = command
         return command
@@ -366,7 +369,7 @@ class ServerConnection:
         permitted = self._terms.permitted
         if permitted is not None and kind not in permitted:
             return self._terms.refusal
-        if state is State.GREETED:
+        if state is _GREETED:
             return texts.NEED_HELLO
         if kind in (Rcpt, Data):
             return texts.NEED_RCPT if state is _MAIL else texts.NEED_MAIL
@@ -385,10 +388,7 @@ class ServerConnection:
     def _refusal_by_extensions(self, command: Command) -> Reply | None:
         return self._rules.refusal(command, self._terms.capabilities, self._facts())
 
-    def _is_first_hello(self, kind: type[Event]) -> bool:
-        return self._state is State.GREETED and kind in (Ehlo, Helo)
-
-    def _refuse_recipient_or_mail(self, command: Command, start: int, reply: Reply) -> Event:
+    def _reject_beyond_limit(self, command: Command, start: int, reply: Reply) -> Event:
         """Refuse a command that is valid, but exceeds a limit."""
         line = self._buffer.data[start : self._buffer.start - 2]
         if self._tally.is_idle(RECIPIENT if command.__class__ is Rcpt else COMMAND):
@@ -397,6 +397,10 @@ class ServerConnection:
         if reply.code == 421:
             self._end()
         return CommandRejected(line, reply)
+
+    def _reject_command(self, start: int, reply: Reply) -> Event | None:
+        """Refuse a command that must not come now; its line starts at ``start``."""
+        return self._reject(self._buffer.data[start : self._buffer.start - 2], reply)
 
     def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
@@ -462,12 +466,13 @@ class ServerConnection:
         event = content.next_event()
         if event is None:
             return self._lost() if self._buffer.at_eof else None
+        if isinstance(event, Reply):
+            self._put(event)
+            self._tally.is_idle(COMMAND)
+            self._advance(EndOfMessage, event.code)
+            return MessageAborted(event)
         if event is END_OF_MESSAGE:
             self._unanswered = event
-        elif isinstance(event, MessageAborted) and event.reply is not None:
-            self._put(event.reply)
-            self._tally.is_idle(COMMAND)
-            self._advance(EndOfMessage, event.reply.code)
         return event
 
     def _lost(self) -> Event:
@@ -516,9 +521,12 @@ class ServerConnection:
             state = leads_to.get(self._state)
             if state is not None:
                 self._enter_state(state)
-            effect = _EFFECTS.get(kind)
-            if effect is not None:
-                effect(self, event)
+            if isinstance(event, Rcpt):  # without a call, as there may be thousands
+                assert self.envelope is not None
+                self.envelope.rcpts.append(event)
+                self._room -= 1
+            elif kind in _EFFECTS:
+                _EFFECTS[kind](self, event)
         elif isinstance(event, AuthQuestion):
             step = self._running().accept(identity)
             self._unanswered = None
@@ -666,7 +674,7 @@ class ServerConnection:
             if reply.is_permanent and self._tally.is_refused_recipient():
                 return texts.TOO_MANY_REFUSED
             return texts.TOO_MANY_IDLE if self._tally.is_idle(RECIPIENT) else reply
-        if kind in self._rules.idle and not self._is_first_hello(kind):
+        if kind in self._rules.idle and not (self._state is _GREETED and kind in _HELLO):
             return reply  # it was counted when it came
         too_many = self._tally.is_idle(COMMAND)
         # The verdict on a message is never replaced: then it is the next MAIL that gets the 421.
@@ -690,9 +698,8 @@ class ServerConnection:
             self._enter_state(state)
         elif code >= 400 and kind is Data:
             self._refused = "DATA"
-        effect = _EFFECTS.get(kind)
-        if code < 400 and event is not None and effect is not None:
-            effect(self, event)
+        if code < 400 and event is not None and kind in _EFFECTS:
+            _EFFECTS[kind](self, event)
 
     def _enter_state(self, state: State) -> None:
         """Enter a state that the tables have named, and do what goes with it."""
@@ -713,9 +720,9 @@ class ServerConnection:
         self._room = self._config.limits.recipients
 
     def _add_recipient(self, rcpt: Rcpt) -> None:
-        if self.envelope is not None:
-            self.envelope.rcpts.append(rcpt)
-            self._room -= 1
+        assert self.envelope is not None  # RCPT is not legal without one
+        self.envelope.rcpts.append(rcpt)
+        self._room -= 1
 
     def _begin_session(self, hello: Ehlo | Helo) -> None:
         self.hello = hello

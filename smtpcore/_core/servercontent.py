@@ -12,9 +12,10 @@ from typing import Final
 from . import replytexts as texts
 from .config import ServerConfig
 from .content import ContentDecoder
-from .events import Chunk, EndOfMessage, MessageAborted
+from .events import Chunk, EndOfMessage
 from .limits import Limits
 from .receivebuffer import ReceiveBuffer
+from .replies import Reply
 
 _new = object.__new__
 
@@ -51,12 +52,12 @@ class ContentReceiver:
         """Whether the message is refused for an LF without CR."""
         return self._decoder.violation == "bare-lf"
 
-    def next_event(self) -> Chunk | EndOfMessage | MessageAborted | None:
+    def next_event(self) -> Chunk | EndOfMessage | Reply | None:
         """Take what has arrived.
 
         Returns:
-            A piece of content; its end; the end of content that is refused, with the reply; None if more
-            octets are needed.
+            A piece of content; its end; at the end of content that is refused, the reply; None if more octets
+            are needed.
         """
         buffer = self._buffer
         decoder = self._decoder
@@ -80,7 +81,7 @@ class ContentReceiver:
             buffer.release()
         if violation is None:
             return END_OF_MESSAGE
-        return MessageAborted(texts.TOO_MUCH_CONTENT if too_much else texts.VIOLATIONS[violation])
+        return texts.TOO_MUCH_CONTENT if too_much else texts.VIOLATIONS[violation]
 
 
 class RefusedChunk:
