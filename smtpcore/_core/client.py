@@ -303,6 +303,16 @@ class ClientConnection:
             )
         self._output.append(self._encoder.encode(data))
 
+    def _send_encoded(self, octets: bytes, *, last: bool) -> None:
+        """Send a piece of what ``encode_content()`` has made; the last one has the terminator in it."""
+        self._check_content()
+        if not self._addressed:
+            raise LocalProtocolError("content not expected: no recipient was accepted (RFC 5321 3.3)")
+        self._output.append(octets)
+        if last:
+            self._outstanding.append(EndOfMessage())
+            self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
+
     def _check_content(self) -> None:
         if self._state is not _CONTENT or self._outstanding:
             raise LocalProtocolError(

@@ -364,6 +364,29 @@ def check_content(content: bytes, *, max_line: int | None = CONTENT_LINE_LENGTH)
     ContentEncoder(max_line=max_line).check(content)
 
 
+def encode_content(content: bytes, *, max_line: int | None = CONTENT_LINE_LENGTH) -> tuple[list[bytes], bool]:
+    """Encode a whole content before anything of it is sent.
+
+    Returns:
+        The octets for the wire, in pieces of about 64 KiB, the last of which ends in the terminator; and
+        whether octets above 127 are among them.
+
+    Raises:
+        LocalProtocolError: A :class:`ContentEncoder` would refuse it; it says in which line.
+    """
+    encoder = ContentEncoder(max_line=max_line)
+    try:
+        if len(content) <= _PIECE:
+            pieces = [encoder.encode(content) + encoder.finish()]
+        else:
+            pieces = [encoder.encode(content[at : at + _PIECE]) for at in range(0, len(content), _PIECE)]
+            pieces[-1] += encoder.finish()
+    except LocalProtocolError:
+        check_content(content, max_line=max_line)  # counts lines from the beginning
+        raise
+    return pieces, encoder.eight_bit
+
+
 @overload
 def normalize_line_endings(chunks: bytes | bytearray | memoryview) -> bytes: ...
 @overload

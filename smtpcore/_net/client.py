@@ -25,8 +25,8 @@ from .errors import ErrorContext
 from .options import wrong_type
 from .results import SendResult
 from .sending import transact
-from .sources import AsyncContent, opened, read_ahead
-from .transaction import Recipients, names_of
+from .sources import BYTES, AsyncContent, opened
+from .transaction import Recipients, names_of, prepare_transaction
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -167,15 +167,18 @@ class Client:
             ReplyError: The message was refused as a whole; ``result`` has each reply.
             ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
         """
-        eight_bit = "8BITMIME" in self._dialogue.connection.capabilities
-        with (
-            self._dialogue.conversation("mail"),
-            opened(content, eight_bit=eight_bit, suspends=self._suspends) as source,
-        ):
-            if source.awaited is not None and not eight_bit:
-                async with read_ahead(source):
-                    return await transact(self._dialogue, sender, recipients, source, smtputf8)
-            return await transact(self._dialogue, sender, recipients, source, smtputf8)
+        dialogue = self._dialogue
+        connection = dialogue.connection
+        with dialogue.conversation("mail"):
+            if isinstance(content, BYTES):
+                octets = bytes(content)
+                return await transact(
+                    dialogue, prepare_transaction(connection, sender, recipients, octets, smtputf8)
+                )
+            eight_bit = "8BITMIME" in connection.capabilities
+            async with opened(content, eight_bit=eight_bit, suspends=self._suspends) as source:
+                transaction = prepare_transaction(connection, sender, recipients, None, smtputf8)
+                return await transact(dialogue, transaction, source)
 
     async def command(self, event: Command) -> Reply:
         """Send a command, and give its reply.

@@ -1,7 +1,7 @@
 """How a message is sent: one mail transaction, from MAIL to the reply to the final dot.
 
-The envelope is one write where PIPELINING is offered, and a small message with its final dot is another. What
-can be checked is checked before the first octet is sent (``transaction``, ``sources``).
+What can be checked is checked before the first octet is sent (``transaction``, ``sources``). The envelope is
+one write where PIPELINING is offered, and the content with its final dot is another if it is short.
 """
 
 from __future__ import annotations
@@ -17,14 +17,30 @@ from .dialogue import Dialogue
 from .errors import MessageTooBig, RecipientsRefused, ReplyError
 from .results import SendResult
 from .sources import Source
-from .transaction import Recipients, Transaction, prepare_transaction
+from .transaction import Transaction
 
 
-async def transact(
-    dialogue: Dialogue, sender: str | Mail, recipients: Recipients, source: Source, smtputf8: bool
-) -> SendResult:
-    """Do one mail transaction."""
-    transaction = prepare_transaction(dialogue.connection, sender, recipients, source, smtputf8)
+async def transact(dialogue: Dialogue, transaction: Transaction, source: Source | None = None) -> SendResult:
+    """Do a whole mail transaction.
+
+    Args:
+        dialogue: The session, in a conversation.
+        transaction: What to send.
+        source: The content, if the transaction does not have it.
+    """
+    await begin(dialogue, transaction)
+    await send_envelope(dialogue, transaction)
+    await read_envelope_replies(dialogue, transaction)
+    await send_content(dialogue, transaction, source)
+    return await read_verdict(dialogue, transaction)
+
+
+async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
+    """Bring the session to where the transaction can begin.
+
+    Raises:
+        MessageTooBig: The server does not accept a message of this size.
+    """
     dialogue.last = transaction
     if transaction.refusal is not None:
         dialogue.transaction = transaction
@@ -32,36 +48,32 @@ async def transact(
     if dialogue.connection.state is not State.READY:
         await dialogue.request(Rset())
     dialogue.transaction = transaction
-    transaction.begin(time.monotonic(), dialogue.timeouts)
-    await _send_envelope(dialogue, transaction)
-    if transaction.data is None or not transaction.accepted:
-        await _give_up(dialogue, transaction)
-    if source.awaited is not None:
-        await _send_awaited_content(dialogue, transaction, source.awaited)
-    else:
-        await _send_content(dialogue, transaction, source)
-    final = (await dialogue.response()).reply
-    if not final.is_success:
-        transaction.final = final
-        raise ReplyError(Response(EndOfMessage(), final))
-    if dialogue.write_failure is not None:
-        raise dialogue.write_failure  # it came before the final dot was sent
-    transaction.final = final
-    return transaction.result()
+    dialogue.expect_silence()
 
 
-async def _send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
-    """Send MAIL, RCPT and DATA, in one group if PIPELINING is offered, and read all their replies."""
-    dialogue.say(transaction.mail)
+async def send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
+    """Give MAIL, RCPT and DATA to the core, which sends them in one group if PIPELINING is offered."""
+    connection = dialogue.connection
+    connection.send(transaction.mail)
     try:
         for rcpt in transaction.rcpts:
-            dialogue.connection.send(rcpt)
+            connection.send(rcpt)
     except LocalProtocolError:  # an extension refuses a recipient beside this MAIL
-        dialogue.connection.send(Rset())
+        connection.send(Rset())
         while not isinstance(getattr(await dialogue.event(), "command", None), Rset):
             pass
         raise
-    dialogue.connection.send(Data())
+    connection.send(Data())
+
+
+async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) -> None:
+    """Read the replies to MAIL, RCPT and DATA.
+
+    Raises:
+        ReplyError: No content can be sent. The transaction has ended.
+    """
+    dialogue.transaction = dialogue.last = transaction
+    transaction.begin(time.monotonic(), dialogue.timeouts)
     while True:
         event = await dialogue.event()
         assert isinstance(event, (Response, CommandNotSent)), "what was sent is answered, lost, or was not sent"
@@ -73,11 +85,13 @@ async def _send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
             if reply.code == 421 or (reply.code >= 400 and not isinstance(command, Rcpt)):
                 transaction.refusal = transaction.refusal or event
             if reply.code == 421:
-                return
+                break
             if isinstance(command, Data) and reply.is_intermediate:
                 transaction.data = reply
         if isinstance(command, Data):
-            return
+            break
+    if transaction.data is None or not transaction.accepted:
+        await _give_up(dialogue, transaction)
 
 
 async def _give_up(dialogue: Dialogue, transaction: Transaction) -> None:
@@ -105,38 +119,59 @@ async def _give_up(dialogue: Dialogue, transaction: Transaction) -> None:
     raise error
 
 
-async def _send_content(dialogue: Dialogue, transaction: Transaction, source: Source) -> None:
-    """Send the content and the final dot: a small message in one write, with the dot.
+async def send_content(dialogue: Dialogue, transaction: Transaction, source: Source | None = None) -> None:
+    """Send the content and the final dot.
 
-    The last octets are left in the core, for the write that comes before the reply is read.
+    The last octets are left in the core, for the write that comes before the reply is read: a short message and
+    its dot are one write.
     """
     dialogue.context.phase = "content"
-    piece = _next_piece(dialogue, transaction, source)
-    following = _next_piece(dialogue, transaction, source)
-    whole = not following
-    sent = bool(piece)
+    if transaction.octets is not None:
+        await _send_octets(dialogue, transaction, transaction.octets)
+    elif source is not None and source.awaited is not None:
+        await _send_awaited(dialogue, transaction, source.awaited)
+    elif source is not None:
+        await _send_pieces(dialogue, transaction, source)
+    transaction.sent = True
+
+
+async def _send_octets(dialogue: Dialogue, transaction: Transaction, octets: list[bytes]) -> None:
+    """Send content that is encoded, its end included."""
+    connection, limits = dialogue.connection, dialogue.limits
+    *others, last = octets
+    for piece in others:
+        dialogue.expect_silence()
+        connection._send_encoded(piece, last=False)
+        transaction.allow_content(len(piece), limits)
+        await dialogue.flush()
+    dialogue.expect_silence()
+    transaction.allow_content(len(last), limits)
+    connection._send_encoded(last, last=True)
+
+
+async def _send_pieces(dialogue: Dialogue, transaction: Transaction, source: Source) -> None:
+    """Send the content of a file or an iterable, and the final dot."""
+    piece = _next_piece(transaction, source)
+    following = _next_piece(transaction, source)
+    whole = bool(piece) and not following
     while piece:
         dialogue.say(Chunk(piece))
         transaction.allow_content(len(piece), dialogue.limits)
         if not whole:
             await dialogue.flush()
-        piece, following = following, _next_piece(dialogue, transaction, source)
-    if not (whole and sent):
+        piece, following = following, _next_piece(transaction, source)
+    if not whole:
         dialogue.expect_silence()
     dialogue.connection.send(EndOfMessage())
-    transaction.sent = True
 
 
-async def _send_awaited_content(
-    dialogue: Dialogue, transaction: Transaction, pieces: AsyncIterator[bytes]
-) -> None:
+async def _send_awaited(dialogue: Dialogue, transaction: Transaction, pieces: AsyncIterator[bytes]) -> None:
     """Send the content of an asynchronous iterable, and the final dot."""
-    dialogue.context.phase = "content"
     try:
         while True:
             began = time.monotonic()
             piece = await anext(pieces, b"")
-            transaction.pause(time.monotonic() - began)  # the time of the application
+            transaction.pause(time.monotonic() - began)
             if not piece:
                 break
             dialogue.say(Chunk(piece))
@@ -149,12 +184,26 @@ async def _send_awaited_content(
         raise
     dialogue.expect_silence()
     dialogue.connection.send(EndOfMessage())
-    transaction.sent = True
 
 
-def _next_piece(dialogue: Dialogue, transaction: Transaction, source: Source) -> bytes:
+def _next_piece(transaction: Transaction, source: Source) -> bytes:
     """The next piece, ``b""`` at the end. The time that it takes is the application's."""
     began = time.monotonic()
     piece = next(source.pieces, b"")
     transaction.pause(time.monotonic() - began)
     return piece
+
+
+async def read_verdict(dialogue: Dialogue, transaction: Transaction) -> SendResult:
+    """Read the reply to the final dot.
+
+    Raises:
+        ReplyError: The message was refused.
+    """
+    final = (await dialogue.response()).reply
+    if final.is_success and dialogue.write_failure is not None:
+        raise dialogue.write_failure  # the reply came before the final dot was sent
+    transaction.final = final
+    if not final.is_success:
+        raise ReplyError(Response(EndOfMessage(), final))
+    return transaction.result()

@@ -42,56 +42,59 @@ _EMPTY = (
     " message)"
 )
 _ACCEPTED = "content is bytes, a binary file or an iterable of bytes"
-_BYTES = (bytes, bytearray, memoryview)
+BYTES = (bytes, bytearray, memoryview)
 
 
 @dataclass(slots=True)
 class Source:
-    """Content that can be sent.
+    """Content that can be sent, and is not bytes.
 
     Attributes:
-        octets: All of it, if it was given as bytes; else None.
         pieces: The content in pieces that are worth a write and do not need too much memory.
         awaited: The pieces of an asynchronous iterable, in place of ``pieces``; else None.
     """
 
-    octets: bytes | None
     pieces: Iterator[bytes]
     awaited: AsyncIterator[bytes] | None = None
 
 
-@contextlib.contextmanager
-def opened(content: AsyncContent, *, eight_bit: bool, suspends: bool = True) -> Iterator[Source]:
-    """Make content ready to be sent, and leave it ready to be sent again if that fails.
+@contextlib.asynccontextmanager
+async def opened(content: AsyncContent, *, eight_bit: bool, suspends: bool = True) -> AsyncIterator[Source]:
+    """Make content that is not bytes ready to be sent, and leave it ready to be sent again if that fails.
 
     Args:
-        content: Bytes, a binary file, or an iterable of bytes.
+        content: A binary file, or an iterable of bytes.
         eight_bit: The server offers 8BITMIME. If not, the content is read to its end first, since no octet
-            above 127 may follow; the caller does that with ``read_ahead()`` if the content is asynchronous.
+            above 127 may follow (RFC 6152 3).
         suspends: The caller can wait for asynchronous iterables.
 
     Raises:
         LocalProtocolError: It is not content, or is empty, or has octets that the server does not take.
     """
-    if isinstance(content, _BYTES):
-        octets = bytes(content)
-        yield Source(octets, _cut(octets))
-        return
     if isinstance(content, AsyncIterable):
         if not suspends:
             raise ArgumentTypeError(
                 f"{_ACCEPTED}, not the asynchronous iterable {type(content).__name__}: that needs"
                 " smtpcore.asyncio or smtpcore.trio"
             )
-        yield Source(None, iter(()), _awaited_pieces(content))
+        pieces = _awaited_pieces(content)
+        if eight_bit:
+            yield Source(iter(()), pieces)
+        else:
+            with _copy() as copy:
+                async for piece in pieces:
+                    _keep(piece, copy)
+                yield Source(_pieces_of(copy))
         return
     position = _checked(content)
     try:
         if eight_bit:
-            yield Source(None, _pieces(content))
+            yield Source(_pieces(content))
         else:
-            with _seven_bit_copy(content) as copy:
-                yield Source(None, _pieces(copy))
+            with _copy() as copy:
+                for piece in _pieces(content):
+                    _keep(piece, copy)
+                yield Source(_pieces_of(copy))
     except BaseException:
         with contextlib.suppress(Exception):
             if position is not None:
@@ -141,7 +144,7 @@ def _checked_file(file: Any) -> int | None:
 def _octets(piece: object) -> bytes:
     if isinstance(piece, bytes):
         return piece
-    if isinstance(piece, _BYTES):
+    if isinstance(piece, BYTES):
         return bytes(piece)
     raise ArgumentTypeError(f"{_ACCEPTED}, and a piece of it is {type(piece).__name__}")
 
@@ -185,22 +188,6 @@ async def _awaited_pieces(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]
         raise LocalProtocolError(_EMPTY)
 
 
-@contextlib.asynccontextmanager
-async def read_ahead(source: Source) -> AsyncIterator[None]:
-    """Read an asynchronous source to its end, for a server that does not offer 8BITMIME (RFC 6152 3)."""
-    if source.awaited is None:
-        yield
-        return
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as copy:
-        async for piece in source.awaited:
-            if not piece.isascii():
-                raise LocalProtocolError(NOT_SEVEN_BIT)
-            copy.write(piece)
-        copy.seek(0)
-        source.awaited, source.pieces = None, _pieces(copy)
-        yield
-
-
 def _read(read: Any) -> Iterator[object]:
     while (piece := read(PIECE)) or piece is None:
         if piece is None:  # not the end: a non-blocking file has nothing now
@@ -209,12 +196,17 @@ def _read(read: Any) -> Iterator[object]:
     _octets(piece)
 
 
-@contextlib.contextmanager
-def _seven_bit_copy(content: Any) -> Iterator[BinaryIO]:
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as copy:
-        for piece in _pieces(content):
-            if not piece.isascii():
-                raise LocalProtocolError(NOT_SEVEN_BIT)
-            copy.write(piece)
-        copy.seek(0)
-        yield cast(BinaryIO, copy)
+def _copy() -> tempfile.SpooledTemporaryFile[bytes]:
+    """A place for content that must be read to its end before it is sent."""
+    return tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
+
+
+def _keep(piece: bytes, copy: tempfile.SpooledTemporaryFile[bytes]) -> None:
+    if not piece.isascii():
+        raise LocalProtocolError(NOT_SEVEN_BIT)
+    copy.write(piece)
+
+
+def _pieces_of(copy: tempfile.SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    copy.seek(0)
+    return _pieces(copy)

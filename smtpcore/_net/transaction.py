@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.addresses import ReversePath, composed, in_ascii
 from .._core.client import ClientConnection
-from .._core.content import check_content
+from .._core.content import encode_content
 from .._core.errors import LocalProtocolError
 from .._core.events import Data, Mail, Rcpt, Response
 from .._core.limits import Limits, Timeouts
 from .._core.replies import Reply
 from .options import wrong_type
 from .results import RecipientResult, SendResult
-from .sources import NOT_SEVEN_BIT, Source
+from .sources import NOT_SEVEN_BIT
 
 
 @dataclass(slots=True)
 class Transaction:
     """A transaction on its way."""
 
+    sender: str
     mail: Mail
     rcpts: list[Rcpt]
     names: list[str]
+    octets: list[bytes] | None = None  # the encoded content, if it was given as bytes
     replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
     refusal: Response | None = None  # of MAIL or DATA
     data: Reply | None = None
@@ -79,7 +81,7 @@ class Transaction:
             )
             rows.append(RecipientResult(name, reply, accepted, retryable))
         last = final or (refusal.reply if refusal is not None else None)
-        return SendResult(str(self.mail.reverse_path), tuple(rows), last, self.sent and final is None)
+        return SendResult(self.sender, tuple(rows), last, self.sent and final is None)
 
     @property
     def accepted(self) -> list[Reply]:
@@ -102,61 +104,72 @@ Recipients = Recipient | Sequence[Recipient]
 
 
 def prepare_transaction(
-    connection: ClientConnection, sender: str | Mail, recipients: Recipients, source: Source, smtputf8: bool
+    connection: ClientConnection,
+    sender: str | Mail,
+    recipients: Recipients,
+    content: bytes | None,
+    smtputf8: bool,
 ) -> Transaction:
     """Make a transaction, with everything checked that can be checked before anything is sent.
 
     If the server says beforehand that the message is too big, the transaction has a ``refusal``.
+
+    Args:
+        connection: The core of the session.
+        sender: As for ``send()``.
+        recipients: As for ``send()``.
+        content: All of it; None if it is to be read while it is sent.
+        smtputf8: As for ``send()``.
+
+    Raises:
+        LocalProtocolError: Something of it cannot be sent.
     """
     capabilities = connection.capabilities
-    given: dict[str, Any] = {}
+    given: Mapping[str, Any] = {}
     if isinstance(sender, Mail):
-        given = dict(sender.parameters)
+        given = sender.parameters
         sender = str(sender.reverse_path)
     elif not isinstance(sender, str):
         raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
     if not isinstance(smtputf8, bool):
         raise wrong_type("smtputf8", "True or False", smtputf8)
     names, special = names_of(recipients)
-    addresses = [sender, *names]
     smtputf8 = smtputf8 or "SMTPUTF8" in given
-    foreign: list[str] = []
-    if not all(map(str.isascii, addresses)):
-        addresses, foreign = _international(sender, names, keep=smtputf8)
-    rcpts = [_rcpt(address) for address in addresses[1:]]
+    addresses, foreign = names, ""
+    if not (sender.isascii() and all(map(str.isascii, names))):
+        sender, addresses, foreign = _international(sender, names, keep=smtputf8)
+    rcpts = [_rcpt(address) for address in addresses]
     for position, parameters_of_one in special.items():
         rcpts[position] = Rcpt(rcpts[position].forward_path, parameters_of_one)
     parameters: dict[str, Any] = {}
-    size: int | None = None
-    eight_bit = True
-    if source.octets is not None:
-        octets = source.octets
-        check_content(octets)
-        size = len(octets) + (0 if octets.endswith(b"\r\n") or not octets else 2)
-        eight_bit = not octets.isascii()
+    octets, size, eight_bit = None, None, True
+    if content is not None:
+        octets, eight_bit = encode_content(content)
+        size = len(content) + (0 if content.endswith(b"\r\n") or not content else 2)
         if eight_bit and "8BITMIME" not in capabilities:
             raise LocalProtocolError(NOT_SEVEN_BIT)
-    if size is not None and "SIZE" in capabilities:
-        parameters["SIZE"] = size
+        if "SIZE" in capabilities:
+            parameters["SIZE"] = size
     if eight_bit and "8BITMIME" in capabilities:
         parameters["BODY"] = "8BITMIME"
     if foreign or smtputf8:
         if "SMTPUTF8" not in capabilities:
-            what = f"the address {foreign[0]!r}" if foreign else "the header"
+            what = f"the address {foreign!r}" if foreign else "the header"
             raise LocalProtocolError(
                 f"{what} is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531 3.2)"
             )
         parameters["SMTPUTF8"] = True
     if given:
-        if eight_bit and size is not None and given.get("BODY") == "7BIT":
+        if eight_bit and content is not None and given.get("BODY") == "7BIT":
             raise LocalProtocolError("the content has octets above 127, and MAIL says BODY=7BIT (RFC 6152 2)")
         parameters |= given
-    mail = Mail(addresses[0], parameters)
+    mail = Mail(sender, parameters)
     if given:
         connection.check_parameters(mail)
     for position in special:
         connection.check_parameters(rcpts[position])
-    transaction = Transaction(mail, rcpts, names)
+    plain = sender if sender[:1] != "<" else str(mail.reverse_path)
+    transaction = Transaction(plain, mail, rcpts, names, octets)
     if size is not None and capabilities.exceeds_size(size):
         reply = Reply(552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}")
         transaction.refusal = Response(mail, reply)
@@ -186,18 +199,17 @@ def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
     return names, special
 
 
-def _international(sender: str, names: list[str], *, keep: bool) -> tuple[list[str], list[str]]:
-    """The addresses of an envelope, sender first, and those among them that need SMTPUTF8.
+def _international(sender: str, names: list[str], *, keep: bool) -> tuple[str, list[str], str]:
+    """The addresses of an envelope as they are sent, and the first that needs SMTPUTF8, as it was given.
 
     Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
     """
     given = [sender, *names]
     paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]
     reduced = [in_ascii(path) for path in paths]
-    foreign = [name for name, text in zip(given, reduced, strict=True) if text is None]
-    if foreign or keep:
-        return [str(path) for path in paths], foreign
-    return [str(text) for text in reduced], foreign
+    foreign = next((name for name, text in zip(given, reduced, strict=True) if text is None), "")
+    sent = [str(one) for one in (paths if foreign or keep else reduced)]
+    return sent[0], sent[1:], foreign
 
 
 def _rcpt(recipient: str) -> Rcpt:

@@ -27,6 +27,7 @@ from smtpcore._core.content import (
     _measure_lines,
     _replace,
     check_content,
+    encode_content,
     normalize_line_endings,
 )
 from smtpcore._core.errors import LocalProtocolError
@@ -700,8 +701,28 @@ def test_normalizing_refuses_text_and_other_types(content: Any, kind: str) -> No
     "content, complaint", [(b"a\nb\r\n", "bare LF"), (b"a\r", "bare CR"), (b"a\rb", "bare CR")]
 )
 def test_a_whole_content_is_judged_as_the_encoder_would(content: bytes, complaint: str) -> None:
-    with pytest.raises(LocalProtocolError, match=complaint):
-        check_content(content)
+    for judge in (check_content, encode_content):
+        with pytest.raises(LocalProtocolError, match=complaint):
+            judge(content)
+
+
+@pytest.mark.parametrize("around", [-3, -2, -1, 0, 1])
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"\xff"])
+def test_a_whole_content_is_encoded_as_in_pieces(around: int, end: bytes) -> None:
+    line = b"x" * 62 + b"\r\n"
+    content = line * 1024 + line[-2 - around - 62 :] + b".a\r\n" + end
+    encoder = ContentEncoder()
+    expected = encoder.encode(content) + encoder.finish()
+    pieces, eight_bit = encode_content(content)
+    assert b"".join(pieces) == expected
+    assert eight_bit is (end == b"\xff")
+    assert max(map(len, pieces)) < 65600
+    assert encode_content(b"") == ([b".\r\n"], False)
+
+
+def test_the_line_of_a_large_content_is_counted_from_its_beginning() -> None:
+    with pytest.raises(LocalProtocolError, match="line 20001 of the content has a bare LF"):
+        encode_content(b"line\r\n" * 20000 + b"a\n")
 
 
 def test_a_whole_content_may_have_long_lines_only_if_that_is_allowed() -> None:
