@@ -1,6 +1,8 @@
-"""A server under anyio: the conversation of smtpcore over a stream of anyio, on asyncio or on trio.
+"""A server under anyio, on asyncio or on trio: the conversation of smtpcore over a stream of anyio.
 
-python3 examples/anyio_server.py --port 2525 --backend trio
+    python examples/anyio_server.py --port 8025 --backend trio
+
+``smtpcore.stream.serve_stream()`` runs a whole session over an object with the methods of a ``Stream``.
 """
 
 from __future__ import annotations
@@ -16,13 +18,12 @@ import anyio.abc
 import anyio.lowlevel
 
 from smtpcore import Envelope, TlsInfo
-from smtpcore.asyncio import ServerSession
 from smtpcore.handlers import Handler
-from smtpcore.stream import serve_stream
+from smtpcore.stream import ServerSession, serve_stream
 
 
 class AnyioStream:
-    """What ``smtpcore.stream.Stream`` asks for, over a socket of anyio, in plaintext."""
+    """A ``smtpcore.stream.Stream`` over a socket of anyio, in plaintext."""
 
     tls: TlsInfo | None = None
     first_octets = b""
@@ -51,7 +52,7 @@ class AnyioStream:
             with anyio.fail_after(timeout):
                 await self._stream.send(data)
         except TimeoutError:
-            self.abort()  # some octets may be sent, so the two sides are out of step
+            self.abort()  # a part may have been sent, so the session cannot go on
             raise
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise ConnectionResetError("the connection is lost") from error
@@ -109,7 +110,7 @@ async def main(host: str, port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="An SMTP server under anyio.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=2525)
+    parser.add_argument("--port", type=int, default=8025, help="0 for a free one")
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     arguments = parser.parse_args()
     anyio.run(main, arguments.host, arguments.port, backend=arguments.backend)

@@ -2,8 +2,8 @@
 
     python examples/asyncio_server.py --domain example.org --port 8025
 
-Callbacks (see ``threaded_server.py``) are shorter; a loop over events shows everything. Each command must be
-answered before the next event; the match statement says how.
+Callbacks (see ``threaded_server.py``) are shorter. A loop sees every event, and has to answer each command
+before it asks for the next event.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class MailServer:
                     ):
                         session.reject(550, "5.7.1", "not for this domain")
                     case Data():
-                        assert session.connection.envelope is not None
-                        message = self.inbox.begin_message(session, session.connection.envelope)
+                        assert session.envelope is not None
+                        message = self.inbox.begin_message(session, session.envelope)
                         session.accept()
                     case Chunk(data=data) if message is not None:
                         message.write(data)  # at most 64 KiB, into the system's cache: no thread is needed
@@ -44,17 +44,17 @@ class MailServer:
                         # This waits for the disk, so a thread does it: other sessions go on.
                         await asyncio.to_thread(message.finish)
                         message = None
-                        session.accept()  # 250: the responsibility is ours now
+                        session.accept()  # 250: this server is responsible for the message now
                     case MessageAborted(reply=reply) if message is not None:
                         message.abort()
                         message = None
-                        print("a message was broken off:", reply or "the connection is gone", flush=True)
+                        print("a message was aborted:", reply or "the connection is lost", flush=True)
                     case CommandRejected(line=line, reply=reply):
                         print(f"{line!r} was answered {reply}", flush=True)
                     case _ if session.unanswered:
                         session.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
         finally:
-            # Something failed, the disk perhaps. The library sends 421, and the client keeps its message.
+            # If storing fails, the exception ends the session with 421, and the client keeps the message.
             if message is not None:
                 message.abort()
 

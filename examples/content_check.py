@@ -3,26 +3,32 @@
     python examples/content_check.py --forbid "make money fast" --attachments 3 --port 8025
 
 Content arrives in pieces, cut anywhere. Each piece is checked and then written to the disk, so a message costs
-the memory of one piece. A verdict may be known early, but the reply comes after the final dot, because the
-client does not read before. A refused message was never in the Maildir.
+the memory of one piece. The reply comes after the final dot, even if a check fails earlier, because a client
+does not read replies while it sends content. A refused message never gets into the Maildir.
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import smtpcore.sync
-from smtpcore import Envelope, ForwardPath, Reply
+from smtpcore import Envelope, Reply
+from smtpcore.handlers import Handler
 from smtpcore.maildir import MaildirHandler, MaildirSink
 from smtpcore.sync import ServerSession
 
 
 class Limit:
-    """At most so many occurrences of some octets, in any case, in all the pieces together.
+    """Counts occurrences of some octets in the whole content, in upper or lower case.
 
     It sees content as it is on the wire. A real filter decodes quoted-printable and base64 first.
+
+    Args:
+        octets: What is counted.
+        most: The greatest number that is accepted.
+        complaint: The text of the reply beyond that number.
     """
 
     def __init__(self, octets: bytes, most: int, complaint: str) -> None:
@@ -57,7 +63,7 @@ class CheckedMessage:
         self.file.write(data)
 
     def finish(self) -> bool | Reply:
-        """The message is complete: refuse it, or make it safe and return True."""
+        """Refuse the complete message, or store it and return True."""
         for limit in self.limits:
             if limit.exceeded:
                 self.file.abort()
@@ -69,28 +75,18 @@ class CheckedMessage:
         self.file.abort()
 
 
-class MailServer:
+class MailServer(Handler):
     """Accepts mail for one domain that passes the checks."""
 
     def __init__(self, domain: str, inbox: MaildirHandler, forbidden: Sequence[str], attachments: int) -> None:
-        self.domain = domain.lower()
+        self.served_domains = (domain,)  # other recipients are refused
         self.inbox = inbox
         self.forbidden = forbidden
         self.attachments = attachments
 
-    def accept_recipient(
-        self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
-    ) -> bool | Reply:
-        """RCPT: refuse mail for other domains."""
-        if forward_path.is_postmaster or forward_path.domain.lower() == self.domain:
-            return True
-        return Reply(550, "5.7.1", "not for this domain")
-
     def begin_message(self, session: ServerSession, envelope: Envelope) -> CheckedMessage:
-        """DATA: return the sink that receives the content."""
-        limits = [
-            Limit(word.encode(), 0, "the message has words that are not welcome") for word in self.forbidden
-        ]
+        """Accept DATA, and return the sink that receives the content."""
+        limits = [Limit(word.encode(), 0, "the message has forbidden words") for word in self.forbidden]
         limits.append(
             Limit(
                 b"\r\nContent-Disposition: attachment",

@@ -82,11 +82,11 @@ class Session:
             case Chunk(data=data) if self.message is not None:
                 self.message.write(data)  # the core does not keep it
             case EndOfMessage() if self.message is not None:
-                self.message.finish()  # written, on the disk, and under its name; or an exception
+                self.message.finish()  # returns when the file is safe on the disk, or raises
                 self.message = None
-                connection.accept()  # 250: the responsibility is ours now
+                connection.accept()  # 250: this server is responsible for the message now
             case MessageAborted():
-                self.drop()  # refused, or the client is gone
+                self.drop()  # the core refused it, or the connection is lost
             case _ if connection.unanswered is not None:
                 connection.accept()  # the usual reply: to the connection, EHLO, MAIL, NOOP, QUIT, ...
 

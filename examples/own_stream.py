@@ -14,10 +14,8 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from smtpcore import Envelope, TlsInfo
-from smtpcore._net.connect import open_client
-from smtpcore.asyncio import ServerSession
 from smtpcore.handlers import Handler
-from smtpcore.stream import serve_stream
+from smtpcore.stream import ServerSession, open_client, serve_stream
 
 
 class MemoryStream:

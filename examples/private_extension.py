@@ -25,6 +25,7 @@ import smtpcore.asyncio
 import smtpcore.sync
 from smtpcore import Capabilities, Command, LocalProtocolError, Mail, Rcpt, Reply, ServerConfig, State
 from smtpcore.extensions import STANDARD, CommandSpec, Extension, Facts, Group, Parameter
+from smtpcore.handlers import Handler
 
 
 class HoldStatus(Command):
@@ -105,8 +106,8 @@ EXTENSIONS = (*STANDARD, HOLD)
 CONFIG = ServerConfig(extensions=EXTENSIONS)
 
 
-class Holding:
-    """A server's handler that counts the messages that it is asked to hold."""
+class Holding(Handler):
+    """A handler that counts the messages that it is asked to hold."""
 
     def __init__(self) -> None:
         self.held = 0

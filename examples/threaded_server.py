@@ -2,8 +2,8 @@
 
     python examples/threaded_server.py --domain example.org --port 8025
 
-``serve()`` needs an object with some methods. Their results decide: True accepts, False refuses, a ``Reply`` is
-sent as it is, and None, or an exception, is answered 451.
+``serve()`` calls the methods of a ``Handler``. Their results decide: True accepts, False refuses, a ``Reply``
+is sent as it is. After None or an exception the server replies 451.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import smtpcore.sync
-from smtpcore import Credentials, ForwardPath, Reply, ReversePath, ServerConfig
+from smtpcore import Credentials, Reply, ReversePath, ServerConfig
 from smtpcore.maildir import MaildirHandler
 from smtpcore.sync import ServerSession
 
@@ -23,37 +23,28 @@ from smtpcore.sync import ServerSession
 class MailServer(MaildirHandler):
     """Accepts mail for one domain. Its methods are called in the threads of the sessions, several at a time.
 
-    ``MaildirHandler`` has the method that stores messages and returns True when they are safe on the disk.
+    ``MaildirHandler`` is a ``Handler`` with the method that stores messages: it returns True when they are safe
+    on the disk.
     """
 
     def __init__(self, path: str, domain: str, passwords: Mapping[str, str]) -> None:
         super().__init__(path)
         self.domain = domain.lower()
+        self.served_domains = (self.domain,)  # other recipients are refused, so this server is not a relay
         self.passwords = passwords
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
-        """AUTH. It is called under TLS only: in plaintext AUTH is not offered."""
-        # None for an unknown user: the comparison then takes the same time.
+        """Decide on AUTH, which the server offers under TLS only."""
+        # The comparison takes the same time if the user is unknown and the password None.
         return credentials.matches(self.passwords.get(credentials.username))
 
     def accept_sender(
         self, session: ServerSession, reverse_path: ReversePath, parameters: Mapping[str, object]
     ) -> bool | Reply:
-        """MAIL: our own addresses need a login."""
-        if self.is_ours(reverse_path.domain) and session.connection.authenticated is None:
-            return Reply(530, "5.7.0", "log in to send mail as one of us")
+        """Decide on MAIL: senders of the own domain have to log in."""
+        if reverse_path.domain.lower() == self.domain and session.authenticated is None:
+            return Reply(530, "5.7.0", "log in to send mail with this sender")
         return True
-
-    def accept_recipient(
-        self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
-    ) -> bool | Reply:
-        """RCPT: refuse other domains, so that this server is not a relay."""
-        if forward_path.is_postmaster or self.is_ours(forward_path.domain):
-            return True
-        return Reply(550, "5.7.1", "not for this domain")
-
-    def is_ours(self, domain: str) -> bool:
-        return domain.lower() == self.domain
 
 
 def main() -> None:
@@ -83,7 +74,7 @@ def main() -> None:
     with smtpcore.sync.serve(handler, args.host, args.port, ssl_context=context, config=config) as server:
         print("listening on port", server.addresses[0][1], flush=True)
         signal.sigwait(stop)
-    # After the block all sessions have ended: messages on their way had some seconds to complete.
+    # After the block all sessions have ended. Messages that were being received had some seconds to complete.
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python examples/trio_server.py --domain example.org --port 8025
 
-On SIGINT or SIGTERM it stops accepting connections; sessions between messages get 421 at once, those
-that receive a message have ``--grace`` seconds to complete it. A message that was answered 250 is stored; any
-other is still the client's responsibility.
+On SIGINT or SIGTERM it stops accepting connections. Sessions between messages get 421 at once; those that are
+receiving a message have ``--grace`` seconds to complete it. A message that was answered 250 is stored. The
+client is still responsible for any other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import trio
 
 import smtpcore.trio
 from smtpcore import Envelope, ForwardPath, Reply
+from smtpcore.handlers import Handler
 from smtpcore.maildir import MaildirHandler, MaildirSink
 from smtpcore.trio import ServerSession
 
@@ -32,7 +33,7 @@ class Message:
         self.file.write(data)  # at most 64 KiB, into the system's cache: no thread is needed
 
     async def finish(self) -> bool:
-        """The message is complete. True is answered 250: the responsibility is ours then."""
+        """Store the complete message. After True the server replies 250 and is responsible for the message."""
         # A thread waits for the disk, so that other sessions go on.
         return await trio.to_thread.run_sync(self.file.finish, limiter=self.limiter)
 
@@ -40,7 +41,7 @@ class Message:
         self.file.abort()
 
 
-class MailServer:
+class MailServer(Handler):
     """Accepts mail for one domain."""
 
     def __init__(self, domain: str, inbox: MaildirHandler) -> None:
@@ -51,13 +52,13 @@ class MailServer:
     async def accept_recipient(
         self, session: ServerSession, forward_path: ForwardPath, parameters: Mapping[str, object]
     ) -> bool | Reply:
-        """RCPT. A look-up in a database would be awaited here."""
+        """Decide on RCPT. A query of a database would be awaited here."""
         if forward_path.is_postmaster or forward_path.domain.lower() == self.domain:
             return True
         return Reply(550, "5.7.1", "not for this domain")
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> Message:
-        """DATA."""
+        """Accept DATA, and return the sink of the content."""
         return Message(self.inbox.begin_message(session, envelope), self.disk)
 
 

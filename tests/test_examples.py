@@ -239,6 +239,11 @@ def test_core_client_mends_line_ends_and_declares_what_it_sends() -> None:
 # -- the servers on adapters --
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_uses_public_names_only(path: Path) -> None:
+    assert not re.search(r"\bsmtpcore\.(\w+\.)*_\w", path.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(
     "name", ["threaded_server.py", "asyncio_server.py", "trio_server.py", "content_check.py"]
 )
@@ -247,7 +252,7 @@ def test_a_server_stores_what_is_for_its_domain_and_nothing_else(name: str, tmp_
         with smtpcore.sync.connect("127.0.0.1", server.port) as client:
             result = client.send(SENDER, ["bob@example.org", "eve@elsewhere.example", "postmaster"], MESSAGE)
             assert result.accepted_recipients == ("bob@example.org", "postmaster")
-            assert str(result.refused_recipients["eve@elsewhere.example"]) == "550 5.7.1 not for this domain"
+            assert str(result.refused_recipients["eve@elsewhere.example"]).startswith("550 5.7.1 ")
             (stored,) = server.stored()
             client.send("", ["bob@example.org"], MESSAGE)  # a notification, which nobody shall answer
         assert any(one.startswith(b"Return-Path: <>\r\n") for one in server.stored())
@@ -295,7 +300,7 @@ def test_asyncio_server_tells_what_it_has_refused(tmp_path: Path) -> None:
         assert codes == [b"220", b"250", b"250", b"250", b"500", b"354", b"550", b"221"]
     assert server.stored() == []
     assert "b'FOO' was answered 500 5.5.2" in server.output
-    assert "a message was broken off: 550 5.6.0" in server.output
+    assert "a message was aborted: 550 5.6.0" in server.output
 
 
 def test_threaded_server_lets_its_own_names_be_used_by_those_who_log_in(
@@ -405,7 +410,7 @@ def test_content_check_refuses_at_the_end_and_keeps_nothing(tmp_path: Path) -> N
         smtpcore.sync.connect("127.0.0.1", server.port) as client,
     ):
         for content in (b"Make MONEY\r\n", b"x" * 70000 + b"\r\n" + b"Breakfast\r\n", b"fast"):
-            with pytest.raises(ReplyError, match=r"the message was refused: 550 5\.7\.1 .*not welcome"):
+            with pytest.raises(ReplyError, match=r"the message was refused: 550 5\.7\.1 .*forbidden words"):
                 client.send(SENDER, ["bob@example.org"], normal(content))
         assert server.stored() == []
         assert client.send(SENDER, ["bob@example.org"], b"make no money\r\n").accepted_recipients
