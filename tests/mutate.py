@@ -144,6 +144,17 @@ def _omissions(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
                         yield block, place
 
 
+def _difference(before: str, after: str) -> str:
+    """The lines in which two sources differ, as they were and as they are."""
+    old, new = before.splitlines(), after.splitlines()
+    while old and new and old[-1] == new[-1]:
+        del old[-1], new[-1]
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    return " => ".join(" / ".join(map(str.strip, lines[same:])) for lines in (old, new))
+
+
 def mutants(source: str) -> list[Mutant]:
     """All mutants of a module, in the order of its lines."""
     tree = ast.parse(source)
@@ -151,10 +162,7 @@ def mutants(source: str) -> list[Mutant]:
 
     def note(line: int, before: str) -> None:
         after = ast.unparse(ast.fix_missing_locations(tree))
-        removed = [one for one in before.splitlines() if one not in set(after.splitlines())]
-        added = [one for one in after.splitlines() if one not in set(before.splitlines())]
-        shown = [" / ".join(one.strip() for one in lines) for lines in (removed, added)]
-        made.append(Mutant(line, " => ".join(shown), after))
+        made.append(Mutant(line, _difference(before, after), after))
 
     before = ast.unparse(tree)
     for node in list(_code(tree)):

@@ -21,6 +21,9 @@ def limit(size: int, strict: bool = True) -> str:
         raise ValueError("too large")
     size += 1
     return "fine"
+
+def none(size: int) -> str:
+    return ""
 '''
 
 
@@ -44,7 +47,11 @@ def test_a_mutant_has_one_change_and_can_be_compiled() -> None:
     assert len({mutant.source for mutant in made}) == len(made)
     for mutant in made:
         compile(mutant.source, "mutant", "exec")
-        assert 8 <= mutant.line <= 13
+        assert 8 <= mutant.line <= 16
+
+
+def test_a_mutant_shows_its_line_although_another_line_was_like_it() -> None:
+    assert mutate.mutants(SOURCE)[-1].what == "return '' => return None"
 
 
 def test_a_module_is_tested_by_the_tests_of_its_name_first() -> None:

@@ -55,6 +55,14 @@ def test_a_secret_is_masked_wherever_it_stands(text: str, masked: str) -> None:
         assert secrets.mask(text) == masked
 
 
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("name", [b"u", b"us", b"use"])
+def test_the_base64_of_a_password_is_masked_wherever_it_stood_in_the_response(name: bytes) -> None:
+    # Its base64 is a part of that of the response only if a multiple of three octets precede it.
+    secrets = remember(b"\0" + name + b"\0" + PASSWORD.encode())
+    assert secrets.mask(f"no: {b64(PASSWORD.encode())}") == "no: ***"
+
+
 @pytest.mark.parametrize("password", ["p\xe4ssw\xf6rd \u65e5\u672c", "p\xe4sswort"])
 def test_a_secret_is_known_in_every_charset(password: str) -> None:
     secrets = remember(b"\0user\0" + password.encode())

@@ -475,6 +475,7 @@ def test_a_timeout_fails_the_command_that_waited_for_now(at: int, clock: Clock) 
         return caught.value
 
     error = talk(steps[: at + 1], conversation, clock=clock)
+    assert error.retryable
     phase = ["mail", "rcpt", "data", "end-of-data"][at]
     assert error.context is not None
     assert error.context.phase == phase
