@@ -1,141 +1,233 @@
-"""Servers over loopback: ours on asyncio, aiosmtpd, nodemailer's smtp-server, each in a process of its own.
+"""Servers over loopback: the CPU time of the server's process for each message, beside its peers.
 
-``smtp-source`` of Postfix sends; what is measured is the CPU time of the server process, from /proc. All
-servers read the message and throw it away. A good part of it is the system's: what it costs to send a reply
-depends on whether the other side has to be woken for it, so these figures are rougher than those in memory.
+A good part of it is the system's, and what it costs to send a reply depends on whether the other side has to be
+woken for it. So these figures are rougher than those in memory.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-MESSAGES = 4000
-CONNECTIONS = 20
-TICKS = os.sysconf("SC_CLK_TCK")
+from .loads import Load
+from .measure import Aim, Row, Subject, interleave, measure, number, spread
+from .servers import (
+    AIOSMTPD,
+    CALLBACKS,
+    CANNED,
+    LOOP,
+    NODEMAILER,
+    PROGRAMS,
+    SINK,
+    SMTP_SINK,
+    STORE,
+    THREADS,
+    TRIO,
+    Server,
+    postfix_program,
+    running,
+    why_missing,
+)
 
-SMTPCORE = """
-import asyncio, sys
-import smtpcore.asyncio
-from smtpcore import Chunk, EndOfMessage
-
-async def session(session):
-    octets = 0
-    async for event in session:
-        if event.__class__ is Chunk:
-            octets += len(event.data)
-        elif session.unanswered:
-            session.accept()
-
-async def main():
-    async with smtpcore.asyncio.serve(session, "127.0.0.1", int(sys.argv[1])):
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-AIOSMTPD = """
-import asyncio, sys
-from aiosmtpd.smtp import SMTP
-
-class Handler:
-    async def handle_DATA(self, server, session, envelope):
-        len(envelope.content)
-        return "250 OK"
-
-async def main():
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(Handler(), loop=loop), "127.0.0.1", int(sys.argv[1]))
-    await server.serve_forever()
-
-asyncio.run(main())
-"""
-
-NODEMAILER = """
-const { SMTPServer } = require("smtp-server");
-new SMTPServer({
-    authOptional: true, disabledCommands: ["STARTTLS"], logger: false, disableReverseLookup: true,
-    onData(stream, session, callback) { stream.on("data", () => {}); stream.on("end", callback); },
-}).listen(Number(process.argv[1]), "127.0.0.1");
-"""
+SERVERS = (*PROGRAMS, SMTP_SINK, NODEMAILER)
+_MIB = 1024 * 1024
+_FEW, _MANY = "20 connections", "1,000 connections"
 
 
-def run(rounds: int) -> bool:
-    """Print the CPU time a message of each server, and the ratio to aiosmtpd."""
-    source = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if source is None:
-        print("loopback: smtp-source is not here (apt-get install postfix)")
-        return True
-    servers = {
-        "smtpcore": [sys.executable, "-c", SMTPCORE],
-        "aiosmtpd": [sys.executable, "-W", "ignore", "-c", AIOSMTPD],
+def rows(scale: float) -> Iterator[tuple[Row, dict[str, tuple[str, Load]]]]:
+    """Give each row of the results, with the server and the load of each of its subjects."""
+    some = partial(_scaled, scale)
+    everyone = {name: (name, some(4000)) for name in SERVERS}
+    yield (
+        Row(
+            "server-1-kib",
+            "server, messages of 1 KiB over 20 connections",
+            "us a message",
+            (
+                Aim(SINK, SMTP_SINK, 1.5, "cost"),
+                Aim(STORE, SMTP_SINK, 1.6, "cost"),
+                Aim(LOOP, SMTP_SINK, 1.8, "cost"),
+                Aim(CALLBACKS, SMTP_SINK, 1.9, "cost"),
+                Aim(TRIO, AIOSMTPD, 4, "speed"),
+                Aim(THREADS, AIOSMTPD, 2.3, "speed"),
+            ),
+        ),
+        everyone,
+    )
+    yield (
+        Row(
+            "server-10-mib",
+            "server, messages of 10 MiB over 4 connections",
+            "us a message",
+            (Aim(SINK, SMTP_SINK, 1, "cost"), Aim(STORE, SMTP_SINK, 1, "cost")),
+        ),
+        {name: (name, some(12, connections=4, length=10 * _MIB)) for name in SERVERS},
+    )
+    yield (
+        Row(
+            "server-reconnect",
+            "server, a connection for each message of 1 KiB",
+            "us a message",
+            (Aim(SINK, AIOSMTPD, 3.6, "speed"),),
+        ),
+        {name: (name, some(1000, reconnect=True)) for name in SERVERS},
+    )
+    yield (
+        Row("server-pipelining", "server, messages of 1 KiB over 10 pipelining connections", "us a message"),
+        {name: (name, some(4000, connections=10, pipelined=True)) for name in SERVERS},
+    )
+    connections = Row(
+        "server-connections",
+        "server, messages of 1 KiB over few and many connections",
+        "us a message",
+        (Aim(f"{SINK}, {_MANY}", f"{SINK}, {_FEW}", 1.3, "cost"),),
+    )
+    loads = {_FEW: some(4000), _MANY: some(20_000, connections=1000)}
+    yield (
+        connections,
+        {
+            f"{name}, {how_many}": (name, load)
+            for name in (SINK, SMTP_SINK, CANNED)
+            for how_many, load in loads.items()
+        },
+    )
+
+
+class Results(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        rows: Of the table.
+        curves: Of the diagrams, as they stand in the file of results.
+    """
+
+    rows: list[Row]
+    curves: list[dict[str, Any]]
+
+
+class Curve(NamedTuple):
+    """How the cost of a message grows with something.
+
+    Attributes:
+        key: The name of the curve in files.
+        title, axis: For readers.
+        loads: A load for each value.
+    """
+
+    key: str
+    title: str
+    axis: str
+    loads: Mapping[int, Load]
+
+
+CURVE_SERVERS = (SINK, STORE, TRIO, THREADS, CANNED, AIOSMTPD, SMTP_SINK, NODEMAILER)
+
+
+def curves(scale: float) -> list[Curve]:
+    """Return what the diagrams show; a scale below 0.1 has one value of each."""
+    some = partial(_scaled, scale)
+    values = slice(1) if scale < 0.1 else slice(None)
+    return [
+        Curve(
+            "size",
+            "CPU time of a server for a message, by its size",
+            "octets of content",
+            {size: some(count, connections=4, length=size) for size, count in _SIZES[values]},
+        ),
+        Curve(
+            "recipients",
+            "CPU time of a server for a message, by its recipients",
+            "recipients",
+            {number: some(count, recipients=number) for number, count in _RECIPIENTS[values]},
+        ),
+        Curve(
+            "connections",
+            "CPU time of a server for a message of 1 KiB, by the number of connections",
+            "connections",
+            {number: some(count, connections=number) for number, count in _CONNECTIONS[values]},
+        ),
+    ]
+
+
+# With how many messages are sent, so that each takes about as long.
+_SIZES = [(1024, 2000), (10 * 1024, 1500), (100 * 1024, 400), (_MIB, 60), (10 * _MIB, 8)]
+_RECIPIENTS = [(1, 2000), (10, 1000), (100, 200), (1000, 40)]
+_CONNECTIONS = [(1, 2000), (20, 2000), (100, 4000), (1000, 20_000)]
+
+
+def _scaled(scale: float, messages: int, connections: int = 20, **options: Any) -> Load:
+    connections = max(1, min(connections, round(messages * scale)))
+    return Load(max(connections, round(messages * scale)), connections, **options)
+
+
+@contextlib.contextmanager
+def servers_here(missing: list[str]) -> Iterator[dict[str, Server]]:
+    """Run the servers that can be run here, all at a time; a line for each other goes to ``missing``."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for name in SERVERS:
+            if (reason := why_missing(name)) is None:
+                found[name] = stack.enter_context(running(name))
+            elif reason not in missing:
+                missing.append(reason)
+                print(f"without {name}: {reason}", flush=True)
+        yield found
+
+
+def _cost(server: Server, load: Load) -> float:
+    before = server.cpu()
+    load.send(server.port)
+    return (server.cpu() - before) / load.messages * 1e6
+
+
+def run(rounds: int, scale: float, missing: list[str], parts: Sequence[str]) -> Results:
+    """Measure the rows (part ``servers``), and what the diagrams show (part ``curves``)."""
+    results = Results([], [])
+    if not {"servers", "curves"} & set(parts) or _without_source(missing):
+        return results
+    with servers_here(missing) as servers:
+        for server in servers.values():
+            _cost(server, _scaled(scale, 400))  # modules are loaded, caches filled
+        if "servers" in parts:
+            for row, subjects in rows(scale):
+                here: dict[str, Subject] = {
+                    label: partial(_cost, servers[name], load)
+                    for label, (name, load) in subjects.items()
+                    if name in servers
+                }
+                results.rows.append(measure(row, here, rounds))
+        if "curves" in parts:
+            shown = {name: server for name, server in servers.items() if name in CURVE_SERVERS}
+            for curve in curves(scale):
+                results.curves.append(_measure_curve(curve, shown, max(1, rounds // 2)))
+    return results
+
+
+def _measure_curve(curve: Curve, servers: Mapping[str, Server], rounds: int) -> dict[str, Any]:
+    series: dict[str, list[float]] = {name: [] for name in servers}
+    for load in curve.loads.values():
+        subjects: dict[str, Subject] = {name: partial(_cost, server, load) for name, server in servers.items()}
+        for name, values in interleave(subjects, rounds).items():
+            series[name].append(spread(values)["median"])
+    print(curve.title)
+    for name, medians in series.items():
+        print(f"    {name:<28} {', '.join(map(number, medians))}")
+    print(end="", flush=True)
+    return {
+        "key": curve.key,
+        "title": curve.title,
+        "axis": curve.axis,
+        "values": list(curve.loads),
+        "unit": "us of CPU a message",
+        "series": series,
     }
-    node = shutil.which("node")
-    if node and _has_smtp_server(node):
-        servers["nodemailer"] = [node, "-e", NODEMAILER]
-    reached = _compare("asyncio server, 20 lasting connections", servers, [source, "-d"], rounds, wanted=5)
-    _compare("asyncio server, a connection each", servers, [source], rounds)
-    return reached
 
 
-def _compare(
-    title: str, servers: dict[str, list[str]], source: list[str], rounds: int, wanted: float = 0
-) -> bool:
-    seconds: dict[str, list[float]] = {name: [] for name in servers}
-    for _ in range(rounds):
-        for name, command in servers.items():
-            with _server(command) as (port, process):
-                before = _cpu(process.pid)
-                subprocess.run(
-                    [*source, "-s", str(CONNECTIONS), "-m", str(MESSAGES), "-l", "1024", f"127.0.0.1:{port}"],
-                    check=True,
-                    timeout=300,
-                )
-                seconds[name].append((_cpu(process.pid) - before) / MESSAGES)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ratio = medians["aiosmtpd"] / medians["smtpcore"]
-    figures = ", ".join(f"{name} {median * 1e6:.0f} us" for name, median in medians.items())
-    aim = f" (wanted {wanted:g})" if wanted else ""
-    print(f"{title:<40} {ratio:6.1f} x{aim}   {figures} a message", flush=True)
-    return ratio >= wanted and medians["smtpcore"] <= medians.get("nodemailer", 1.0)
-
-
-def _has_smtp_server(node: str) -> bool:
-    probe = [node, "-e", "require.resolve('smtp-server')"]
-    return subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode == 0
-
-
-@contextmanager
-def _server(command: list[str]) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([*command, str(port)], cwd=root)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", port), 1):
-                    break
-            except OSError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise
-        yield port, process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _cpu(pid: int) -> float:
-    """User and system time of a process, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def _without_source(missing: list[str]) -> bool:
+    if postfix_program("smtp-source") is not None:
+        return False
+    missing.append("smtp-source is missing, so no server was measured (apt-get install postfix)")
+    print(missing[-1], flush=True)
+    return True
