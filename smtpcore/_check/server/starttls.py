@@ -169,7 +169,7 @@ def _injection(name: str, octets: bytes) -> Check[Session]:
         session.send(f"EHLO {NAME}\r\n".encode())
         replies = []
         try:
-            replies.append(session.read("?"))
+            replies.append(session.read("EHLO"))
         except (Closed, Silent):
             return
         replies += session.rest()
@@ -218,7 +218,7 @@ def replies_before_starttls(session: Session) -> None:
         raise Inconclusive("PIPELINING is not offered")
     session.send(b"RSET\r\nSTARTTLS\r\n")
     first, second = session.read("RSET"), session.read("STARTTLS")
-    if first.code != 250:
+    if first.code not in (250, 530):
         raise Failed(f"RSET before STARTTLS in one write: {first}")
     if second.code != 220:
         raise Inconclusive(f"STARTTLS: {second}")
