@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -96,16 +97,28 @@ class Session:
         return found
 
     def finish(self) -> None:
-        """End the session with QUIT; a reply that comes before the 221 is one too many."""
-        if not self.wire.closed:
-            try:
-                self.wire.send(b"QUIT\r\n")
-                reply = self.read("QUIT")
-                if reply.code != 221 and self.wire.pending(_SHORT):
-                    self._observe(Exchange("QUIT", reply, self.offered, unasked=True), self.wire.dialog)
-            except (Silent, Closed):
-                pass
-        self.wire.close()
+        """End the session with QUIT; a reply that comes before the 221 is one too many.
+
+        Raises:
+            Failed: There is such a reply.
+        """
+        try:
+            if self.wire.closed:
+                return
+            self.wire.send(b"QUIT\r\n")
+            reply = self.read("QUIT")
+            if reply.code != 221 and self.wire.pending(_SHORT):
+                self._observe(Exchange("QUIT", reply, self.offered, unasked=True), self.wire.dialog)
+                raise Failed(f"a reply that answers no command: {reply}")
+        except (Silent, Closed):
+            pass
+        finally:
+            self.wire.close()
+
+    def end(self) -> None:
+        """End the session; whatever comes is not judged."""
+        with contextlib.suppress(Failed):
+            self.finish()
 
     # -- ways into a state --
 

@@ -139,7 +139,7 @@ def auth_plain_challenge(session: Session) -> None:
         raise Failed(f"AUTH PLAIN: {reply}")
     if reply.lines[-1] != b"334 \r\n":
         session.permit(f"the challenge of PLAIN is not empty: {reply}")
-    session.refused(session.respond("*"), "a star", 501)
+    session.refused(session.respond("*"), "a star", 501, strict=True)
 
 
 @check("AUT-07", "4954 4", "An empty challenge is 334 and a space", keyword=_AUTH)
@@ -160,7 +160,7 @@ def auth_cancelled(session: Session) -> None:
     reply = session.command(f"AUTH {mechanism}")
     if reply.code != 334:
         raise Inconclusive(f"AUTH {mechanism}: {reply}")
-    session.refused(session.respond("*"), "a star", 501)
+    session.refused(session.respond("*"), "a star", 501, strict=True)
     session.alive("after a star")
 
 
@@ -321,7 +321,7 @@ def auth_failure_changes_nothing(session: Session) -> None:
 
 
 @check("AUT-40", "4954 5", "AUTH=<> of MAIL is accepted", keyword=_AUTH)
-def auth_parameter(session: Session) -> None:
+def auth_parameter_values(session: Session) -> None:
     session.ready()
     for value in ("<>", "check@example.com", "a+2Bb@example.com", "a+2bb@example.com"):
         line = f"MAIL FROM:<{session.target.sender}> AUTH={value}"

@@ -122,7 +122,7 @@ def introduction_ends_with_tls(session: Session) -> None:
             session.permit("MAIL is accepted without EHLO")
             return
     finally:
-        other.finish()
+        other.end()
     raise Failed(f"MAIL without EHLO under TLS: {reply}")
 
 
@@ -253,4 +253,4 @@ def failed_handshake(session: Session) -> None:
     except Inconclusive as verdict:
         raise Failed(f"the next connection: {verdict}") from None
     finally:
-        again.finish()
+        again.end()
