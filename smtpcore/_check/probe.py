@@ -30,13 +30,13 @@ def probe(target: Target, judge: Judge) -> None:
                     break
         finally:
             _remember(session, target)
-            session.finish()
+            session.end()
     if "STARTTLS" in target.plain and not target.secured:
         session = Session(target)
         with suppress(Verdict, Silent, Closed):
             session.ready(tls=True, auth=False)
         _remember(session, target)
-        session.finish()
+        session.end()
 
 
 def _remember(session: Session, target: Target) -> None:

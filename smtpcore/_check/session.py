@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -96,16 +97,28 @@ class Session:
         return found
 
     def finish(self) -> None:
-        """End the session with QUIT; a reply that comes before the 221 is one too many."""
-        if not self.wire.closed:
-            try:
-                self.wire.send(b"QUIT\r\n")
-                reply = self.read("QUIT")
-                if reply.code != 221 and self.wire.pending(_SHORT):
-                    self._observe(Exchange("QUIT", reply, self.offered, unasked=True), self.wire.dialog)
-            except (Silent, Closed):
-                pass
-        self.wire.close()
+        """End the session with QUIT; a reply that comes before the 221 is one too many.
+
+        Raises:
+            Failed: There is such a reply.
+        """
+        try:
+            if self.wire.closed:
+                return
+            self.wire.send(b"QUIT\r\n")
+            reply = self.read("QUIT")
+            if reply.code != 221 and self.wire.pending(_SHORT):
+                self._observe(Exchange("QUIT", reply, self.offered, unasked=True), self.wire.dialog)
+                raise Failed(f"a reply that answers no command: {reply}")
+        except (Silent, Closed):
+            pass
+        finally:
+            self.wire.close()
+
+    def end(self) -> None:
+        """End the session; whatever comes is not judged."""
+        with contextlib.suppress(Failed):
+            self.finish()
 
     # -- ways into a state --
 
@@ -251,7 +264,7 @@ class Session:
             Failed: It did not, or with another code than these.
             Inconclusive: It failed temporarily.
         """
-        if reply.kind == 4:
+        if reply.kind == 4 or self._demanded(reply):
             raise Inconclusive(f"{what}: {reply}")
         if reply.kind != 2 or (codes and reply.code not in codes):
             raise Failed(f"{what}: {reply}")
@@ -268,11 +281,19 @@ class Session:
         Raises:
             Failed: It was not refused.
         """
+        if reply.code == 421:
+            raise Inconclusive(f"the server ends the session: {what}: {reply}")
+        if self._demanded(reply):
+            return
         if reply.kind not in (4, 5) or (strict and reply.code not in codes):
             wanted = " or ".join(map(str, codes))
             raise Failed(f"{what}: {reply}" + (f" (expected: {wanted})" if wanted else ""))
         if reply.kind == 4 or (codes and reply.code not in codes):
             self.permit(f"{what}: {reply} (recommended: {' or '.join(map(str, codes)) or '5yz'})")
+
+    def _demanded(self, reply: Reply) -> bool:
+        """Whether a reply demands the TLS or the login that mail needs here (RFC 3207 4, RFC 4954 6)."""
+        return reply.code == 530 and (self.target.needs_tls or self.target.needs_auth)
 
     def not_ready_for_data(self, what: str) -> None:
         """Claim that no transaction with recipients exists: DATA is refused, or empty content is."""

@@ -227,6 +227,7 @@ class Wire:
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):
             if time.monotonic() < deadline:
                 return
+            self.dialog.append("-- silence")
             raise Silent("no reply in time") from None
         except OSError as error:
             self.clean_end = not isinstance(error, ssl.SSLEOFError)

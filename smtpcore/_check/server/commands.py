@@ -57,7 +57,9 @@ def _changes_nothing(session: Session, line: str) -> None:
     between = session.command(line)
     if between.code == 421:
         raise Inconclusive(f"{line}: {between}")
-    session.rcpt()
+    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    if reply.code == 503:
+        raise Failed(f"{line} has ended the transaction: RCPT: {reply}")
     session.command(line)
     session.ready_for_data(f"after {line}")
 

@@ -177,13 +177,21 @@ def _process_of(session: Session) -> Path:
                 if int(words[1].rpartition(":")[2], 16) == peer and int(words[2].rpartition(":")[2], 16) == own:
                     inode = words[9]
     for process in Path("/proc").glob("[0-9]*") if inode not in ("", "0") else ():
-        with contextlib.suppress(OSError):
-            for entry in (process / "fd").iterdir():
-                if entry.readlink().name == f"socket:[{inode}]":
-                    if process.name == Path("/proc/self").readlink().name:
-                        raise Inconclusive("the server is a part of this process")
-                    return process
+        if _holds(process, inode):
+            if process.name == Path("/proc/self").readlink().name:
+                raise Inconclusive("the server is a part of this process")
+            return process
     raise Inconclusive("the process of the server cannot be seen")
+
+
+def _holds(process: Path, inode: str) -> bool:
+    """Whether a process has a socket open."""
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # it may be closed meanwhile
+                if entry.readlink().name == f"socket:[{inode}]":
+                    return True
+    return False
 
 
 def _memory(process: Path) -> int:

@@ -132,7 +132,8 @@ def second_recipient(session: Session) -> None:
     session.mail()
     session.rcpt()
     reply = session.command(f"RCPT TO:<{session.target.recipient}>")
-    session.accepted(reply, "a second RCPT")
+    if reply.kind != 2:
+        raise Failed(f"a second RCPT: {reply}")
     session.ready_for_data("after two recipients")
 
 
@@ -198,7 +199,7 @@ def lost_connection(session: Session) -> None:
     except Inconclusive as verdict:
         raise Failed(f"the next connection: {verdict}") from None
     finally:
-        again.finish()
+        again.end()
 
 
 @check("SEC-06", "practice", "Two sessions at once do not share a transaction")
@@ -213,4 +214,4 @@ def sessions_are_separate(session: Session) -> None:
         other.not_ready_for_data("a second session")
         session.ready_for_data("beside a second session")
     finally:
-        other.finish()
+        other.end()

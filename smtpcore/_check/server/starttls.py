@@ -122,7 +122,7 @@ def introduction_ends_with_tls(session: Session) -> None:
             session.permit("MAIL is accepted without EHLO")
             return
     finally:
-        other.finish()
+        other.end()
     raise Failed(f"MAIL without EHLO under TLS: {reply}")
 
 
@@ -169,7 +169,7 @@ def _injection(name: str, octets: bytes) -> Check[Session]:
         session.send(f"EHLO {NAME}\r\n".encode())
         replies = []
         try:
-            replies.append(session.read("?"))
+            replies.append(session.read("EHLO"))
         except (Closed, Silent):
             return
         replies += session.rest()
@@ -218,7 +218,7 @@ def replies_before_starttls(session: Session) -> None:
         raise Inconclusive("PIPELINING is not offered")
     session.send(b"RSET\r\nSTARTTLS\r\n")
     first, second = session.read("RSET"), session.read("STARTTLS")
-    if first.code != 250:
+    if first.code not in (250, 530):
         raise Failed(f"RSET before STARTTLS in one write: {first}")
     if second.code != 220:
         raise Inconclusive(f"STARTTLS: {second}")
@@ -253,4 +253,4 @@ def failed_handshake(session: Session) -> None:
     except Inconclusive as verdict:
         raise Failed(f"the next connection: {verdict}") from None
     finally:
-        again.finish()
+        again.end()

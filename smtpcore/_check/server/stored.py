@@ -139,7 +139,7 @@ def stored_only_what_was_accepted(session: Session) -> None:
         last.content(letter(mark))
         _found(last, mark)
     finally:
-        last.finish()
+        last.end()
     store = session.target.store
     assert store is not None
     if not accepted and store.find(refused):

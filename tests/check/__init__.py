@@ -1,0 +1,1 @@
+"""The conformance check of foreign servers and clients."""

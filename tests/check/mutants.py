@@ -1,0 +1,600 @@
+"""Servers that each break one rule: a name, the check that catches it, and what differs from the reference."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .reference import Gone, Reference
+
+R = Reference
+
+
+class Mutant(NamedTuple):
+    """A server that breaks a rule.
+
+    Attributes:
+        name: What it does wrong.
+        check: The check that catches it.
+        changes: Methods and attributes of the reference server that it replaces.
+        tls: Whether it offers STARTTLS.
+    """
+
+    name: str
+    check: str
+    changes: dict[str, Any]
+    tls: bool
+
+    @property
+    def session(self) -> type[Reference]:
+        return type("Mutated", (Reference,), self.changes)
+
+
+def mutant(name: str, check: str, *, tls: bool = False, **changes: Any) -> Mutant:
+    return Mutant(name, check, changes, tls)
+
+
+def says(code: int, status: str, *texts: str) -> Callable[..., None]:
+    """A command that has this reply whatever it gets."""
+    return lambda self, argument="": self.say(code, status, *(texts or ("text",)))
+
+
+def rewrites(pattern: str, replacement: str) -> Callable[..., None]:
+    """All replies are changed so."""
+    return lambda self, lines: self.send(re.sub(pattern, replacement, "".join(lines)).encode("latin-1"))
+
+
+def then(first: Callable[..., Any], second: Callable[..., Any]) -> Callable[..., Any]:
+    """Both, one after the other."""
+
+    def both(self: Any, *arguments: Any) -> None:
+        first(self, *arguments)
+        second(self, *arguments)
+
+    return both
+
+
+def sets(**values: Any) -> Callable[..., Any]:
+    """Attributes of the session get these values."""
+    return lambda self, *arguments: self.__dict__.update(values)
+
+
+def keeps(*names: str) -> Callable[..., Any]:
+    """``reset()`` that forgets to reset some attributes."""
+
+    def reset(self: Any) -> None:
+        kept = {name: self.__dict__[name] for name in names if name in self.__dict__}
+        Reference.reset(self)
+        self.__dict__.update(kept)
+
+    return reset
+
+
+def without_reset(method: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """A method during which some attributes are not reset."""
+
+    def run(self: Any, *arguments: Any) -> None:
+        self.reset = lambda: keeps(*names)(self)
+        try:
+            method(self, *arguments)
+        finally:
+            del self.reset
+
+    return run
+
+
+def accepts(method: Callable[..., Any], pattern: str, then_says: tuple[Any, ...]) -> Callable[..., Any]:
+    """A command that accepts what matches, whatever the reference thinks of it."""
+
+    def run(self: Any, argument: str) -> None:
+        if re.search(pattern, argument):
+            self.mail = True
+            self.say(*then_says)
+        else:
+            method(self, argument)
+
+    return run
+
+
+def refuses(method: Callable[..., Any], pattern: str, reply: tuple[Any, ...]) -> Callable[..., Any]:
+    """A command that refuses what matches."""
+
+    def run(self: Any, argument: str) -> None:
+        if re.search(pattern, argument):
+            self.say(*reply)
+        else:
+            method(self, argument)
+
+    return run
+
+
+def line_ends(*ends: bytes) -> Callable[..., tuple[int, int]]:
+    """Lines are ended by any of these."""
+
+    def find(self: Any) -> tuple[int, int]:
+        found = [(at, at + len(end)) for end in ends if (at := self.buffer.find(end)) >= 0]
+        return min(found, default=(-1, 0))
+
+    return find
+
+
+def content_ends(pattern: bytes) -> Callable[..., tuple[int, int]]:
+    """Content is ended by what matches, too."""
+
+    def find(self: Any) -> tuple[int, int]:
+        found = [re.search(pattern, self.buffer, re.DOTALL), re.search(rb"(?:\r\n|\A)\.\r\n", self.buffer)]
+        spans = [match.span() for match in found if match]
+        return min(spans, default=(-1, 0))
+
+    return find
+
+
+def _double_content_reply(self: Any, content: bytes) -> None:
+    R.judge(self, content)
+    self.say(250, "2.0.0", "stored again")
+
+
+def _mail_after_mail(self: Any, argument: str) -> None:
+    self.mail = False
+    R.do_MAIL(self, argument)
+
+
+def _no_recipients_needed(self: Any, argument: str) -> None:
+    if self.mail and not self.recipients:
+        self.recipients = ["nobody"]
+    R.do_DATA(self, argument)
+
+
+def _verb_prefix(self: Any, line: bytes) -> None:
+    verb, space, rest = self.decode(line).partition(" ")
+    R.command(self, (verb[:4] + space + rest).encode("utf-8", "surrogateescape"))
+
+
+def _case_sensitive(self: Any, line: bytes) -> None:
+    if line.split(b" ")[0].isupper():
+        R.command(self, line)
+    else:
+        self.say(500, "5.5.1", "unknown command")
+
+
+def _no_colon(self: Any, argument: str) -> None:
+    R.do_MAIL(self, re.sub(r"^FROM ?<", "FROM:<", argument))
+
+
+def _ignores_parameters(self: Any, words: list[str], known: dict[str, str], path: str) -> None:
+    return None
+
+
+def _injection(self: Any) -> None:
+    kept = self.buffer
+    R.handshake(self)
+    self.buffer = kept
+
+
+def _keeps_state_over_tls(*names: str) -> Callable[..., None]:
+    def handshake(self: Any) -> None:
+        kept = {name: self.__dict__[name] for name in names}
+        R.handshake(self)
+        self.__dict__.update(kept)
+
+    return handshake
+
+
+def _starttls_in_transaction(self: Any, argument: str) -> None:
+    self.say(220, "2.0.0", "mx.example.com starts TLS")
+    self.handshake()
+
+
+def _greets_again(self: Any) -> None:
+    R.handshake(self)
+    self.greet()
+
+
+def _plaintext_after_220(self: Any) -> None:
+    line = self.line(1000) or b""
+    self.command(line)
+    raise Gone
+
+
+def _lossy_base64(self: Any, text: str) -> str:
+    return base64.b64decode(re.sub("[^A-Za-z0-9+/=]", "", text) + "==").decode()
+
+
+def _commands_in_exchange(self: Any, challenge: str, initial: str) -> str:
+    if not initial:
+        self.say(334, "", challenge)
+        line = self.line(self.auth_line_limit) or b""
+        if line[:4] in (b"QUIT", b"RSET", b"NOOP", b"EHLO"):
+            self.command(line)
+            raise Gone
+        self.buffer = line + b"\r\n" + self.buffer
+        initial = self.decode(self.line(self.auth_line_limit) or b"")
+        if initial == "*":
+            initial = "!"
+    return R.response(self, challenge, initial)
+
+
+def _bdat_reads_octets_as_commands(self: Any, argument: str) -> None:
+    if not self.recipients:
+        self.say(503, "5.5.1", "say MAIL and RCPT first")
+    else:
+        R.do_BDAT(self, argument)
+
+
+def _bdat_dots(self: Any, argument: str) -> None:
+    octets = self.take(int(argument.split()[0]))
+    if b"\r\n.\r\n" in octets:
+        self.buffer = octets.partition(b"\r\n.\r\n")[2] + self.buffer
+    self.say(250, "2.0.0", "chunk ok")
+
+
+def _bdat_without_state(self: Any, argument: str) -> None:
+    R.take(self, int(argument.split()[0]))
+    self.chunks = b""
+    self.say(250, "2.0.0", "chunk ok")
+
+
+def _acts_early(self: Any, limit: int) -> bytes:
+    while b"\r\n" not in self.buffer:
+        if self.buffer[:4] == b"NOOP":
+            line, self.buffer = self.buffer, b""
+            return bytes(line)
+        self.fill()
+    return R.line(self, limit)  # type: ignore[return-value]
+
+
+def _throws_away(self: Any, line: bytes) -> None:
+    self.buffer = b""
+    R.command(self, line)
+
+
+def _waits_for_more(self: Any, lines: list[str]) -> None:
+    if self.buffer and b"\r\n" not in self.buffer:
+        self.fill()
+    R.send_reply(self, lines)
+
+
+def _content_eats_rest(self: Any) -> bytes:
+    content = R.content(self)
+    self.buffer = b""
+    return content
+
+
+def _dot_at_a_border(self: Any) -> tuple[int, int]:
+    at = getattr(self, "border", 0)
+    self.border = len(self.buffer)
+    found = R.find_content_end(self)
+    if found[0] < 0 and at and self.buffer[at : at + 3] == b".\r\n":
+        found = at, at + 3
+    if found[0] >= 0:
+        self.border = 0
+    return found
+
+
+def _long_lines_in_parts(self: Any, limit: int) -> bytes:
+    while b"\r\n" not in self.buffer and len(self.buffer) < 1000:
+        self.fill()
+    at = self.buffer.find(b"\r\n")
+    if 0 <= at < 1000:
+        line, self.buffer = self.buffer[:at], self.buffer[at + 2 :]
+    else:
+        line, self.buffer = self.buffer[:1000], self.buffer[1000:]
+    return bytes(line)
+
+
+def _closes(self: Any, argument: str = "") -> None:
+    raise Gone
+
+
+def _closes_after(method: Callable[..., Any]) -> Callable[..., Any]:
+    return then(method, _closes)
+
+
+def _closes_on_unknown(self: Any, verb: str) -> None:
+    self.say(500, "5.5.1", "unknown command")
+    raise Gone
+
+
+def _silent(self: Any, argument: str = "") -> None:
+    return None
+
+
+_shared: list[str] = []
+
+
+def _shared_recipients(self: Any, path: str) -> None:
+    _shared.append(path)
+    self.recipients = _shared
+    self.say(250, "2.1.5", "recipient ok")
+
+
+def _few_recipients(most: int, *reply: Any) -> Callable[..., None]:
+    def accept(self: Any, path: str) -> None:
+        if len(self.recipients) >= most:
+            self.say(*reply)
+        else:
+            R.accept_rcpt(self, path)
+
+    return accept
+
+
+def _no_keyword(name: str) -> Callable[..., list[str]]:
+    return lambda self: [one for one in R.keywords(self) if one.split()[0] != name]
+
+
+def _more_keywords(*names: str) -> Callable[..., list[str]]:
+    return lambda self: [*R.keywords(self), *names]
+
+
+def _changed_keyword(name: str, changed: str) -> Callable[..., list[str]]:
+    return lambda self: [changed if one.split()[0] == name else one for one in R.keywords(self)]
+
+
+def _fewer_keywords(self: Any) -> list[str]:
+    self.asked = getattr(self, "asked", 0) + 1
+    return R.keywords(self)[self.asked - 1 :]
+
+
+def _content_refused(pattern: bytes, *reply: Any) -> Callable[..., Any]:
+    return lambda self, content: reply if re.search(pattern, content) else R.refusal(self, content)
+
+
+def _data_keeps_recipients(self: Any, content: bytes) -> None:
+    kept = self.recipients
+    R.judge(self, content)
+    self.recipients = kept
+
+
+def _echo(self: Any, verb: str) -> None:
+    self.send(b"500 5.5.1 unknown command " + verb.encode("utf-8", "surrogateescape") + b"\r\n")
+
+
+def _out_of_order(self: Any, argument: str) -> None:
+    # The reply to RCPT waits for the next command of the group.
+    if b"\r\n" in self.buffer:
+        line = self.line(1000) or b""
+        self.command(line)
+    R.do_RCPT(self, argument)
+
+
+def _one_reply_per_read(self: Any, line: bytes) -> None:
+    R.command(self, line)
+    while b"\r\n" in self.buffer and not self.buffer.startswith((b".", b"DATA")):
+        self.line(1000)
+
+
+def _vrfy_ends_the_transaction(self: Any, argument: str) -> None:
+    self.reset()
+    R.do_VRFY(self, argument)
+
+
+def _wrong_size(self: Any, words: list[str], known: dict[str, str], path: str) -> Any:
+    problem = R.parameters(self, words, known, path)
+    return None if problem and problem[0] == 552 else problem
+
+
+MUTANTS = (
+    # greeting, EHLO, HELO
+    mutant("greets with 250", "greeting-is-220", greet=says(250, "", "mx.example.com")),
+    mutant("greets without a domain", "greeting-domain", greet=says(220, "", "- ready")),
+    mutant("greets with a status", "greeting-without-status", greet=says(220, "2.0.0", "mx.example.com")),
+    mutant("sends nothing after the connection", "greeting-is-220", greet=_silent),
+    mutant("does not know EHLO", "ehlo-is-accepted", do_EHLO=says(502, "5.5.1")),
+    mutant("does not know HELO", "helo-is-accepted", do_HELO=says(502, "5.5.1")),
+    mutant("answers HELO with keywords", "helo-lists-no-keywords", do_HELO=R.do_EHLO),
+    mutant("answers EHLO without its domain", "ehlo-domain", do_EHLO=then(sets(hello="EHLO"), says(250, "", "@ hello", "SIZE"))),
+    mutant("answers EHLO with a status", "ehlo-without-status", do_EHLO=then(sets(hello="EHLO"), says(250, "2.0.0", "mx.example.com"))),
+    mutant("offers a keyword with an underscore", "ehlo-keywords", keywords=_more_keywords("BAD_WORD")),
+    mutant("offers a keyword with two spaces", "ehlo-keywords", keywords=_changed_keyword("SIZE", "SIZE  1000")),
+    mutant("offers a keyword twice", "ehlo-keywords", keywords=_more_keywords("PIPELINING")),
+    mutant("offers a keyword that is not registered", "keywords-are-registered", keywords=_more_keywords("FROBNICATE")),
+    mutant("accepts EHLO without argument", "ehlo-needs-an-argument", is_hello=lambda self, argument: True),
+    mutant("accepts HELO without argument", "helo-needs-an-argument", do_HELO=then(sets(hello="HELO"), says(250, "", "mx.example.com"))),
+    mutant("refuses an address literal", "ehlo-accepts-an-ipv4-literal", is_hello=lambda self, argument: argument[:1].isalnum()),
+    mutant("refuses an IPv6 literal", "ehlo-accepts-an-ipv6-literal", is_hello=lambda self, argument: bool(argument) and "IPv6" not in argument),
+    mutant("keeps recipients over EHLO", "second-ehlo-drops-the-transaction", do_EHLO=without_reset(R.do_EHLO, "mail", "recipients")),
+    mutant("keeps the sender over EHLO", "second-ehlo-drops-the-sender", do_EHLO=without_reset(R.do_EHLO, "mail")),
+    mutant("keeps recipients over HELO", "helo-drops-the-transaction", do_HELO=without_reset(R.do_HELO, "mail", "recipients")),
+    mutant("drops the transaction at a refused EHLO", "refused-ehlo-changes-nothing", do_EHLO=lambda self, argument: (self.reset(), R.do_EHLO(self, argument))[1]),
+    mutant("offers less at a second EHLO", "second-ehlo-offers-the-same", keywords=_fewer_keywords),
+    mutant("knows AUTH without offering it", "unoffered-commands-are-refused", keywords=lambda self: [one for one in R.keywords(self) if not one.startswith("AUTH")]),
+    # commands without a transaction
+    mutant("answers NOOP with 200", "noop-is-250", do_NOOP=says(200, "2.0.0")),
+    mutant("answers NOOP with 251", "success-codes", do_NOOP=says(251, "2.0.0")),
+    mutant("ends the transaction at NOOP", "noop-changes-nothing", do_NOOP=lambda self, argument: (self.reset(), R.do_NOOP(self, argument))[1]),
+    mutant("ends the transaction at VRFY", "vrfy-changes-nothing", do_VRFY=_vrfy_ends_the_transaction),
+    mutant("ends the transaction at HELP", "help-changes-nothing", do_HELP=lambda self, argument: (self.reset(), R.do_HELP(self, argument))[1]),
+    mutant("ends the transaction at an unknown command", "unknown-command-changes-nothing", unknown=lambda self, verb: (self.reset(), R.unknown(self, verb))[1]),
+    mutant("answers RSET with 501", "rset-is-250", do_RSET=says(501, "5.5.4")),
+    mutant("refuses RSET before EHLO", "rset-is-allowed-before-ehlo", do_RSET=lambda self, argument: R.do_RSET(self, argument) if self.hello else self.say(503, "5.5.1", "no")),
+    mutant("keeps the sender over RSET", "rset-drops-the-sender", do_RSET=without_reset(R.do_RSET, "mail")),
+    mutant("keeps the recipients over RSET", "rset-drops-the-recipients", do_RSET=without_reset(R.do_RSET, "recipients")),
+    mutant("closes after RSET", "rset-keeps-the-connection", do_RSET=_closes_after(R.do_RSET)),
+    mutant("forgets EHLO at RSET", "rset-keeps-the-introduction", do_RSET=then(R.do_RSET, sets(hello=""))),
+    mutant("does not know VRFY", "vrfy-is-implemented", do_VRFY=says(500, "5.5.1")),
+    mutant("verifies what it refuses", "vrfy-verifies", do_VRFY=says(250, "2.1.5", "<x@mx.example.com>"), accept_rcpt=lambda self, path: self.say(550, "5.1.1", "unknown") if "no-such" in path else R.accept_rcpt(self, path)),
+    mutant("verifies without a mailbox", "vrfy-names-a-mailbox", do_VRFY=says(250, "2.1.5", "yes")),
+    mutant("answers QUIT with 250", "quit-is-221-and-closes", do_QUIT=_closes_after(says(250, "2.0.0"))),
+    mutant("does not close after QUIT", "quit-is-221-and-closes", do_QUIT=says(221, "2.0.0", "mx.example.com")),
+    mutant("refuses QUIT before EHLO", "quit-before-ehlo", do_QUIT=lambda self, argument: R.do_QUIT(self, argument) if self.hello else self.say(503, "5.5.1", "no")),
+    mutant("refuses QUIT within a transaction", "quit-within-a-transaction", do_QUIT=lambda self, argument: self.say(503, "5.5.1", "no") if self.mail else R.do_QUIT(self, argument)),
+    mutant("carries out what comes after QUIT", "nothing-after-quit-is-answered", do_QUIT=lambda self, argument: (self.say(221, "2.0.0", "mx.example.com"), [self.command(self.line(99)) for _ in range(2)], _closes(self))[0]),
+    mutant("closes without 421 at an unknown command", "unknown-command-is-500", unknown=_closes),
+    mutant("closes after an unknown command", "bad-commands-do-not-end-the-session", unknown=_closes_on_unknown),
+    mutant("answers an unknown command with 250", "unknown-command-is-500", unknown=says(250, "2.0.0")),
+    mutant("says nothing to an empty line", "empty-line-is-refused", command=lambda self, line: R.command(self, line) if line else None),
+    mutant("accepts unknown commands with a leading X", "unknown-x-command-is-refused", unknown=lambda self, verb: R.do_NOOP(self, verb) if verb[:1] == "X" else R.unknown(self, verb)),
+    mutant("looks at four letters of a verb", "verbs-are-whole-words", command=_verb_prefix),
+    mutant("accepts abbreviated verbs", "verbs-are-not-abbreviated", unknown=lambda self, verb: self.do_NOOP("") if verb and "NOOP".startswith(verb) else R.unknown(self, verb)),
+    mutant("acts before the line has ended", "unfinished-line-has-no-effect", line=_acts_early),
+    mutant("knows commands in upper case only", "noop-in-any-case", command=_case_sensitive),
+    mutant("knows FROM: in upper case only", "mail-in-any-case", do_MAIL=lambda self, argument: R.do_MAIL(self, argument) if argument.startswith("FROM") else self.say(501, "5.5.4", "no")),
+    mutant("ends lines at LF", "lf-ends-no-line", find_line_end=line_ends(b"\r\n", b"\n")),
+    mutant("ends lines at CR", "cr-ends-no-line", find_line_end=line_ends(b"\r\n", b"\r")),
+    mutant("ends lines at NUL", "nul-ends-no-line", find_line_end=line_ends(b"\r\n", b"\0")),
+    mutant("ends lines at VT", "vt-ends-no-line", find_line_end=line_ends(b"\r\n", b"\x0b")),
+    mutant("ends lines at a line separator", "line-separator-ends-no-line", find_line_end=line_ends(b"\r\n", b"\xe2\x80\xa8")),
+    mutant("ends lines at LF CR", "lf-cr-ends-no-line", find_line_end=line_ends(b"\r\n", b"\n\r")),
+    mutant("echoes octets of the command", "reply-text", unknown=_echo),
+    mutant("echoes a CR", "replies-do-not-echo-a-cr", unknown=_echo),
+    mutant("accepts NUL in a path", "nul-in-a-command-is-refused", do_MAIL=accepts(R.do_MAIL, "\0", (250, "2.1.0", "ok"))),
+    mutant("accepts a control character in a path", "control-character-in-a-path-is-refused", do_MAIL=accepts(R.do_MAIL, "\x01", (250, "2.1.0", "ok"))),
+    mutant("accepts eight-bit octets in a path", "eight-bits-in-a-path-are-refused", do_MAIL=accepts(R.do_MAIL, "[\udc80-\udcff]", (250, "2.1.0", "ok"))),
+    # replies
+    mutant("ends replies with LF", "reply-lines-end-in-crlf", send_reply=rewrites("\r\n", "\n")),
+    mutant("continues replies with a space", "reply-separator", send_reply=rewrites(r"(?m)^([0-9]{3})([ -])", r"\1=")),
+    mutant("has two digits in a code", "replies-have-three-digits", do_NOOP=lambda self, argument: self.send(b"25 ok\r\n")),
+    mutant("has a code above 5", "reply-digits", do_NOOP=says(650, "", "ok")),
+    mutant("has different codes in one reply", "reply-lines-agree", do_HELP=lambda self, argument: self.send(b"211-2.0.0 a\r\n214 2.0.0 b\r\n")),
+    mutant("ends a reply with a continued line", "reply-separator", do_HELP=lambda self, argument: self.send(b"214-2.0.0 a\r\n")),
+    mutant("sends a reply line of 600 octets", "reply-length", do_HELP=says(214, "2.0.0", "x" * 600)),
+    mutant("quotes long commands", "reply-length", unknown=lambda self, verb: self.say(500, "5.5.1", f"unknown command {verb}")),
+    mutant("sends eight-bit text", "reply-text", do_HELP=lambda self, argument: self.send(b"214 2.0.0 gr\xfc\xdfe\r\n")),
+    mutant("answers NOOP twice", "one-reply-per-command", do_NOOP=then(R.do_NOOP, R.do_NOOP)),
+    mutant("answers RSET not at all", "rset-is-250", do_RSET=_silent),
+    mutant("has no status in a reply", "status-present", do_NOOP=says(250, "", "ok")),
+    mutant("has the status of another class", "status-class", do_NOOP=says(250, "5.0.0", "ok")),
+    mutant("has a status on the first line only", "status-on-each-line", do_HELP=lambda self, argument: self.send(b"214-2.0.0 a\r\n214 b\r\n")),
+    mutant("has a malformed status", "status-shape", do_NOOP=says(250, "2.00.0", "ok")),
+    mutant("has a status with 354", "no-status-with-3yz", do_DATA=lambda self, argument: self.send(b"354 2.0.0 go ahead\r\n") or R.judge(self, R.content(self))),
+    mutant("has no status after HELO", "status-present", say=lambda self, code, status, *texts: R.say(self, code, "" if self.hello == "HELO" else status, *texts)),
+    mutant("offers HELP and does not know it", "offered-commands-work", do_HELP=says(502, "5.5.1")),
+    # order
+    mutant("accepts the content with 251", "one-message", judge=lambda self, content: (self.reset(), self.say(251, "2.0.0", "ok"))[1]),
+    mutant("answers DATA with 350", "one-message", do_DATA=lambda self, argument: self.say(350, "", "go") or R.judge(self, R.content(self))),
+    mutant("accepts RCPT before MAIL", "rcpt-before-mail", do_RCPT=lambda self, argument: (sets(mail=True)(self), R.do_RCPT(self, argument))[1]),
+    mutant("answers RCPT before MAIL with 550", "rcpt-before-mail", do_RCPT=lambda self, argument: R.do_RCPT(self, argument) if self.mail else self.say(550, "5.5.1", "no")),
+    mutant("accepts DATA before RCPT", "data-before-rcpt", do_DATA=_no_recipients_needed),
+    mutant("accepts DATA before MAIL", "data-before-mail", do_DATA=lambda self, argument: (sets(mail=True, recipients=["x"])(self), R.do_DATA(self, argument))[1]),
+    mutant("accepts DATA after refused recipients", "data-after-refused-rcpt", do_DATA=_no_recipients_needed),
+    mutant("accepts MAIL within a transaction", "nested-mail", do_MAIL=_mail_after_mail),
+    mutant("loses the transaction at a second MAIL", "nested-mail-changes-nothing", do_MAIL=lambda self, argument: (self.say(503, "5.5.1", "no"), self.reset())[1] if self.mail else R.do_MAIL(self, argument)),
+    mutant("begins a transaction with a refused MAIL", "refused-mail-begins-nothing", do_MAIL=then(R.do_MAIL, sets(mail=True))),
+    mutant("loses the recipients at a refused one", "refused-rcpt-changes-nothing", do_RCPT=lambda self, argument: (self.recipients.clear() if "@@" in argument else None, R.do_RCPT(self, argument))[1]),
+    mutant("accepts one recipient only", "second-recipient", accept_rcpt=_few_recipients(1, 452, "4.5.3", "no")),
+    mutant("keeps the recipients over the content", "content-ends-the-recipients", judge=_data_keeps_recipients),
+    mutant("keeps the sender over the content", "content-ends-the-sender", judge=without_reset(R.judge, "mail")),
+    mutant("keeps the transaction over the content", "content-ends-the-transaction", judge=without_reset(R.judge, "mail", "recipients")),
+    mutant("closes after a message", "two-messages", judge=_closes_after(R.judge)),
+    mutant("shares recipients among sessions", "sessions-are-separate", accept_rcpt=_shared_recipients, do_DATA=lambda self, argument: (sets(recipients=_shared)(self), R.do_DATA(self, argument))[1]),
+    mutant("answers the content twice", "one-reply-per-command", judge=_double_content_reply),
+    mutant("accepts before the content", "no-reply-within-content", do_DATA=lambda self, argument: (self.say(354, "", "go"), self.say(250, "2.0.0", "ok"), self.content(), self.reset())[3]),
+    # paths and parameters
+    mutant("refuses the null sender", "null-sender", do_MAIL=refuses(R.do_MAIL, "<>", (501, "5.1.7", "no"))),
+    mutant("refuses postmaster without domain", "postmaster", do_RCPT=refuses(R.do_RCPT, "(?i)<postmaster>", (550, "5.1.1", "no"))),
+    mutant("knows postmaster in lower case only", "postmaster-in-any-case", do_RCPT=refuses(R.do_RCPT, "<(?!postmaster)(?i:postmaster)>", (550, "5.1.1", "no"))),
+    mutant("refuses postmaster of its domain", "postmaster-with-domain", do_RCPT=refuses(R.do_RCPT, "(?i)postmaster@", (550, "5.1.1", "no"))),
+    mutant("compares domains by case", "domains-in-any-case", do_RCPT=refuses(R.do_RCPT, "@MX", (550, "5.1.1", "no"))),
+    mutant("accepts MAIL without FROM:", "mail-without-from", do_MAIL=accepts(R.do_MAIL, "^<", (250, "2.1.0", "ok"))),
+    mutant("accepts MAIL without a colon", "mail-without-colon", do_MAIL=_no_colon),
+    mutant("accepts MAIL TO:", "mail-with-to", do_MAIL=accepts(R.do_MAIL, "^TO:", (250, "2.1.0", "ok"))),
+    mutant("accepts an empty forward-path", "empty-forward-path", do_RCPT=accepts(R.do_RCPT, "<>", (250, "2.1.5", "ok"))),
+    mutant("accepts an unclosed path", "unclosed-reverse-path", do_MAIL=accepts(R.do_MAIL, "^FROM:<[^>]+$", (250, "2.1.0", "ok"))),
+    mutant("accepts a space in a path", "reverse-path-of-two-words", do_MAIL=accepts(R.do_MAIL, "<a b@", (250, "2.1.0", "ok"))),
+    mutant("accepts a path without a local-part", "path-without-local-part", do_MAIL=accepts(R.do_MAIL, "<@example.com>", (250, "2.1.0", "ok"))),
+    mutant("accepts two @", "path-with-two-ats", do_MAIL=accepts(R.do_MAIL, "a@b@", (250, "2.1.0", "ok"))),
+    mutant("accepts text after a path", "mail-text-after-path", do_MAIL=accepts(R.do_MAIL, ">SIZE", (250, "2.1.0", "ok"))),
+    mutant("ignores unknown parameters", "mail-unknown-parameter", parameters=_ignores_parameters),
+    mutant("ignores unknown parameters of RCPT", "rcpt-unknown-parameter", do_RCPT=lambda self, argument: R.do_RCPT(self, argument.partition("> ")[0].removesuffix(">") + ">")),
+    mutant("refuses quoted local-parts", "quoted-local-part", do_MAIL=refuses(R.do_MAIL, '"', (501, "5.1.7", "no"))),
+    mutant("ends a path at the first >", "quoted-bracket", do_MAIL=refuses(R.do_MAIL, "<[^>]*>[^ ]", (501, "5.1.7", "no"))),
+    mutant("splits at the first @", "quoted-at", do_MAIL=refuses(R.do_MAIL, "@.*@", (501, "5.1.7", "no"))),
+    mutant("refuses a backslash", "quoted-pair", do_MAIL=refuses(R.do_MAIL, r"\\", (501, "5.1.7", "no"))),
+    mutant("refuses special characters", "special-characters", do_MAIL=refuses(R.do_MAIL, "[{}|~`]", (501, "5.1.7", "no"))),
+    mutant("refuses address literals", "ipv4-literal", do_MAIL=refuses(R.do_MAIL, r"@\[1", (501, "5.1.7", "no"))),
+    mutant("refuses a local-part of 64 octets", "local-part-of-64", do_MAIL=refuses(R.do_MAIL, "a{64}", (501, "5.1.7", "no"))),
+    mutant("refuses a path of 256 octets", "path-of-256", do_MAIL=refuses(R.do_MAIL, "<.{250}", (501, "5.1.7", "no"))),
+    mutant("refuses source routes", "source-route", do_MAIL=refuses(R.do_MAIL, "<@", (501, "5.1.7", "no"))),
+    mutant("refuses source routes of recipients", "forward-path-with-source-route", do_RCPT=refuses(R.do_RCPT, "<@", (501, "5.1.7", "no"))),
+    # content
+    mutant("ends the content at a dot with text", "single-dot-with-text", find_content_end=content_ends(rb"\r\n\.[a-z]+\r\n")),
+    mutant("ends the content at LF . LF", "smuggling-lf-dot-lf", find_content_end=content_ends(rb"\n\.\n")),
+    mutant("ends the content at LF . CRLF", "smuggling-lf-dot-crlf", find_content_end=content_ends(rb"\n\.\r\n")),
+    mutant("ends the content at CRLF . LF", "smuggling-crlf-dot-lf", find_content_end=content_ends(rb"\r\n\.\n")),
+    mutant("ends the content at CR . CR", "smuggling-cr-dot-cr", find_content_end=content_ends(rb"\r\.\r")),
+    mutant("ends the content at CR . CRLF", "smuggling-cr-dot-crlf", find_content_end=content_ends(rb"\r\.\r\n")),
+    mutant("ends the content at CRLF . CR", "smuggling-crlf-dot-cr", find_content_end=content_ends(rb"\r\n\.\r(?!\n)")),
+    mutant("ignores NUL before the dot", "smuggling-crlf-nul-dot-crlf", find_content_end=content_ends(rb"\r\n\0*\.\r\n")),
+    mutant("ignores blanks after the dot", "smuggling-crlf-dot-blank-crlf", find_content_end=content_ends(rb"\r\n\. *\r\n")),
+    mutant("ignores a CR too many", "smuggling-crlf-dot-crcrlf", find_content_end=content_ends(rb"\r\n\.\r*\n")),
+    mutant("ends the content at . LF at once", "smuggling-dot-lf-at-once", find_content_end=content_ends(rb"\A\.\n")),
+    mutant("does not find a dot straight after DATA", "empty-content", find_content_end=lambda self: (lambda at: (at + 2 if at >= 0 else -1, at + 5))(self.buffer.find(b"\r\n.\r\n"))),
+    mutant("takes a dot at a border for the end", "dot-at-a-border", find_content_end=_dot_at_a_border),
+    mutant("refuses lines of 1000 octets", "line-of-1000", refusal=_content_refused(rb"[^\r\n]{990}", 500, "5.5.2", "line too long")),
+    mutant("refuses messages of 64 KiB", "message-of-64-kib", refusal=lambda self, content: (552, "5.3.4", "no") if len(content) > 60_000 else None),
+    mutant("throws away what comes after the content", "quit-after-the-content", content=_content_eats_rest),
+    # pipelining
+    mutant("throws away the rest of a group", "group-in-one-write", command=_throws_away),
+    mutant("answers a group once", "group-in-one-write", command=_one_reply_per_read),
+    mutant("answers a group out of order", "group-in-one-write", do_RCPT=_out_of_order),
+    mutant("withholds a reply until the next command", "replies-are-not-withheld", send_reply=_waits_for_more),
+    mutant("announces PIPELINING with an argument", "pipelining-announcement", keywords=_changed_keyword("PIPELINING", "PIPELINING 1")),
+    # limits
+    mutant("refuses lines of 300 octets", "command-line-of-512", line_limit=300),
+    mutant("cuts long lines into commands", "long-line-is-skipped-whole", line=_long_lines_in_parts),
+    mutant("accepts a path of any length", "mail-line-too-long", line_limit=10**9),
+    mutant("accepts 50 recipients", "hundred-recipients", accept_rcpt=_few_recipients(50, 452, "4.5.3", "no")),
+    mutant("refuses too many recipients with 552", "too-many-recipients", accept_rcpt=_few_recipients(200, 552, "5.5.3", "no")),
+    # extensions
+    mutant("announces a size with letters", "size-announcement", keywords=_changed_keyword("SIZE", "SIZE 10M")),
+    mutant("accepts a declared size above the limit", "size-above-the-limit", parameters=_wrong_size),
+    mutant("accepts content above the limit", "content-above-the-limit", refusal=lambda self, content: None),
+    mutant("accepts SIZE twice", "size-parameter-twice", parameters=lambda self, words, known, path: R.parameters(self, list(dict.fromkeys(words)), known, path)),
+    mutant("knows parameters in upper case only", "size-parameter-in-any-case", parameters=lambda self, words, known, path: R.parameters(self, words, known, path) if " ".join(words).isupper() or not words else (555, "5.5.4", "no")),
+    mutant("accepts any BODY", "8bitmime-parameter-body-malformed", mail_parameters=lambda self: {**R.mail_parameters(self), "BODY": ".*"}),
+    mutant("offers 8BITMIME and refuses BODY", "8bitmime-parameter-body", mail_parameters=lambda self: {"SIZE": "[0-9]{1,20}"}),
+    mutant("refuses eight-bit content", "eight-bit-content", refusal=_content_refused(rb"[\x80-\xff]", 550, "5.6.3", "no")),
+    mutant("offers SMTPUTF8 without 8BITMIME", "smtputf8-needs", keywords=_no_keyword("8BITMIME")),
+    mutant("accepts SMTPUTF8 with a value", "smtputf8-parameter-malformed", mail_parameters=lambda self: {**R.mail_parameters(self), "SMTPUTF8": ".*"}, parameters=lambda self, words, known, path: R.parameters(self, [re.sub("SMTPUTF8=.*", "SIZE=1", word) for word in words], known, path)),
+    mutant("accepts UTF-8 without SMTPUTF8", "utf8-sender-undeclared", do_MAIL=accepts(R.do_MAIL, "[^\x00-\x7f\udc80-\udcff].*>$", (250, "2.1.0", "ok"))),
+    mutant("accepts malformed UTF-8", "utf8-malformed", do_MAIL=accepts(R.do_MAIL, "[\udc80-\udcff]", (250, "2.1.0", "ok"))),
+    mutant("offers SMTPUTF8 and refuses it", "utf8-sender", do_MAIL=refuses(R.do_MAIL, "[^\x00-\x7f]", (553, "5.6.7", "no"))),
+    mutant("offers BINARYMIME without CHUNKING", "binarymime-needs-chunking", keywords=_no_keyword("CHUNKING")),
+    mutant("accepts DATA for binary content", "binarymime-and-data", do_DATA=lambda self, argument: (sets(binary=False)(self), R.do_DATA(self, argument))[1]),
+    mutant("reads octets of a refused BDAT as commands", "bdat-refused", do_BDAT=_bdat_reads_octets_as_commands),
+    mutant("accepts BDAT without recipients", "bdat-without-recipients", do_BDAT=_bdat_without_state),
+    mutant("finds the end of a chunk by a dot", "bdat-is-transparent", do_BDAT=_bdat_dots),
+    mutant("accepts BDAT after the last chunk", "bdat-after-last", do_BDAT=_bdat_without_state),
+    mutant("accepts DATA after BDAT", "bdat-then-data", do_DATA=lambda self, argument: (sets(chunks=None)(self), R.do_DATA(self, argument))[1]),
+    mutant("answers BDAT with 354", "bdat-one-chunk", do_BDAT=lambda self, argument: (self.take(int(argument.split()[0])), self.say(354, "", "go"))[1]),
+    # AUTH
+    mutant("accepts AUTH before EHLO", "login-before-ehlo", do_AUTH=lambda self, argument: (sets(hello=self.hello or "EHLO")(self), R.do_AUTH(self, argument))[1]),
+    mutant("accepts AUTH within a transaction", "auth-within-a-transaction", do_AUTH=lambda self, argument: (sets(mail=False)(self), R.do_AUTH(self, argument))[1]),
+    mutant("accepts AUTH twice", "login-twice", do_AUTH=lambda self, argument: (sets(user="")(self), R.do_AUTH(self, argument))[1]),
+    mutant("forgets the login at RSET", "login-lasts", do_RSET=then(R.do_RSET, sets(user=""))),
+    mutant("answers a star with 535", "auth-cancelled", say=lambda self, code, status, *texts: R.say(self, *((535, "5.7.8") if texts == ("cancelled",) else (code, status)), *texts)),
+    mutant("accepts a star as a login", "auth-cancelled", unbase64=lambda self, text: "\0anna\0correct horse", response=lambda self, challenge, initial: "" if initial else (self.say(334, "", challenge), self.line(9999), "\0anna\0correct horse")[2]),
+    mutant("skips octets outside of base64", "auth-strict-base64", unbase64=_lossy_base64),
+    mutant("runs commands within an exchange", "auth-command-as-response", response=_commands_in_exchange),
+    mutant("accepts any password", "auth-wrong-password", knows=lambda self, user, password: True),
+    mutant("accepts passwords in any case", "auth-password-in-another-case", knows=lambda self, user, password: password.lower() == "correct horse"),
+    mutant("accepts an empty password", "auth-password-empty", knows=lambda self, user, password: password in ("", "correct horse")),
+    mutant("accepts any authorization identity", "auth-as-another", log_in=lambda self, user, password, identity: R.log_in(self, user, password, "")),
+    mutant("tells unknown users from wrong passwords", "auth-hides-users", log_in=lambda self, user, password, identity: R.log_in(self, user, password, identity) if user == "anna" else self.say(550, "5.1.1", "unknown user")),
+    mutant("sends 334 without a space", "auth-empty-challenge", say=lambda self, code, status, *texts: self.send(b"334\r\n") if code == 334 and texts == ("",) else R.say(self, code, status, *texts)),
+    mutant("answers a login with 250", "login", log_in=lambda self, user, password, identity: self.say(250, "2.7.0", "welcome")),
+    mutant("knows mechanisms in upper case only", "login-in-any-case", do_AUTH=lambda self, argument: self.say(504, "5.5.4", "no") if argument[:5] == "pLaIn" else R.do_AUTH(self, argument)),
+    mutant("lists no mechanism", "auth-lists-mechanisms", keywords=_changed_keyword("AUTH", "AUTH")),
+    mutant("accepts an unknown mechanism", "auth-unknown-mechanism", do_AUTH=refuses(R.do_AUTH, "FROB", (235, "2.7.0", "welcome"))),
+    mutant("refuses responses of 12 KiB with 500", "auth-long-response", auth_line_limit=4000),
+    mutant("closes after a failed login", "auth-wrong-password", log_in=lambda self, user, password, identity: (R.log_in(self, user, password, identity), _closes(self) if password == "wrong" else None)[0]),
+    mutant("answers a long response twice", "auth-response-too-long", do_AUTH=lambda self, argument: (R.do_AUTH(self, argument), self.say(500, "5.5.1", "unknown command"))[1] if argument == "PLAIN" else R.do_AUTH(self, argument)),
+    mutant("refuses AUTH=<>", "auth-parameter", mail_parameters=lambda self: {**R.mail_parameters(self), "AUTH": "x"}),
+    # STARTTLS
+    mutant("offers STARTTLS and refuses it", "starttls-works", tls=True, do_STARTTLS=says(502, "5.5.1")),
+    mutant("accepts STARTTLS with an argument", "starttls-takes-no-argument", tls=True, do_STARTTLS=lambda self, argument: R.do_STARTTLS(self, "")),
+    mutant("carries out plaintext under TLS", "starttls-injection-noop", tls=True, handshake=_injection),
+    mutant("completes a command under TLS", "starttls-injection-half-a-command", tls=True, handshake=_injection),
+    mutant("reads plaintext after 220", "plaintext-after-220", tls=True, handshake=_plaintext_after_220),
+    mutant("keeps the introduction over TLS", "introduction-ends-with-tls", tls=True, handshake=_keeps_state_over_tls("hello")),
+    mutant("keeps the transaction over TLS", "transaction-ends-with-tls", tls=True, do_STARTTLS=_starttls_in_transaction, handshake=_keeps_state_over_tls("hello", "mail", "recipients")),
+    mutant("keeps the sender over TLS", "sender-ends-with-tls", tls=True, do_STARTTLS=_starttls_in_transaction, handshake=_keeps_state_over_tls("hello", "mail")),
+    mutant("greets again under TLS", "no-greeting-under-tls", tls=True, handshake=_greets_again),
+    mutant("offers STARTTLS under TLS", "starttls-is-not-offered-under-tls", tls=True, keywords=lambda self: [*R.keywords(self), *(["STARTTLS"] if self.tls else [])]),
+    mutant("accepts STARTTLS twice", "starttls-under-tls", tls=True, do_STARTTLS=lambda self, argument: self.say(220, "2.0.0", "mx.example.com") if self.tls else R.do_STARTTLS(self, argument)),
+    mutant("offers PLAIN in plaintext beside STARTTLS", "auth-in-the-clear", tls=True, mechanisms=lambda self: ["PLAIN"]),
+    mutant("accepts PLAIN in plaintext without offering it", "auth-refused-in-the-clear", tls=True, do_AUTH=lambda self, argument: self.say(334, "", "") or R.do_AUTH(self, argument)),
+    mutant("keeps the login over TLS", "login-before-tls", tls=True, mechanisms=lambda self: ["PLAIN"], handshake=_keeps_state_over_tls("user")),
+)  # fmt: skip

@@ -1,0 +1,99 @@
+"""The check of servers: it finds nothing in a server that follows the RFCs, and each mutant by the check named."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+import pytest
+import trustme
+
+from smtpcore._check.probe import probe
+from smtpcore._check.rules import RULES
+from smtpcore._check.runner import Observations, check_server, run_one
+from smtpcore._check.server import CHECKS
+from smtpcore._check.table import Outcome, Result
+from smtpcore._check.target import Target
+
+from .mutants import MUTANTS, Mutant
+from .reference import PASSWORD, USER, Reference, running
+
+BY_NAME = {check.name: check for check in CHECKS}
+RULE_NAMES = {rule.name for rule in RULES}
+
+# A mutant that breaks a rule for replies is observed while these run.
+_WHILE = (
+    "greeting-is-220",
+    "one-message",
+    "noop-is-250",
+    "help-is-answered",
+    "status-of-each-reply",
+    "replies-to-long-commands",
+    "replies-echo-only-printable-text",
+    "status-after-helo",
+    "empty-content",
+)
+# Seconds until the silence of a mutant counts. The reference server is given as long as it takes.
+_PATIENCE = 0.5
+
+
+@pytest.fixture(scope="module")
+def context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def known(context: ssl.SSLContext) -> Iterator[dict[bool, Target]]:
+    """What the probe finds out about the reference server, with and without TLS."""
+    targets = {}
+    for tls in (False, True):
+        with running(Reference, context if tls else None) as port:
+            targets[tls] = Target("127.0.0.1", port, timeout=30, user=(USER, PASSWORD))
+            probe(targets[tls], lambda seen, dialog: None)
+    yield targets
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "STARTTLS"])
+def test_nothing_is_found_in_a_server_that_follows_the_rfcs(tls: bool, context: ssl.SSLContext) -> None:
+    with running(Reference, context if tls else None) as port:
+        target = Target("127.0.0.1", port, timeout=30, user=(USER, PASSWORD))
+        results = check_server(target)
+    assert [(result.name, result.why) for result in results if result.outcome is Outcome.FAIL] == []
+    passed = {result.name for result in results if result.outcome is Outcome.PASS}
+    assert len(passed) > 350
+    assert {mutant.check for mutant in MUTANTS if mutant.tls is tls} - passed - {
+        "login-before-tls",
+        "auth-in-the-clear",
+    } == set()
+
+
+def judge(mutant: Mutant, target: Target) -> Result:
+    """The result of the check that has to catch a mutant."""
+    seen = Observations()
+    if mutant.check not in RULE_NAMES:
+        return run_one(BY_NAME[mutant.check], target, seen)
+    for name in _WHILE:
+        run_one(BY_NAME[name], target, seen)
+    return next(result for result in seen.results() if result.name == mutant.check)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_caught(mutant: Mutant, known: dict[bool, Target], context: ssl.SSLContext) -> None:
+    facts = known[mutant.tls]
+    with running(mutant.session, context if mutant.tls else None) as port:
+        target = Target(
+            "127.0.0.1",
+            port,
+            timeout=_PATIENCE,
+            user=facts.user,
+            recipient=facts.recipient,
+            plain=facts.plain,
+            secured=facts.secured,
+            domain=facts.domain,
+        )
+        result = judge(mutant, target)
+    assert result.outcome is Outcome.FAIL, f"{result.outcome}: {result.why}\n" + "\n".join(result.dialog)
+    assert result.why
+    assert result.dialog
