@@ -32,6 +32,7 @@ from smtpcore import TlsInfo
 from smtpcore._net import client as _flows
 from smtpcore._net import connect as _connect
 from smtpcore._net import session as _sessions
+from smtpcore._net import stream as _streams
 from smtpcore._net.stream import run
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_flows, "time", instance)
     monkeypatch.setattr(_connect, "time", instance)
     monkeypatch.setattr(_sessions, "time", instance)
+    monkeypatch.setattr(_streams, "time", instance)
     return instance
 
 
