@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import re
 import ssl
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from smtpcore import (
     ServerConfig,
     TlsInfo,
 )
-from smtpcore._net import callbacks
+from smtpcore._net import callbacks, spool
 from smtpcore._net.serveroptions import ServerOptions
 from smtpcore._net.serving import session_runner
 from smtpcore._net.session import ServerSession
@@ -779,12 +780,13 @@ def test_a_sink_that_fails_to_abort_harms_nobody(later: bool, caplog: pytest.Log
 @pytest.mark.parametrize("size", [10, 2000])
 def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed afterwards."""
-    monkeypatch.setattr(callbacks, "IN_MEMORY", 1000)
+    monkeypatch.setattr(spool, "IN_MEMORY", 1000)
     kept: list[Any] = []
 
     async def store(session: Any, envelope: Any, content: Any) -> bool:
         kept.append(content)
-        assert content._rolled == (size > 1000)  # on disk: a message of any size must not be held in memory
+        # A message of any size must not be held in memory.
+        assert isinstance(content, io.BytesIO) == (size < 1000)
         return bool(content.read() == b"x" * size + b"\r\n")
 
     decided([*TO_DATA, ("354", ["x" * size, "."])], "250", object_with(store=store))
@@ -793,15 +795,15 @@ def test_store_gets_a_file_whatever_the_size(size: int, monkeypatch: pytest.Monk
 
 def test_the_file_of_a_message_that_is_not_finished_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    original = callbacks._Spool
+    original = callbacks.Spool
 
     class Spool(original):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(callbacks, "_Spool", Spool)
-    monkeypatch.setattr(callbacks, "IN_MEMORY", 1)
+    monkeypatch.setattr(callbacks, "Spool", Spool)
+    monkeypatch.setattr(spool, "IN_MEMORY", 1)
     serve(object_with(store=deciding(True)), [*TO_DATA, ("354", ["x", EOF])])
     assert made[0]._file.closed
 

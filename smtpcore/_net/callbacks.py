@@ -1,7 +1,13 @@
-"""Run sessions for handlers: what ``serve()`` checks of a handler, and how its decisions become replies.
+"""Run a session for an object with callbacks: how the decisions of a handler become replies.
 
-The methods of a handler are looked up once for all its sessions, in a table; a method that is absent, or
-inherited from :class:`~smtpcore.handlers.Handler` as it stands, costs nothing.
+Each class of events has a reaction, a plain function. It calls the method of the handler, and the reply follows
+from what that returns. If the method is ``async``, the reaction gives an awaitable in which all this is still
+to come; the session awaits it, and goes on. So plain methods cost no coroutine, and both kinds share every line
+but one ``await``.
+
+The methods of a handler are looked up once for all its sessions, in a table, and the reactions are chosen
+there; a method that is absent, or inherited from :class:`~smtpcore.handlers.Handler` as it stands, costs
+nothing.
 """
 
 from __future__ import annotations
@@ -9,15 +15,15 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
-import tempfile
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from .._core.events import (
     Chunk,
     Command,
     CommandRejected,
     Connect,
+    ConnectionClosed,
     Data,
     Ehlo,
     EndOfMessage,
@@ -41,11 +47,8 @@ from ..extensions.starttls import StartTls
 from ..handlers import RELAY_DENIED, Handler
 from ..sasl import Credentials, SecretRequest
 from .handlercheck import name_of
-from .session import ServerSession
-from .sources import IN_MEMORY
-
-if TYPE_CHECKING:
-    pass
+from .session import Due, ServerSession
+from .spool import Spool
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 
@@ -82,36 +85,21 @@ _RETURNED: Final = "%s has to return %s, and has returned %s"
 _SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
 _SINK_METHODS: Final = ("write", "finish", "abort")
 
+# Results that are not awaitable, most of the time: looking here costs a tenth of isawaitable().
+_PLAIN: Final = frozenset({bool, int, Reply, type(None)})
 
-class _Spool:
-    """The sink that collects the content for ``store()``."""
-
-    def __init__(self, store: Callable[..., Any], session: ServerSession, envelope: Envelope) -> None:
-        self.store = store
-        self._arguments = session, envelope
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
-        self.write = self._file.write
-
-    async def finish(self) -> Decision:
-        self._file.seek(0)
-        try:
-            return cast(Decision, await result_of(self.store(*self._arguments, cast(BinaryIO, self._file))))
-        finally:
-            self._file.close()
-
-    def abort(self) -> None:
-        self._file.close()
-
-
-async def result_of(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+# A reaction to an event of a class: None, or an awaitable that has to be awaited before the next event.
+Reaction = Callable[["Callbacks", Any], Awaitable[None] | None]
+# What is made of the result of a method, which is given with the event.
+Conclusion = Callable[[Any, Callable[..., Any], Any], Awaitable[None] | None]
 
 
 class Table:
-    """The callbacks of a handler, looked up once for all its sessions; None where the default holds."""
+    """The callbacks of a handler and the reactions to events, looked up once for all its sessions."""
 
     def __init__(self, handler: object) -> None:
         def get(name: str) -> Any:
+            """A method; None where the default holds."""
             method = getattr(handler, name, None)
             inherited = getattr(method, "__func__", None) is getattr(Handler, name)
             return None if inherited else method
@@ -120,140 +108,288 @@ class Table:
         self.store = get("store")
         self.credentials = get("check_credentials")
         self.secret = get("lookup_secret")
-        self.command = get("on_command")
+        self.recipient = get("accept_recipient")
         self.rejected = get("on_rejected")
         self.reset = get("on_reset")
         self.tls = get("on_tls")
         self.disconnected = get("on_disconnect")
         domains = getattr(handler, "served_domains", None)
         self.served_domains = None if domains is None else frozenset(domain.lower() for domain in domains)
-        # With what each gets besides the session.
-        self.methods: dict[type[Event], tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {}
-        if connection := get("accept_connection"):
-            self.methods[Connect] = connection, lambda event: ()
-        if hello := get("accept_hello"):
-            self.methods[Ehlo] = self.methods[Helo] = hello, lambda event: (event,)
-        if sender := get("accept_sender"):
-            self.methods[Mail] = sender, lambda event: (event.reverse_path, event.parameters)
-        if recipient := get("accept_recipient"):
-            self.methods[Rcpt] = recipient, lambda event: (event.forward_path, event.parameters)
-        if verify := get("verify_address"):
-            self.methods[Vrfy] = verify, lambda event: (event.argument,)
-        if expand := get("expand_list"):
-            self.methods[Expn] = expand, lambda event: (event.argument,)
+        decide_on_hello = _ask(get("accept_hello"), lambda event: (event,))
+        decide_on_command = _ask(get("on_command") or _DEFAULTS.on_command, lambda event: (event,))
+        self._reactions: dict[type[Event], Reaction] = {
+            Connect: _ask(get("accept_connection"), lambda event: ()),
+            Ehlo: decide_on_hello,
+            Helo: decide_on_hello,
+            Mail: _ask(get("accept_sender"), lambda event: (event.reverse_path, event.parameters)),
+            Rcpt: _ask(self.recipient, lambda event: (event.forward_path, event.parameters)),
+            Vrfy: _ask(get("verify_address"), lambda event: (event.argument,)),
+            Expn: _ask(get("expand_list"), lambda event: (event.argument,)),
+            Command: decide_on_command,
+            # These have methods of their own, or need no decision: on_command does not get them.
+            **dict.fromkeys((Auth, Help, Noop, Quit, StartTls), Callbacks.grant),
+            Rset: Callbacks.grant if self.reset is None else Callbacks.reset,
+            Data: Callbacks.refuse_data,
+            Chunk: Callbacks.write,
+            EndOfMessage: Callbacks.finish,
+            MessageAborted: Callbacks.end_aborted,
+            CommandRejected: _ignore if self.rejected is None else Callbacks.tell_rejected,
+            Credentials: Callbacks.check_credentials,
+            SecretRequest: Callbacks.look_up_secret,
+            InputDiscarded: Callbacks.log_discarded,
+        }
+        if self.served_domains is not None:
+            self._reactions[Rcpt] = Callbacks.decide_on_recipient
+        if self.begin_message is not None:
+            self._reactions[Data] = Callbacks.begin_message
+        elif self.store is not None:
+            self._reactions[Data] = Callbacks.begin_spool
 
-    def method_for(
-        self, kind: type[Event]
-    ) -> tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]] | None:
-        """Return the method that decides on an event, and how to get its arguments from the event."""
-        if self.command is not None and kind not in _BASE_COMMANDS and issubclass(kind, Command):
-            return self.command, lambda event: (event,)
-        return self.methods.get(kind)
+    def reaction_to(self, kind: type[Event]) -> Reaction:
+        """The reaction to a class of events."""
+        reaction = self._reactions.get(kind)
+        if reaction is None:
+            reaction = self._reactions[Command] if issubclass(kind, Command) else _ignore
+            self._reactions[kind] = reaction
+        return reaction
 
 
-# What on_command does not get: these have methods of their own, or need no decision.
-_BASE_COMMANDS: Final = frozenset(
-    {Auth, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, StartTls, Vrfy}
-)
+def _ask(method: Callable[..., Any] | None, arguments_of: Callable[[Any], tuple[Any, ...]]) -> Reaction:
+    """Return the reaction that lets a method decide.
+
+    Args:
+        method: A method of a handler; None: the default, which is to grant.
+        arguments_of: Gives the arguments of the method besides the session.
+    """
+    if method is None:
+        return Callbacks.grant
+
+    def react(callbacks: Callbacks, event: Event) -> Awaitable[None] | None:
+        return callbacks.call(method, (callbacks.session, *arguments_of(event)), callbacks.answer, event)
+
+    return react
+
+
+def _ignore(callbacks: Callbacks, event: Event) -> None:
+    """The reaction to an event that the handler has no method for, and that needs no answer."""
 
 
 class Callbacks:
-    """Runs a session for a handler."""
+    """Runs a session for a handler. Its methods, up to ``call()``, are reactions."""
 
     def __init__(self, table: Table, session: ServerSession) -> None:
+        self.session = session
         self._table = table
-        self._session = session
         self._sink: Any = None
         self._failure: Reply | None = None  # of the sink
         self._tls_due = table.tls is not None
 
     async def run(self) -> None:
         """Run the session to its end."""
-        session = self._session
         try:
-            while (event := await session.next_event()) is not None:
-                kind = event.__class__
-                if self._tls_due and session.tls is not None:
-                    await self._say_tls()
-                if kind is Chunk:
-                    await self._write(cast(Chunk, event).data)
-                elif kind is EndOfMessage:
-                    self._answer(event, await self._finish())
-                elif kind is MessageAborted:
-                    self._log_aborted(cast(MessageAborted, event))
-                    await self._abort()
-                elif kind is Data:
-                    await self._begin()
-                elif isinstance(event, CommandRejected):
-                    if self._table.rejected is not None:
-                        await self._call(self._table.rejected, session, event)
-                elif isinstance(event, Credentials):
-                    await self._check(event)
-                elif isinstance(event, SecretRequest):
-                    await self._supply(event)
-                elif isinstance(event, InputDiscarded):
-                    logger.warning(_DISCARDED, session.peername, len(event.data))
-                elif session.unanswered:
-                    if kind is Rset and self._table.reset is not None:
-                        await self._call(self._table.reset, session)
-                    self._answer(event, await self._decision_on(event))
-            if self._tls_due and session.tls is not None:
-                await self._say_tls()
+            await self.session._run(self._work, self._work())
         finally:
-            await self._abort()
+            if (aborting := self._abort_sink()) is not None:
+                await aborting
             if self._table.disconnected is not None:
-                await self._call(self._table.disconnected, session)
+                if (telling := self._tell(self._table.disconnected, self.session)) is not None:
+                    await telling
 
-    async def _decision_on(self, event: Event) -> Decision:
-        kind = event.__class__
-        served = self._table.served_domains
-        found = self._table.method_for(kind)
-        foreign = False
-        if kind is Rcpt and served is not None:
-            path = cast(Rcpt, event).forward_path
-            foreign = path.domain.lower() not in served and not (path.is_postmaster and not path.domain)
-            if path.is_postmaster and not foreign:
-                return True  # RFC 5321 4.5.1
-            if foreign and found is None:
-                return RELAY_DENIED
-        if found is None:
-            if isinstance(event, Command):
-                return cast(Decision, _DEFAULTS.on_command(self._session, event))
-            return True
-        method, arguments_of = found
-        decision: Decision = await self._decide(method, self._session, *arguments_of(event))
-        return RELAY_DENIED if foreign and decision is False else decision
+    def _work(self) -> Due:
+        """React to events until it is the client's turn, something has to be awaited, or the session ends."""
+        session, reaction_to = self.session, self._table.reaction_to
+        if self._tls_due and session.tls is not None:
+            self._tls_due = False
+            if (telling := self._tell(self._table.tls, session, session.tls)) is not None:
+                return telling
+        while True:
+            event = session._advance()
+            if not isinstance(event, Event) or event.__class__ is ConnectionClosed:
+                return event
+            if (due := reaction_to(event.__class__)(self, event)) is not None:
+                return due
 
-    async def _say_tls(self) -> None:
-        self._tls_due = False
-        await self._call(self._table.tls, self._session, self._session.tls)
+    # -- commands --
+
+    def grant(self, event: Event) -> None:
+        self.session.accept()
+
+    def reset(self, event: Rset) -> Awaitable[None] | None:
+        return self.call(self._table.reset, (self.session,), self._grant_anyway, event)
+
+    def _grant_anyway(self, event: Event, method: Callable[..., Any], result: Any) -> None:
+        self.session.accept()
+
+    def decide_on_recipient(self, event: Rcpt) -> Awaitable[None] | None:
+        """Decide with ``served_domains``."""
+        served, method, path = self._table.served_domains, self._table.recipient, event.forward_path
+        assert served is not None
+        foreign = path.domain.lower() not in served and not (path.is_postmaster and not path.domain)
+        if not foreign and (method is None or path.is_postmaster):  # RFC 5321 4.5.1
+            self.session.accept()
+        elif method is None:
+            self.session.send(RELAY_DENIED)
+        else:
+            conclude = self._answer_foreign if foreign else self.answer
+            return self.call(method, (self.session, path, event.parameters), conclude, event)
+        return None
+
+    def _answer_foreign(self, event: Rcpt, method: Callable[..., Any], result: Any) -> None:
+        self.answer(event, method, RELAY_DENIED if result is False else result)
+
+    def tell_rejected(self, event: CommandRejected) -> Awaitable[None] | None:
+        return self._tell(self._table.rejected, self.session, event)
+
+    def log_discarded(self, event: InputDiscarded) -> None:
+        logger.warning(_DISCARDED, self.session.peername, len(event.data))
+
+    # -- authentication --
+
+    def check_credentials(self, event: Credentials) -> Awaitable[None] | None:
+        if self._table.credentials is None:
+            self.session.send(_BAD_CREDENTIALS)
+            return None
+        return self.call(self._table.credentials, (self.session, event), self._answer_credentials, event)
+
+    def _answer_credentials(self, event: Credentials, method: Callable[..., Any], result: Any) -> None:
+        decision = self._decision(method, result)
+        if decision is True:
+            self.session.accept()
+        elif isinstance(decision, Reply) and decision not in (_UNDECIDED, _NO_ROOM):
+            self.session.send(decision)
+        else:
+            self.session.send(_BAD_CREDENTIALS if decision is False else _AUTH_UNDECIDED)
+
+    def look_up_secret(self, event: SecretRequest) -> Awaitable[None] | None:
+        if self._table.secret is None:
+            self.session.supply_secret(None)
+            return None
+        return self.call(self._table.secret, (self.session, event), self._supply_secret, event)
+
+    def _supply_secret(self, event: SecretRequest, method: Callable[..., Any], result: Any) -> None:
+        if isinstance(result, Reply):
+            self.session.send(_AUTH_UNDECIDED)
+        else:
+            self.session.supply_secret(result)
+
+    # -- content --
+
+    def refuse_data(self, event: Data) -> None:
+        self.session.send(_NO_STORE)
+
+    def begin_spool(self, event: Data) -> None:
+        self._begin(Spool(self._table.store, self.session, self._envelope))
+
+    def begin_message(self, event: Data) -> Awaitable[None] | None:
+        method = self._table.begin_message
+        return self.call(method, (self.session, self._envelope), self._begin_with, event)
+
+    def _begin_with(self, event: Data, method: Callable[..., Any], result: Any) -> None:
+        if _is_sink(result):
+            self._begin(result)
+        elif result is False or isinstance(result, Reply):
+            self._answer(event, result)
+        else:
+            self._complain(method, result, _SINK_OR_REFUSAL)
+            self._answer(event, None)
+
+    def _begin(self, sink: Any) -> None:
+        self._failure = None
+        self._sink = sink
+        self.session.accept()
+
+    @property
+    def _envelope(self) -> Envelope:
+        envelope = self.session.connection.envelope
+        assert envelope is not None
+        return envelope
+
+    def write(self, event: Chunk) -> Awaitable[None] | None:
+        if self._failure is not None:
+            return None
+        return self.call(self._sink.write, (event.data,), self._note_failure, event)
+
+    def _note_failure(self, event: Chunk, method: Callable[..., Any], result: Any) -> None:
+        if result is _UNDECIDED or result is _NO_ROOM:
+            self._failure = result
+
+    def finish(self, event: EndOfMessage) -> Awaitable[None] | None:
+        if self._failure is not None:
+            return self._end_message(event, self._sink.finish, self._failure)
+        return self.call(self._sink.finish, (), self._end_message, event)
+
+    def _end_message(
+        self, event: EndOfMessage, method: Callable[..., Any], result: Any
+    ) -> Awaitable[None] | None:
+        decision = self._decision(method, result)
+        if decision is not None and decision is not _UNDECIDED and decision is not _NO_ROOM:
+            self._sink = None  # it has decided, and is not aborted
+        self._answer(event, decision)
+        return self._abort_sink()
+
+    def end_aborted(self, event: MessageAborted) -> Awaitable[None] | None:
+        why = "the connection ended within its content" if event.reply is None else event.reply
+        logger.info(_ABORTED, self.session.peername, why)
+        return self._abort_sink()
+
+    def _abort_sink(self) -> Awaitable[None] | None:
+        sink, self._sink = self._sink, None
+        return None if sink is None else self._tell(sink.abort)
+
+    # -- calling --
+
+    def call(
+        self, method: Callable[..., Any], arguments: tuple[Any, ...], conclude: Conclusion, event: Any
+    ) -> Awaitable[None] | None:
+        """Call a method of the handler, and conclude from what it returns: a Reply if it fails.
+
+        Returns:
+            None if that is done, else what has to be awaited.
+        """
+        try:
+            result = method(*arguments)
+        except Exception as error:
+            result = self._told(error, method)
+        if result.__class__ not in _PLAIN and inspect.isawaitable(result):
+            return self._conclude_later(result, method, conclude, event)
+        return conclude(event, method, result)
+
+    async def _conclude_later(
+        self, awaitable: Awaitable[Any], method: Callable[..., Any], conclude: Conclusion, event: Any
+    ) -> None:
+        try:
+            result = await awaitable
+        except Exception as error:
+            result = self._told(error, method)
+        if (due := conclude(event, method, result)) is not None:
+            await due
+
+    def _tell(self, method: Callable[..., Any], *arguments: object) -> Awaitable[None] | None:
+        """Call a method whose result does not matter."""
+        return self.call(method, arguments, lambda *_: None, None)
+
+    def answer(self, event: Event, method: Callable[..., Any], result: Any) -> None:
+        """Conclude with the reply to a command."""
+        self._answer(event, self._decision(method, result))
 
     def _answer(self, event: Event, decision: Decision) -> None:
         if decision is True:
-            self._session.accept()
+            self.session.accept()
         elif event.__class__ is Connect and decision in (None, _UNDECIDED, _NO_ROOM):
-            self._session.send(_NOT_NOW)
+            self.session.send(_NOT_NOW)
         elif isinstance(decision, Reply):
-            self._session.send(decision)
+            self.session.send(decision)
         else:
-            self._session.send(
+            self.session.send(
                 _UNDECIDED if decision is None else _REFUSALS.get(event.__class__, _COMMAND_REFUSED)
             )
 
-    async def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
-        """What a method returns; a Reply if it fails."""
-        try:
-            return await result_of(method(*arguments))
-        except Exception as error:
-            return self._told(error, method)
-
-    async def _decide(self, method: Callable[..., Any], *arguments: object) -> Any:
-        """The same for one that has to make up its mind; None if it has not."""
-        decision = await self._call(method, *arguments)
-        if not isinstance(decision, (bool, Reply)):
-            self._complain(method, decision)
-            return None
-        return decision
+    def _decision(self, method: Callable[..., Any], result: Any) -> Decision:
+        """What a method has decided; None if it has not."""
+        if isinstance(result, (bool, Reply)):
+            return result
+        self._complain(method, result)
+        return None
 
     def _complain(
         self, method: Callable[..., Any], decision: object, expected: str = "True, False or a Reply"
@@ -261,12 +397,8 @@ class Callbacks:
         kind = type(decision).__name__  # the object itself may be a secret
         logger.error(_RETURNED, _name(method), expected, kind)
 
-    def _log_aborted(self, event: MessageAborted) -> None:
-        why = "the connection ended within its content" if event.reply is None else event.reply
-        logger.info(_ABORTED, self._session.peername, why)
-
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
-        where = _name(method), self._session.peername
+        where = _name(method), self.session.peername
         if isinstance(error, OSError):  # a full disk is not a bug: one line for each message
             logger.error("%s failed in a session with %s: %s", *where, error)
         else:
@@ -274,71 +406,15 @@ class Callbacks:
         no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         return _NO_ROOM if no_room else _UNDECIDED
 
-    async def _check(self, credentials: Credentials) -> None:
-        decision: Decision = False
-        if self._table.credentials is not None:
-            decision = await self._decide(self._table.credentials, self._session, credentials)
-        if decision is True:
-            self._session.accept()
-        elif isinstance(decision, Reply) and decision not in (_UNDECIDED, _NO_ROOM):
-            self._session.send(decision)
-        else:
-            self._session.send(_BAD_CREDENTIALS if decision is False else _AUTH_UNDECIDED)
-
-    async def _supply(self, request: SecretRequest) -> None:
-        secret = (
-            None if self._table.secret is None else await self._call(self._table.secret, self._session, request)
-        )
-        if isinstance(secret, Reply):
-            self._session.send(_AUTH_UNDECIDED)
-        else:
-            self._session.supply_secret(secret)
-
-    async def _begin(self) -> None:
-        session = self._session
-        envelope = session.connection.envelope
-        assert envelope is not None
-        self._failure = None
-        if self._table.begin_message is not None:
-            decision = await self._call(self._table.begin_message, session, envelope)
-            if decision is not False and not isinstance(decision, Reply) and not _is_sink(decision):
-                self._complain(self._table.begin_message, decision, _SINK_OR_REFUSAL)
-                decision = None
-            if decision is None or isinstance(decision, (bool, Reply)):
-                self._answer(Data(), decision)
-                return
-            self._sink = decision
-        elif self._table.store is not None:
-            self._sink = _Spool(self._table.store, session, envelope)
-        else:
-            session.send(_NO_STORE)
-            return
-        session.accept()
-
-    async def _write(self, data: bytes) -> None:
-        if self._failure is None:
-            try:
-                await result_of(self._sink.write(data))
-            except Exception as error:
-                self._failure = self._told(error, self._sink.write)
-
-    async def _finish(self) -> Decision:
-        decision: Decision = self._failure or await self._decide(self._sink.finish)
-        if decision is None or decision is _UNDECIDED or decision is _NO_ROOM:
-            await self._abort()
-        self._sink = None
-        return decision
-
-    async def _abort(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            await self._call(sink.abort)
-
 
 def _is_sink(value: object) -> bool:
     return all(callable(getattr(value, name, None)) for name in _SINK_METHODS)
 
 
+async def result_of(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
 def _name(method: Callable[..., Any]) -> str:
     spool = getattr(method, "__self__", None)
-    return name_of(spool.store if isinstance(spool, _Spool) else method)  # applications do not know _Spool
+    return name_of(spool.store if isinstance(spool, Spool) else method)  # applications do not know Spool

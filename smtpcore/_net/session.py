@@ -1,8 +1,13 @@
-"""A server's session, written once: coroutines over a stream, like the client's in ``_net.client``.
+"""A server's session, written once for all adapters.
 
-:class:`ServerSession` is a loop that an application runs itself, event by event, or that ``handlers`` runs for
-an object with callbacks. It sees to what is not the application's business: flushing, reading, deadlines, the
-TLS handshake, the farewell.
+A session is a plain function, ``_advance()``: it asks the core for the next event; when there is none left, it
+sends the replies in one write, sets the deadline, and it is the client's turn. Whatever the client then sends
+is given to the core, and the function is called again, by the pump of the stream (see ``_net.stream``). Only
+what cannot be done at once is awaited: a write that the system does not accept as a whole, a TLS handshake, the
+turn of other sessions. One coroutine awaits it, ``_run()``.
+
+An application runs a session itself, with ``async for event in session``, or ``_net.callbacks`` runs it for an
+object with methods: they call ``_advance()`` and answer the event.
 
 **Time.** The core says how long to wait for what; here is the clock. A deadline belongs to an event and not to
 a read: octets that drip in do not prolong it. Content has a minimum rate and a latest end besides, and the
@@ -10,8 +15,8 @@ session an end. A deadline that has passed ends the session also if octets are r
 that is flooded never has to wait.
 
 **Fairness.** Commands that have arrived need no waiting, so a flood of them would keep the event loop, and all
-replies to it would be held until the end. After TURN events or reads a session sends its replies and lets the
-others run; after OUTPUT octets of replies it sends them.
+replies to it would be held until the end. After TURN events, or reads without an event, a session sends its
+replies and lets the others run; after OUTPUT octets of replies it sends them.
 
 **The end.** If a session is busy in a handler when the grace of a server that stops is over, the listener sends
 its farewell: the stream calls ``_farewell()``. A handler that accepts a message after that is too late.
@@ -24,7 +29,7 @@ import datetime
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from .. import sasl
@@ -38,7 +43,7 @@ from .connect import hello_name
 from .hints import words_of
 from .recorder import Recorder, make_transcript
 from .serveroptions import ServerOptions, with_starttls
-from .stream import Stream, arrived, run
+from .stream import Arrival, Stream, arrived, pump_of, run
 
 logger = logging.getLogger("smtpcore")
 
@@ -48,6 +53,9 @@ NO_HANDSHAKE = "no TLS handshake with %s: %s"
 TURN = 100  # events and reads until a session lets others run
 LOOK = 10  # of these until it looks how much output there is
 OUTPUT = 65536  # octets of replies that are held
+
+# What _advance() gives: an event, what has to be awaited before the next call, or None for the client's turn.
+Due = Event | Awaitable[None] | None
 
 
 class ServerSession:
@@ -102,11 +110,14 @@ class ServerSession:
         self._timeouts = config.timeouts
         self._content_rate = config.limits.content_rate
         self._stream = stream
+        self._pump = pump_of(stream)
         self._began = time.monotonic()
+        self._waits_since: float | None = None  # None if there was an event since the last wait
         self._content_began: float | None = None
         self._content_octets = 0
         self._lost_client = False
-        self._steps = 0  # events and reads since others have had their turn
+        self._steps = 0  # events, and reads without one, since others have had their turn
+        self._next_look = LOOK  # the step at which to look whether it is their turn
         self._dismissed: Event | None = None  # what was unanswered when the session was ended from outside
         stream.farewell = self._farewell
         if self.transcript is not None and stream.tls is not None:
@@ -192,21 +203,21 @@ class ServerSession:
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over the events on blocking sockets, where nothing suspends."""
-        while (event := run(self.next_event())) is not None:
+        while True:
+            due = self._advance()
+            event = due if isinstance(due, Event) else run(self._run(self._advance, due))
+            if event.__class__ is ConnectionClosed:
+                return
             yield event
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
     async def __anext__(self) -> Event:
-        self._steps += 1
-        if not self._steps % LOOK:
-            await self._give_way()
-        event = self.connection.next_event() or await self._wait_for_event()
+        due = self._advance()
+        event = due if isinstance(due, Event) else await self._run(self._advance, due)
         if event.__class__ is ConnectionClosed:
             raise StopAsyncIteration
-        if event.__class__ is Data:
-            self._content_began = None
         return event
 
     async def next_event(self) -> Event | None:
@@ -220,60 +231,108 @@ class ServerSession:
         except StopAsyncIteration:
             return None
 
-    async def _give_way(self) -> None:
-        """Send the replies and let others run, if it is time to."""
-        connection = self.connection
-        if self._steps < TURN and connection.output_size < OUTPUT:
-            return
-        if octets := connection.data_to_send():
-            await self._write(octets)
-        if self._steps >= TURN:
-            self._steps = 0
-            await self._stream.give_way()
-            if connection.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
-                self._time_is_up()
+    # -- how it runs --
 
-    async def _wait_for_event(self) -> Event:
-        """Send what there is to send, and read until there is an event."""
-        connection, stream = self.connection, self._stream
-        began: float | None = None
+    async def _run(self, work: Callable[[], Due], due: Due) -> Event:
+        """Do what is due, and call a function again and again, until it gives an event.
+
+        Args:
+            work: ``_advance``, or a function that calls it and gives back what it does not handle.
+            due: What the function has given already.
+
+        Returns:
+            The event.
+        """
+
+        def take(arrival: Arrival) -> Due:
+            self._take(arrival)
+            return work()
+
+        while not isinstance(due, Event):
+            if due is None:
+                due = await self._pump.pump(take)
+            else:
+                await due
+                due = work()
+        return due
+
+    def _advance(self) -> Due:
+        """Go on to the next event, without waiting.
+
+        Returns:
+            The event, which is a ConnectionClosed at the end. None: there is none yet, the replies are sent,
+            and it is the client's turn. Otherwise an object that has to be awaited before the next call.
+        """
+        if self._steps >= self._next_look and (due := self._look_around()) is not None:
+            return due
+        event = self.connection.next_event()
+        if event is None:
+            return self._leave_it_to_the_client()
+        self._steps += 1
+        self._waits_since = None
+        if event.__class__ is Data:
+            self._content_began = None
+        return event
+
+    def _look_around(self) -> Awaitable[None] | None:
+        """Send the replies and let others run, if it is time to."""
+        self._next_look = self._steps + LOOK
+        if self._steps >= TURN:
+            self._steps, self._next_look = 0, LOOK
+            return self._give_way()
+        return self._flush() if self.connection.output_size >= OUTPUT else None
+
+    async def _give_way(self) -> None:
+        if (writing := self._flush()) is not None:
+            await writing
+        await self._stream.give_way()
+        if self.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
+            self._time_is_up()
+
+    def _leave_it_to_the_client(self) -> Due:
+        """Send what there is to send and set the deadline, unless the session has come to an end."""
+        connection = self.connection
         event: Event | None = None
         while event is None:
-            if octets := connection.data_to_send():
-                await self._write(octets)
-            now = time.monotonic()
+            if (writing := self._flush()) is not None:
+                return writing
             state = connection.state
-            if began is None or state is _CONTENT:
-                began = now  # content that was refused is read to its end without an event
             if state is _CLOSED:
-                return connection.next_event() or ConnectionClosed()  # also if it was asked for before
+                return connection.next_event() or ConnectionClosed()  # the core says it once, here each time
             if self._lost_client:
                 pass  # commands that arrived before the client was gone are run
             elif state is _TLS:
-                await self._shake_hands()
-            elif (deadline := min(began + connection.timeout, self._latest(state, now))) <= now:
-                self._time_is_up()
+                return self._shake_hands()
+            elif self._set_deadline(state):
+                return None
             else:
-                # Between messages a server that stops may end a session, within one it waits for the end.
-                stream.idle = state is not _CONTENT
-                try:
-                    data = await stream.read(deadline - now)
-                except TimeoutError:
-                    self._time_is_up()
-                except OSError as error:
-                    self._lost(error)
-                else:
-                    self._received(data)
-                    if state is _CONTENT:
-                        self._content_octets += len(data)
+                self._time_is_up()
             event = connection.next_event()
-            if event is None and state is _CLOSED:
-                return ConnectionClosed()  # the core says it once; here each caller gets it
-            if event is None:
-                self._steps += 1
-                if self._steps >= TURN:
-                    await self._give_way()
         return event
+
+    def _set_deadline(self, state: State) -> bool:
+        """Set the time until which the client has to send something; False if it has passed."""
+        now = time.monotonic()
+        if self._waits_since is not None:
+            self._steps += 1  # there was a read, and no event
+        if self._waits_since is None or state is _CONTENT:
+            self._waits_since = now  # content that was refused is read to its end without an event
+        deadline = min(self._waits_since + self.connection.timeout, self._latest(state, now))
+        self._pump.deadline = deadline
+        # Between messages a server that stops may end a session, within one it waits for the end.
+        self._stream.idle = state is not _CONTENT
+        return deadline > now
+
+    def _take(self, arrival: Arrival) -> None:
+        """Give the core what has arrived."""
+        if not isinstance(arrival, OSError):
+            if self.state is _CONTENT:
+                self._content_octets += len(arrival)
+            self._received(arrival)
+        elif isinstance(arrival, TimeoutError) and arrival.errno is None:
+            self._time_is_up()
+        else:
+            self._lost(arrival)
 
     def _time_is_up(self) -> None:
         self.connection.close(self.connection.timeout_reply)
@@ -302,20 +361,33 @@ class ServerSession:
             self._recorder.record_note(f"the connection broke: {words_of(error)}")
         self.connection.receive_data(b"")
 
-    async def _write(self, data: bytes) -> None:
-        if self._lost_client:
-            return
-        self.octets_sent += len(data)
+    def _flush(self) -> Awaitable[None] | None:
+        """Send the replies: None if that is done, else what has to be awaited."""
+        octets = self.connection.data_to_send()
+        if not octets or self._lost_client:
+            return None
+        self.octets_sent += len(octets)
         if self.transcript is not None:
-            self._recorder.record_server(data)
+            self._recorder.record_server(octets)
         try:
-            await self._stream.write(data, self._timeouts.idle)
+            writing = self._pump.begin_write(octets, self._timeouts.idle)
+        except OSError as error:
+            self._lost_while_writing(error)
+            return None
+        return None if writing is None else self._end_write(writing)
+
+    async def _end_write(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
         except OSError as error:  # a time-out is one
-            # What the client had sent before it was gone counts, a complete message above all.
-            state = self.connection.state
-            if state is not _TLS and state is not _CLOSED and (last_words := arrived(self._stream)):
-                self._received(last_words)
-            self._lost(error)
+            self._lost_while_writing(error)
+
+    def _lost_while_writing(self, error: OSError) -> None:
+        # What the client had sent before it was gone counts, a complete message above all.
+        state = self.state
+        if state is not _TLS and state is not _CLOSED and (last_words := arrived(self._stream)):
+            self._received(last_words)
+        self._lost(error)
 
     async def _shake_hands(self) -> None:
         try:
@@ -373,8 +445,9 @@ class ServerSession:
     async def finish(self) -> None:
         """Say the farewell that is due, if any can still be said. For adapters."""
         self.connection.close()  # unless it is closed already
-        if octets := self.connection.data_to_send():
-            with contextlib.suppress(RuntimeError):
-                await self._write(octets)
+        with contextlib.suppress(RuntimeError):  # another task is writing
+            if (writing := self._flush()) is not None:
+                await writing
+        self._stream.farewell = None  # which would keep the session alive until the collector comes
         if self.transcript is not None:
             self._recorder.record_end()

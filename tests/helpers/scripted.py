@@ -34,6 +34,7 @@ from smtpcore._net import connect as _connect
 from smtpcore._net import dialogue as _dialogue
 from smtpcore._net import sending as _sending
 from smtpcore._net import session as _sessions
+from smtpcore._net import stream as _streams
 from smtpcore._net.stream import run
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_sending, "time", instance)
     monkeypatch.setattr(_connect, "time", instance)
     monkeypatch.setattr(_sessions, "time", instance)
+    monkeypatch.setattr(_streams, "time", instance)
     return instance
 
 
