@@ -364,7 +364,10 @@ class ServerSession:
     def _flush(self) -> Awaitable[None] | None:
         """Send the replies: None if that is done, else what has to be awaited."""
         octets = self.connection.data_to_send()
-        if not octets or self._lost_client:
+        return self._send(octets) if octets else None
+
+    def _send(self, octets: bytes) -> Awaitable[None] | None:
+        if self._lost_client:
             return None
         self.octets_sent += len(octets)
         if self.transcript is not None:

@@ -28,7 +28,7 @@ from .._core.events import (
 from .._core.replies import Reply
 from .._core.state import State
 from .._net.serveroptions import ServerOptions
-from .._net.session import ServerSession
+from .._net.session import Due, ServerSession
 from .._net.stream import Stream
 from ..sasl import AuthQuestion
 from ._faults import CONNECT, END, Counter, Rule
@@ -51,36 +51,47 @@ class FaultySession(ServerSession):
         self._faults = faults
         self._sleep = sleep
         self._rule: Rule | None = None  # of the event whose reply has not been sent
+        self._next: Event | None = None  # what the handler gets when the octets before it have been sent
         self._content_size = 0
         self._content_answered = False  # the reply to the message was sent before its end
 
-    async def __anext__(self) -> Event:
-        while True:
-            if self._rule is not None:
-                due, self._rule = self._rule, None
-                await self._send_as(due, self.connection.data_to_send())
-            event = await super().__anext__()
-            if event.__class__ is Data:
-                self._content_size, self._content_answered = 0, False
-            if isinstance(event, Chunk):
-                if not await self._content_goes_on(event):
-                    continue
-                return event
-            if isinstance(event, EndOfMessage) and self._content_answered:
-                self.reject(554, "5.6.0", "refused already")
-                self.connection.data_to_send()
-                return MessageAborted(None)
-            rule = self._faults.rule_for(_verb_of(event), event) if _is_answered(event) else None
-            if rule is None:
-                return event
-            if octets := self._before(event):
-                await self._write(octets)
-            self._rule = rule
-            if not rule.refuses or event is not self.unanswered:
-                return event
+    def _advance(self) -> Due:
+        if self._next is not None:
+            event, self._next = self._next, None
+            return event
+        if self._rule is not None:
+            rule, self._rule = self._rule, None
+            return self._send_as(rule, self.connection.data_to_send())
+        due = super()._advance()
+        while self._content_answered and isinstance(due, Chunk):
+            due = super()._advance()
+        if isinstance(due, Chunk):
+            return self._content_goes_on(due)
+        if isinstance(due, Data):
+            self._content_size, self._content_answered = 0, False
+        if isinstance(due, EndOfMessage) and self._content_answered:
+            self.reject(554, "5.6.0", "refused already")
+            self.connection.data_to_send()
+            return MessageAborted(None)
+        return self._with_fault(due) if isinstance(due, Event) and _is_answered(due) else due
+
+    def _with_fault(self, event: Event) -> Due:
+        """Give an event to the handler, unless its rule refuses it."""
+        rule = self._faults.rule_for(_verb_of(event), event)
+        if rule is None:
+            return event
+        self._rule = rule
+        before = self._before(event)
+        if rule.refuses and event is self.unanswered:
             self._refuse(event, rule.octets or b"")
-            if isinstance(event, EndOfMessage):
-                return MessageAborted(None)  # so the handler discards what it has
+            if not isinstance(event, EndOfMessage):
+                return self._write(before)
+            event = MessageAborted(None)  # so the handler discards what it has
+        return self._after(self._write(before), event) if before else event
+
+    def _after(self, writing: Awaitable[None], event: Event) -> Due:
+        self._next = event
+        return writing
 
     def _before(self, event: Event) -> bytes:
         """Take the replies to what came before an event, so that they go out first."""
@@ -88,18 +99,22 @@ class FaultySession(ServerSession):
             return b""
         return self.connection.data_to_send()
 
-    async def _content_goes_on(self, chunk: Chunk) -> bool:
-        """Count content; return whether the handler gets it."""
-        if self._content_answered:
-            return False
+    def _content_goes_on(self, chunk: Chunk) -> Due:
+        """Count content, and give it to the handler when the fault that is due has happened."""
         before, self._content_size = self._content_size, self._content_size + len(chunk.data)
         rule = self._faults.rule_for_content(chunk, before, self._content_size)
-        if rule is not None:
-            self._content_answered = rule.octets is not None
-            if octets := self.connection.data_to_send():
-                await self._write(octets)
-            await self._send_as(rule, b"")
-        return True
+        if rule is None:
+            return chunk
+        self._content_answered = rule.octets is not None
+        return self._after(self._interrupt(rule), chunk)
+
+    async def _interrupt(self, rule: Rule) -> None:
+        await self._write(self.connection.data_to_send())
+        await self._send_as(rule, b"")
+
+    async def _write(self, octets: bytes) -> None:
+        if octets and (writing := self._send(octets)) is not None:
+            await writing
 
     def _refuse(self, event: Event, octets: bytes) -> None:
         """Answer the core, as far as it can be answered so; the octets on the wire are the rule's own."""
