@@ -30,8 +30,8 @@ PACKAGE = ROOT / "smtpcore"
 # group of SIDEWAYS do not know each other. Nothing imports the package itself.
 FLOORS = (
     (
-        "_version _core.codes _core.errors _core.grammar _core.headerfields _core.limits _core.printable "
-        "_core.public _core.secrets"
+        "_version _core.codes _core.errors _core.expressions _core.grammar _core.headerfields _core.limits"
+        " _core.printable _core.public _core.secrets"
     ),
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (

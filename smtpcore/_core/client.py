@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -85,10 +86,14 @@ _FAREWELL = ConnectionClosed()
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
 _AUTHENTICATING = State.AUTHENTICATING
 _DEFAULT_LIMITS = Limits()
-_STANDARD_RULES: Final = rules_for(STANDARD)
 _DEFAULT_TIMEOUTS = Timeouts()
 
 _Answerable = Command | EndOfMessage | Connect
+
+
+@lru_cache(maxsize=1)
+def _standard_rules() -> Rules:
+    return rules_for(STANDARD)
 
 
 class ClientConnection:
@@ -119,7 +124,7 @@ class ClientConnection:
         max_line: int | None = CONTENT_LINE_LENGTH,
         extensions: tuple[Extension, ...] | None = None,
     ) -> None:
-        self._rules: Rules = _STANDARD_RULES if extensions is None else rules_for(extensions)
+        self._rules: Rules = _standard_rules() if extensions is None else rules_for(extensions)
         self.capabilities: Capabilities = NO_CAPABILITIES
         self.tls = tls
         self.authenticated = False

@@ -10,13 +10,13 @@ Nearly all commands have none, and share one empty mapping.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from .errors import LocalProtocolError
+from .expressions import expression
 from .grammar import ESMTP_PARAM, XTEXT
 from .replies import Refused, Reply
 
@@ -25,12 +25,12 @@ Parameters = Mapping[str, ParameterValue]
 
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 
-_ESMTP_PARAM = re.compile(ESMTP_PARAM)
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-_VALUE = re.compile(r"[!-<>-~]+")
-_HEXCHAR = re.compile(r"\+([0-9A-Fa-f]{2})")
+_ESMTP_PARAM = expression(ESMTP_PARAM)
+_KEYWORD = expression(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_VALUE = expression(r"[!-<>-~]+")
+_HEXCHAR = expression(r"\+([0-9A-Fa-f]{2})")
 # What xtext cannot hold as it is: everything but "!" to "~" without "+" and "=".
-_NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
+_NOT_XCHAR = expression(r"[^!-*,-<>-~]")
 
 
 @dataclass(frozen=True, slots=True)
