@@ -269,6 +269,10 @@ class ContentEncoder:
 
     def __init__(self, *, max_line: int | None = CONTENT_LINE_LENGTH) -> None:
         self._max_line = max_line
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the content of the next message."""
         self._held = b""  # a CR whose LF has not come yet
         self._fresh = True  # at the start of a line
         self._column = 0
