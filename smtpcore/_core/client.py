@@ -81,6 +81,7 @@ _new = object.__new__
 # States in which QUIT cannot be sent, or was.
 _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
 _HELLO: Final = (Ehlo, Helo)
+_USUAL_SIZE: Final = 1000  # characters of the keywords in a reply to EHLO
 _FAREWELL = ConnectionClosed()
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
@@ -94,6 +95,22 @@ _Answerable = Command | EndOfMessage | Connect
 @lru_cache(maxsize=1)
 def _standard_rules() -> Rules:
     return rules_for(STANDARD)
+
+
+def _capabilities(lines: tuple[str, ...], rules: Rules) -> Capabilities:
+    """Read the lines of a reply to EHLO after the first.
+
+    A client often talks to the same few servers, so usual replies are read once. A server chooses the lines:
+    large ones are not kept.
+    """
+    if sum(map(len, lines)) > _USUAL_SIZE:
+        return Capabilities.parse(lines, rules.readers)
+    return _usual_capabilities(lines, rules)
+
+
+@lru_cache(maxsize=64)
+def _usual_capabilities(lines: tuple[str, ...], rules: Rules) -> Capabilities:
+    return Capabilities.parse(lines, rules.readers)
 
 
 class ClientConnection:
@@ -143,6 +160,7 @@ class ClientConnection:
         self._encoder: ContentEncoder | None = None
         self._exchange: ClientExchange | None = None
         self._secrets: Secrets | None = None
+        self._facts_outside: Facts | None = None  # those outside a transaction, while they hold
         self._state = State.OPENING
         self._projected = State.GREETED
         self._outdated = False  # _projected is
@@ -337,10 +355,20 @@ class ClientConnection:
             raise LocalProtocolError(f"the server does not offer {keyword}{needed_by} (RFC 5321 2.2.1)")
 
     def _check_by_extensions(self, command: Command, offered: Capabilities) -> None:
-        facts = Facts(self.tls, "" if self.authenticated else None, mail=self._mail)
-        refusal = self._rules.refusal(command, offered, facts)
+        refusal = self._rules.refusal(command, offered, self._facts())
         if refusal is not None:
             raise LocalProtocolError(f"{command.verb} cannot be sent: {refusal.text}")
+
+    def _facts(self) -> Facts:
+        """Return the circumstances of the next command, for extensions to judge by."""
+        in_transaction = self._projection() in (State.MAIL, _RCPT)
+        facts = self._facts_outside
+        if facts is None or in_transaction:
+            mail = self._mail if in_transaction else None
+            facts = Facts(self.tls, "" if self.authenticated else None, mail=mail)
+            if not in_transaction:
+                self._facts_outside = facts
+        return facts
 
     def _illegal(self, command: Command, state: State) -> LocalProtocolError:
         if command.__class__ not in self._rules.success:
@@ -402,6 +430,7 @@ class ClientConnection:
         self._state = self._projected = HANDSHAKEN[self._state]
         self.tls = info
         self.authenticated = False
+        self._facts_outside = None
         self._forget_capabilities()
 
     def abort(self) -> None:
@@ -525,7 +554,7 @@ class ClientConnection:
             self._encoder.reset()
         elif kind is Ehlo:
             self._hellos -= 1
-            self.capabilities = Capabilities.parse(reply.lines[1:], self._rules.readers)
+            self.capabilities = _capabilities(reply.lines[1:], self._rules)
             self._pipelining = "PIPELINING" in self.capabilities
         elif kind is Helo:
             self._hellos -= 1
@@ -579,6 +608,7 @@ class ClientConnection:
         if complaint:  # raised out here, so that it has no context, which would show what is masked
             raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
         self.authenticated = True
+        self._facts_outside = None
 
     def _unsolicited(self, reply: Reply) -> Event:
         """Take a reply that answers nothing which was handed out before it."""

@@ -206,7 +206,7 @@ def format_parameters(parameters: Parameters, rows: Mapping[str, Parameter]) -> 
         row = rows.get(keyword)
         written = _format_raw(value) if row is None else row.format(value)
         word = keyword if written is None else f"{keyword}={written}"
-        if _KEYWORD.fullmatch(keyword) is None or _ESMTP_PARAM.fullmatch(word) is None:
+        if "=" in keyword or _ESMTP_PARAM.fullmatch(word) is None:
             raise LocalProtocolError(f"{word[:100]!r} is not a valid parameter: printable ASCII without spaces")
         words.append(f" {word}")
     return "".join(words)
