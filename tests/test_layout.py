@@ -30,13 +30,13 @@ PACKAGE = ROOT / "smtpcore"
 # group of SIDEWAYS do not know each other. Nothing imports the package itself.
 FLOORS = (
     (
-        "_version _core.codes _core.errors _core.grammar _core.headerfields _core.limits _core.printable "
-        "_core.public _core.secrets"
+        "_version _core.codes _core.errors _core.expressions _core.grammar _core.headerfields _core.limits"
+        " _core.printable _core.public _core.secrets"
     ),
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (
-        "_core.capabilities _core.commands _core.commandspec _core.config _core.events _core.failures"
-        " _core.replyparser _core.replytexts _core.rules _core.state"
+        "_core.capabilities _core.commands _core.commandspec _core.config _core.credit _core.events"
+        " _core.failures _core.replyparser _core.replytexts _core.rules _core.state"
     ),
     "sasl",
     "extensions state",

@@ -17,10 +17,10 @@ neither.
 
 from __future__ import annotations
 
-import re
 from typing import Self, TypeVar
 
 from .errors import LocalProtocolError
+from .expressions import expression
 from .grammar import (
     ADDRESS_LITERAL,
     GENERAL_LITERAL,
@@ -37,8 +37,8 @@ from .grammar import (
 from .limits import Limits
 
 _P = TypeVar("_P", bound="_Path")
-_QUOTED_PAIR = re.compile(r"\\(.)")
-_TO_QUOTE = re.compile(r'(["\\])')
+_QUOTED_PAIR = expression(r"\\(.)")
+_TO_QUOTE = expression(r'(["\\])')
 _DEFAULT_LIMITS = Limits()
 _new = object.__new__
 

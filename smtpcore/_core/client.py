@@ -21,10 +21,9 @@ When the last answer is in, both are the same, and a command that was held back 
 **Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). A reply answers a command only
 if ``data_to_send()`` had handed out the command before the first octet of the reply was received; a response
 within AUTH and the final dot count like commands here. Any other reply is unsolicited: the two sides no longer
-talk about the same thing, so it is fatal. There are two exceptions: 421, by which a server may take its leave
-at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is still on its way, before its final dot. To
-judge this, replies are counted: those that were received, and those that there will be when everything handed
-out is answered. ``receive_data()`` notes the second number for the octets that it is given.
+talk about the same thing, so it is fatal. There are two exceptions: 421, with which a server may end the
+session at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is being sent, before its final dot.
+``Credit`` counts the replies to judge this.
 
 **Content** is not held back but refused before 354, when it would have nowhere to go. A server may grant it in
 a group in which it has refused all recipients; then a lone dot is all that can be sent (RFC 2920 3.1).
@@ -37,6 +36,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -48,6 +48,7 @@ from .capabilities import NO_CAPABILITIES, Capabilities
 from .commands import format_command
 from .config import Extension, Facts
 from .content import CONTENT_LINE_LENGTH, ContentEncoder
+from .credit import Credit
 from .errors import LocalProtocolError
 from .events import (
     Chunk,
@@ -80,15 +81,36 @@ _new = object.__new__
 # States in which QUIT cannot be sent, or was.
 _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
 _HELLO: Final = (Ehlo, Helo)
+_USUAL_SIZE: Final = 1000  # characters of the keywords in a reply to EHLO
 _FAREWELL = ConnectionClosed()
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _RCPT, _TLS, _CLOSED = State.CONTENT, State.RCPT, State.TLS, State.CLOSED
 _AUTHENTICATING = State.AUTHENTICATING
 _DEFAULT_LIMITS = Limits()
-_STANDARD_RULES: Final = rules_for(STANDARD)
 _DEFAULT_TIMEOUTS = Timeouts()
 
 _Answerable = Command | EndOfMessage | Connect
+
+
+@lru_cache(maxsize=1)
+def _standard_rules() -> Rules:
+    return rules_for(STANDARD)
+
+
+def _capabilities(lines: tuple[str, ...], rules: Rules) -> Capabilities:
+    """Read the lines of a reply to EHLO after the first.
+
+    A client often talks to the same few servers, so usual replies are read once. A server chooses the lines:
+    large ones are not kept.
+    """
+    if sum(map(len, lines)) > _USUAL_SIZE:
+        return Capabilities.parse(lines, rules.readers)
+    return _usual_capabilities(lines, rules)
+
+
+@lru_cache(maxsize=64)
+def _usual_capabilities(lines: tuple[str, ...], rules: Rules) -> Capabilities:
+    return Capabilities.parse(lines, rules.readers)
 
 
 class ClientConnection:
@@ -119,7 +141,7 @@ class ClientConnection:
         max_line: int | None = CONTENT_LINE_LENGTH,
         extensions: tuple[Extension, ...] | None = None,
     ) -> None:
-        self._rules: Rules = _STANDARD_RULES if extensions is None else rules_for(extensions)
+        self._rules: Rules = _standard_rules() if extensions is None else rules_for(extensions)
         self.capabilities: Capabilities = NO_CAPABILITIES
         self.tls = tls
         self.authenticated = False
@@ -131,16 +153,14 @@ class ClientConnection:
         self._ended = False  # ConnectionClosed was given
         self._output: list[bytes] = []
         self._outstanding: deque[_Answerable] = deque((Connect(),))
-        self._waiting: deque[tuple[Command, bytes]] = deque()
-        self._queue: deque[Event] = deque()
-        # Replies, counted from the greeting on, which is expected without a command.
-        self._answered = 0  # received
-        self._expected = 1  # that there will be when everything handed out is answered
-        self._creditable = 1  # the same, when the octets of the next reply were received
-        self._received = 0  # octets
-        # If octets were received while a reply was incomplete: where they begin, with their number of the kind
-        # of _creditable.
-        self._later: deque[tuple[int, int]] = deque()
+        self._credit = Credit()
+        # What most sessions do not have, or not yet. An empty deque takes as much memory as all the rest.
+        self._waiting: deque[tuple[Command, bytes]] | None = None
+        self._queue: deque[Event] | None = None
+        self._encoder: ContentEncoder | None = None
+        self._exchange: ClientExchange | None = None
+        self._secrets: Secrets | None = None
+        self._facts_outside: Facts | None = None  # those outside a transaction, while they hold
         self._state = State.OPENING
         self._projected = State.GREETED
         self._outdated = False  # _projected is
@@ -148,9 +168,6 @@ class ClientConnection:
         self._pipelining = False
         self._mail: Mail | None = None  # of the transaction that is being built
         self._addressed = False  # the content has a recipient
-        self._encoder = ContentEncoder(max_line=max_line)
-        self._exchange: ClientExchange | None = None
-        self._secrets: Secrets | None = None  # None until there are any
 
     # -- facts --
 
@@ -224,8 +241,7 @@ class ClientConnection:
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
         else:
-            self._check_content()
-            self._output.append(self._encoder.finish())
+            self._output.append(self._content_encoder().finish())
             self._outstanding.append(event)
             self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
 
@@ -247,6 +263,8 @@ class ClientConnection:
             self._outstanding.append(command)
             self._output.append(octets)
         else:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append((command, octets))
 
     def _may_go(self, kind: type[Event]) -> bool:
@@ -268,7 +286,7 @@ class ClientConnection:
                 self._output.append(octets)
             else:
                 # Held back until everything before it was answered, it has no sense any more.
-                self._queue.append(CommandNotSent(command))
+                self._report(CommandNotSent(command))
                 self._outdated = True
                 if command.__class__ in _HELLO:
                     self._hellos -= 1
@@ -286,7 +304,7 @@ class ClientConnection:
     def _under_way(self) -> Iterator[_Answerable]:
         """What is sent or held back and has no answer yet, oldest first."""
         yield from self._outstanding
-        for command, _ in self._waiting:
+        for command, _ in self._waiting or ():
             yield command
 
     def _offered(self) -> Capabilities:
@@ -294,18 +312,18 @@ class ClientConnection:
         return NO_CAPABILITIES if self._hellos else self.capabilities
 
     def _send_chunk(self, data: bytes) -> None:
-        self._check_content()
+        encoder = self._content_encoder()
         if not self._addressed:
             raise LocalProtocolError("content not expected: no recipient was accepted (RFC 5321 3.3)")
         if not data.isascii() and self._mail is not None and self._mail.body != "8BITMIME":
             raise LocalProtocolError(
                 "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
             )
-        self._output.append(self._encoder.encode(data))
+        self._output.append(encoder.encode(data))
 
     def _send_encoded(self, octets: bytes, *, last: bool) -> None:
         """Send a piece of what ``encode_content()`` has made; the last one has the terminator in it."""
-        self._check_content()
+        self._content_encoder()
         if not self._addressed:
             raise LocalProtocolError("content not expected: no recipient was accepted (RFC 5321 3.3)")
         self._output.append(octets)
@@ -313,11 +331,14 @@ class ClientConnection:
             self._outstanding.append(EndOfMessage())
             self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
 
-    def _check_content(self) -> None:
-        if self._state is not _CONTENT or self._outstanding:
+    def _content_encoder(self) -> ContentEncoder:
+        """Return the encoder of the content under way; raise if there is none."""
+        encoder = self._encoder
+        if encoder is None or self._state is not _CONTENT or self._outstanding:
             raise LocalProtocolError(
                 "content is sent after a reply of 354 to DATA, up to its end, and only then"
             )
+        return encoder
 
     def _write_parameters(self, command: Mail | Rcpt) -> str:
         """Write the parameters; raise if the server does not offer them, or if their extensions object."""
@@ -344,10 +365,20 @@ class ClientConnection:
             raise LocalProtocolError(f"the server does not offer {keyword}{needed_by} (RFC 5321 2.2.1)")
 
     def _check_by_extensions(self, command: Command, offered: Capabilities) -> None:
-        facts = Facts(self.tls, "" if self.authenticated else None, mail=self._mail)
-        refusal = self._rules.refusal(command, offered, facts)
+        refusal = self._rules.refusal(command, offered, self._facts())
         if refusal is not None:
             raise LocalProtocolError(f"{command.verb} cannot be sent: {refusal.text}")
+
+    def _facts(self) -> Facts:
+        """Return the circumstances of the next command, for extensions to judge by."""
+        in_transaction = self._projection() in (State.MAIL, _RCPT)
+        facts = self._facts_outside
+        if facts is None or in_transaction:
+            mail = self._mail if in_transaction else None
+            facts = Facts(self.tls, "" if self.authenticated else None, mail=mail)
+            if not in_transaction:
+                self._facts_outside = facts
+        return facts
 
     def _illegal(self, command: Command, state: State) -> LocalProtocolError:
         if command.__class__ not in self._rules.success:
@@ -395,7 +426,7 @@ class ClientConnection:
             return b""
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
-        self._expected = self._answered + len(self._outstanding)
+        self._credit.expected = self._credit.answered + len(self._outstanding)
         return data
 
     def tls_started(self, info: TlsInfo) -> None:
@@ -409,6 +440,7 @@ class ClientConnection:
         self._state = self._projected = HANDSHAKEN[self._state]
         self.tls = info
         self.authenticated = False
+        self._facts_outside = None
         self._forget_capabilities()
 
     def abort(self) -> None:
@@ -435,12 +467,7 @@ class ClientConnection:
         elif self._state is _CLOSED or self._at_eof:
             raise LocalProtocolError("the session is over")
         else:
-            if self._parser.feed(data):
-                self._creditable = self._expected
-            elif self._expected != (self._later[-1][1] if self._later else self._creditable):
-                # The old number still counts for the reply whose first octets are there already.
-                self._later.append((self._received, self._expected))
-            self._received += len(data)
+            self._credit.note(len(data), self._parser.feed(data))
 
     def next_event(self) -> Event | None:
         """The next thing that has happened.
@@ -456,9 +483,10 @@ class ClientConnection:
         """
         if self._queue:
             return self._queue.popleft()
+        credit = self._credit
         while self._state is not _CLOSED:
-            if self._later:
-                self._advance()
+            if credit.later:
+                credit.advance(self._parser.pending)
             try:
                 reply = self._parser.next_reply()
             except RemoteProtocolError:
@@ -471,7 +499,7 @@ class ClientConnection:
                 reply = self._masked(reply)
             if reply.code == 421:
                 return self._farewell(reply)
-            if self._answered >= self._creditable:
+            if credit.answered >= credit.solicited:
                 return self._unsolicited(reply)
             command = self._outstanding[0]
             kind = command.__class__
@@ -485,7 +513,7 @@ class ClientConnection:
                 continue
             else:
                 raise self._impossible(command, reply)
-            self._answered += 1
+            credit.answered += 1
             self._outstanding.popleft()
             if self._waiting:
                 self._release()
@@ -496,17 +524,16 @@ class ClientConnection:
             return response
         return self._end()
 
-    def _advance(self) -> None:
-        """Find out what was handed out when the first octet of the next reply was received."""
-        later = self._later
-        begins = self._received - self._parser.pending
-        while later and later[0][0] <= begins:
-            self._creditable = later.popleft()[1]
+    def _report(self, *events: Event) -> None:
+        """Let ``next_event()`` give these before anything else."""
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.extend(events)
 
     def _handed_out(self) -> int:
         """How many of the outstanding commands the server may have got."""
         # The AUTH command was handed out, even if the response to the last challenge was not.
-        return max(self._expected - self._answered, self._state is _AUTHENTICATING)
+        return max(self._credit.expected - self._credit.answered, self._state is _AUTHENTICATING)
 
     def _end(self) -> Event | None:
         """Say once that the session is over."""
@@ -532,10 +559,12 @@ class ClientConnection:
             return
         if kind is Data:
             self._addressed = state is _RCPT
-            self._encoder = ContentEncoder(max_line=self._max_line)
+            if self._encoder is None:
+                self._encoder = ContentEncoder(max_line=self._max_line)
+            self._encoder.reset()
         elif kind is Ehlo:
             self._hellos -= 1
-            self.capabilities = Capabilities.parse(reply.lines[1:], self._rules.readers)
+            self.capabilities = _capabilities(reply.lines[1:], self._rules)
             self._pipelining = "PIPELINING" in self.capabilities
         elif kind is Helo:
             self._hellos -= 1
@@ -560,7 +589,7 @@ class ClientConnection:
         if reply.code != 334 or exchange is None or exchange.cancelled:
             raise self._impossible(self._outstanding[0], reply)
         self._state = after(self._rules.after, Auth, reply.code, self._state)
-        self._answered += 1  # and AUTH stays outstanding, now for the response
+        self._credit.answered += 1  # and AUTH stays outstanding, now for the response
         response = exchange.respond(reply.text)
         if response is None:
             self._output.append(b"*\r\n")  # RFC 4954 4: the server has to reply 501
@@ -589,6 +618,7 @@ class ClientConnection:
         if complaint:  # raised out here, so that it has no context, which would show what is masked
             raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
         self.authenticated = True
+        self._facts_outside = None
 
     def _unsolicited(self, reply: Reply) -> Event:
         """Take a reply that answers nothing which was handed out before it."""
@@ -606,11 +636,12 @@ class ClientConnection:
     def _leave(self, events: list[Response]) -> Event:
         """End the session with these events; what was not handed out is given back."""
         given_back = [*self._under_way()][self._handed_out() :]
-        self._queue.extend(events)
-        self._queue.extend(CommandNotSent(command) for command in given_back if isinstance(command, Command))
+        first, *others = events
+        not_sent = [CommandNotSent(command) for command in given_back if isinstance(command, Command)]
+        self._report(*others, *not_sent)
         self._outstanding.clear()
         self.abort()
-        return self._queue.popleft()
+        return first
 
     def _end_of_input(self) -> Event | None:
         lost = tuple(self._under_way())

@@ -14,7 +14,6 @@ question for the tables of ``state``, and whether it is a good idea is one for t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -31,6 +30,7 @@ from .commandspec import CommandSpec
 from .config import ServerConfig
 from .errors import LocalProtocolError
 from .events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, TextCommand, Vrfy
+from .expressions import expression
 from .grammar import CONTROL, HELLO_REST, MAIL_REST, PATH, RCPT_REST, SHORT_MAILBOX
 from .parameters import NO_PARAMETERS, format_parameters, parse_parameters
 from .receivebuffer import ReceiveBuffer
@@ -42,9 +42,9 @@ _new = object.__new__
 _DATA, _RSET, _QUIT, _NOOP = Data(), Rset(), Quit(), Noop()
 
 _BLANKS = " \t"
-_C1 = re.compile("[\x80-\x9f]")
+_C1 = expression("[\x80-\x9f]")
 # Letters (RFC 5321 4.1.1); the verbs of extensions may also have the digits and hyphens of their keywords.
-_VERB = re.compile(r"[A-Za-z][A-Za-z0-9-]*+")
+_VERB = expression(r"[A-Za-z][A-Za-z0-9-]*+")
 
 UNKNOWN = Reply(500, "5.5.2", "command not recognized")
 NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
@@ -83,6 +83,9 @@ class CommandParser:
         "_lenient_hello",
         "_mail_line",
         "_mail_parameters",
+        "_match_hello",
+        "_match_mail",
+        "_match_rcpt",
         "_rcpt_line",
         "_rcpt_parameters",
         "_rules",
@@ -99,6 +102,9 @@ class CommandParser:
         self._lenient = config.address_syntax == "lenient"
         self._lenient_hello = config.ehlo_syntax == "lenient"
         self._unknown: Literal["reject", "ignore", "show"] = config.unknown_parameters
+        # Bound here, since an expression that is compiled on first use finds its methods more slowly.
+        self._match_mail, self._match_rcpt = MAIL_REST.match, RCPT_REST.match
+        self._match_hello = HELLO_REST.match
         limits = config.limits
         offered = rules.offered(capabilities)
         self._mail_parameters, self._rcpt_parameters = offered.parameters["MAIL"], offered.parameters["RCPT"]
@@ -111,7 +117,7 @@ class CommandParser:
     #    None: the line is not complete, or not of the ordinary kind. Refused: a parameter is at fault. --
 
     def _short_mail(self, buffer: ReceiveBuffer, start: int) -> Command | None:
-        match = MAIL_REST.match(buffer.text or "", start)
+        match = self._match_mail(buffer.text or "", start)
         if match is None:
             return None
         mailbox, parameters = match.groups()
@@ -133,7 +139,7 @@ class CommandParser:
         return mail
 
     def _short_rcpt(self, buffer: ReceiveBuffer, start: int) -> Command | None:
-        match = RCPT_REST.match(buffer.text or "", start)
+        match = self._match_rcpt(buffer.text or "", start)
         if match is None:
             return None
         mailbox, parameters = match.groups()
@@ -153,7 +159,7 @@ class CommandParser:
         return rcpt
 
     def _short_ehlo(self, buffer: ReceiveBuffer, start: int) -> Command | None:
-        match = HELLO_REST.match(buffer.text or "", start)
+        match = self._match_hello(buffer.text or "", start)
         if match is None or len(match[1]) > SHORT_MAILBOX - 1:
             return None
         buffer.start = match.end()

@@ -32,11 +32,11 @@ search find out where. And ``_replace()`` cuts at the first few dots and joins t
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, Literal, cast, overload
 
 from .errors import ArgumentTypeError, LocalProtocolError
+from .expressions import expression
 
 Violation = Literal["bare-cr", "bare-lf", "nul", "line-too-long", "too-large"]
 
@@ -50,7 +50,7 @@ _TERMINATOR = b"\r\n.\r\n"
 _BYTES = (bytes, bytearray, memoryview)
 _PIECE = 65536  # octets that are read from a file at a time
 
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_BARE = expression(rb"\r(?!\n)|(?<!\r)\n")
 
 _MEND_LINE_ENDS = "every line must end in CRLF (RFC 5321 2.3.8); normalize_line_endings() sees to that"
 _SHORTEN_LINES = "encode that part as quoted-printable or base64 (RFC 5321 4.5.3.1.6)"
@@ -269,6 +269,10 @@ class ContentEncoder:
 
     def __init__(self, *, max_line: int | None = CONTENT_LINE_LENGTH) -> None:
         self._max_line = max_line
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the content of the next message."""
         self._held = b""  # a CR whose LF has not come yet
         self._fresh = True  # at the start of a line
         self._column = 0

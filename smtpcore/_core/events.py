@@ -259,7 +259,7 @@ class TextCommand(Command):
 
     def __init__(self, argument: str = "") -> None:
         permitted = argument.strip() if self.names_mailbox else argument.isascii()
-        if not permitted or PRINTABLE.fullmatch(argument) is None:
+        if not permitted or (argument and PRINTABLE.fullmatch(argument) is None):
             raise LocalProtocolError(f"{self.verb} takes one line of printable text, not {argument!r}")
         self.argument = argument
 

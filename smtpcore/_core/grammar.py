@@ -13,7 +13,7 @@ never repeated possessively: CPython before 3.11.5 matches that wrongly (https:/
 
 from __future__ import annotations
 
-import re
+from .expressions import expression
 
 # atext         = ALPHA / DIGIT / "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "/" / "=" / "?" /
 #                 "^" / "_" / "`" / "{" / "|" / "}" / "~"                              ; RFC 5322 3.2.3
@@ -52,15 +52,15 @@ SHORT_MAILBOX = 64
 # mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
 # rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF
 _COMMON_MAILBOX = rf"((?:{DOT_STRING}|{QUOTED_STRING})@{DOMAIN})"
-COMMON_MAILBOX = re.compile(_COMMON_MAILBOX)
+COMMON_MAILBOX = expression(_COMMON_MAILBOX)
 _COMMON_END = rf">((?>(?:[ ]{ESMTP_PARAM})*))\r\n"
-MAIL_REST = re.compile(rf" [Ff][Rr][Oo][Mm]:<(?>{_COMMON_MAILBOX}?){_COMMON_END}")
-RCPT_REST = re.compile(rf" [Tt][Oo]:<{_COMMON_MAILBOX}{_COMMON_END}")
+MAIL_REST = expression(rf" [Ff][Rr][Oo][Mm]:<(?>{_COMMON_MAILBOX}?){_COMMON_END}")
+RCPT_REST = expression(rf" [Tt][Oo]:<{_COMMON_MAILBOX}{_COMMON_END}")
 
 # ehlo = "EHLO" SP ( Domain / address-literal ) CRLF
-HELLO_REST = re.compile(rf" ({DOMAIN})\r\n")
+HELLO_REST = expression(rf" ({DOMAIN})\r\n")
 
-IS_DOMAIN = re.compile(DOMAIN)
+IS_DOMAIN = expression(DOMAIN)
 
 # The slow path's mailbox: any local-part, then whatever stands after the "@", checked by hand.
 #
@@ -72,59 +72,59 @@ _UTF8_NON_ASCII = r"\xa0-\ud7ff\ue000-\U0010ffff"
 _UTF8_ATEXT = _UTF8_NON_ASCII + _ATEXT
 _UTF8_DOT_STRING = rf"[{_UTF8_ATEXT}]++(?>(?:\.[{_UTF8_ATEXT}]++)*)"
 _UTF8_QUOTED_STRING = rf'"(?>(?:[{_QTEXT}{_UTF8_NON_ASCII}]++|\\[ -~])*)"'
-IS_DOT_STRING = re.compile(_UTF8_DOT_STRING)
-LOCAL_PART_AT = re.compile(rf"({_UTF8_DOT_STRING}|{_UTF8_QUOTED_STRING})@")
+IS_DOT_STRING = expression(_UTF8_DOT_STRING)
+LOCAL_PART_AT = expression(rf"({_UTF8_DOT_STRING}|{_UTF8_QUOTED_STRING})@")
 # The lenient switch: dots anywhere in an unquoted local-part, as some phones and devices send them.
-LENIENT_LOCAL_PART_AT = re.compile(rf"([.{_UTF8_ATEXT}]++|{_UTF8_QUOTED_STRING})@")
+LENIENT_LOCAL_PART_AT = expression(rf"([.{_UTF8_ATEXT}]++|{_UTF8_QUOTED_STRING})@")
 # The lenient domain: underscores, and a trailing dot that is not kept.
 _LENIENT_LABEL = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
-LENIENT_DOMAIN = re.compile(rf"{_LENIENT_LABEL}(?>(?:\.{_LENIENT_LABEL})*)")
+LENIENT_DOMAIN = expression(rf"{_LENIENT_LABEL}(?>(?:\.{_LENIENT_LABEL})*)")
 
 # sub-domain    =/ U-label                                                              ; RFC 6531 3.3
 # Only its frame: what a U-label may hold is not regular.
 _UTF8_LET_DIG = rf"[{_UTF8_NON_ASCII}A-Za-z0-9]"
-IS_UTF8_LABEL = re.compile(rf"{_UTF8_LET_DIG}++(?>(?:-++{_UTF8_LET_DIG}++)*)")
+IS_UTF8_LABEL = expression(rf"{_UTF8_LET_DIG}++(?>(?:-++{_UTF8_LET_DIG}++)*)")
 
 # A-d-l         = At-domain *( "," At-domain )
 # At-domain     = "@" Domain
-SOURCE_ROUTE = re.compile(rf"@({DOMAIN}(?>(?:,@{DOMAIN})*)):")
+SOURCE_ROUTE = expression(rf"@({DOMAIN}(?>(?:,@{DOMAIN})*)):")
 
 # address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"
-ADDRESS_LITERAL = re.compile(r"\[([!-Z^-~]++)\]")
+ADDRESS_LITERAL = expression(r"\[([!-Z^-~]++)\]")
 # IPv4-address-literal = Snum 3("." Snum)
 # Snum          = 1*3DIGIT  ; 0 through 255
-IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
+IPV4 = expression(r"(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
 # IPv6-hex      = 1*4HEXDIG
-IPV6_HEX = re.compile(r"[0-9A-Fa-f]{1,4}")
+IPV6_HEX = expression(r"[0-9A-Fa-f]{1,4}")
 # General-address-literal  = Standardized-tag ":" 1*dcontent
 # Standardized-tag = Ldh-str
-GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]++")
+GENERAL_LITERAL = expression(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]++")
 
 # xtext         = *( xchar / hexchar )                                                      ; RFC 3461 4
 # xchar         = any ASCII CHAR between "!" (33) and "~" (126) inclusive, except for "+" and "="
 # hexchar       = ASCII "+" immediately followed by two upper case hexadecimal digits
-XTEXT = re.compile(r"(?>(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*)")
+XTEXT = expression(r"(?>(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*)")
 
 # ehlo-keyword  = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
 # ehlo-param    = 1*(%d33-126)
-EHLO_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-EHLO_PARAMETER = re.compile(r"[!-~]+")
+EHLO_KEYWORD = expression(r"[A-Za-z0-9][A-Za-z0-9-]*")
+EHLO_PARAMETER = expression(r"[!-~]+")
 
 # sasl-mech     = 1*20mech-char ; A-Z 0-9 "-" "_"                                         ; RFC 4422 3.1
-MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
+MECHANISM = expression(r"[A-Z0-9_-]{1,20}")
 
 # A path on the slow path: everything up to the ">" that no quoted string holds.
-PATH = re.compile(r'<(?>(?:"(?>(?:[^"\\]|\\.)*)"|[^">])*)>')
+PATH = expression(r'<(?>(?:"(?>(?:[^"\\]|\\.)*)"|[^">])*)>')
 
 # String arguments and their like: printable ASCII, spaces and tabs; and UTF-8 with SMTPUTF8 (RFC 6531 3.7.4).
-PRINTABLE = re.compile(r"[\t -~\u00a0-\ud7ff\ue000-\U0010ffff]*+")
+PRINTABLE = expression(r"[\t -~\u00a0-\ud7ff\ue000-\U0010ffff]*+")
 
 # initial-response = base64 / "="    ; its frame only: whether it decodes is for SASL            ; RFC 4954 8
-INITIAL_RESPONSE = re.compile(r"[!-~]+")
+INITIAL_RESPONSE = expression(r"[!-~]+")
 
 # Anything a command line may not hold: controls other than HT (RFC 5321 2.3.8, 4.1.2). CR and LF are here
 # too: a line handed to this expression has lost its CRLF, so one that is left stands alone.
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = expression(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def is_ipv6(text: str) -> bool:

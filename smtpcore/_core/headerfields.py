@@ -6,11 +6,12 @@ Written here once for :mod:`smtpcore.message`, which needs the email package of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-END_OF_HEADER: Final = re.compile(rb"\n\r?\n")
+from .expressions import expression
+
+END_OF_HEADER: Final = expression(rb"\n\r?\n")
 
 # Where a line is folded, if it can be (RFC 5322 2.1.1).
 _FOLD_AT: Final = 78

@@ -10,13 +10,13 @@ Nearly all commands have none, and share one empty mapping.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from .errors import LocalProtocolError
+from .expressions import expression
 from .grammar import ESMTP_PARAM, XTEXT
 from .replies import Refused, Reply
 
@@ -25,12 +25,12 @@ Parameters = Mapping[str, ParameterValue]
 
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 
-_ESMTP_PARAM = re.compile(ESMTP_PARAM)
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-_VALUE = re.compile(r"[!-<>-~]+")
-_HEXCHAR = re.compile(r"\+([0-9A-Fa-f]{2})")
+_ESMTP_PARAM = expression(ESMTP_PARAM)
+_KEYWORD = expression(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_VALUE = expression(r"[!-<>-~]+")
+_HEXCHAR = expression(r"\+([0-9A-Fa-f]{2})")
 # What xtext cannot hold as it is: everything but "!" to "~" without "+" and "=".
-_NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
+_NOT_XCHAR = expression(r"[^!-*,-<>-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def format_parameters(parameters: Parameters, rows: Mapping[str, Parameter]) -> 
         row = rows.get(keyword)
         written = _format_raw(value) if row is None else row.format(value)
         word = keyword if written is None else f"{keyword}={written}"
-        if _KEYWORD.fullmatch(keyword) is None or _ESMTP_PARAM.fullmatch(word) is None:
+        if "=" in keyword or _ESMTP_PARAM.fullmatch(word) is None:
             raise LocalProtocolError(f"{word[:100]!r} is not a valid parameter: printable ASCII without spaces")
         words.append(f" {word}")
     return "".join(words)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 
+from .expressions import expression
+
 # What a terminal might obey rather than show: C0, DEL and C1; what turns the direction of writing or starts a
 # new line (Unicode TR 9 and TR 14); what is invisible, so that two texts look the same (soft hyphen, zero width
 # space, word joiner, invisible operators, byte order mark, interlinear annotation, tags); and half characters,
 # which cannot even be written out. The two zero width joiners stay: words of some scripts need them.
-_UNPRINTABLE = re.compile(
+_UNPRINTABLE = expression(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_NOT_VISIBLE_ASCII = re.compile("[^!-~]")
+_NOT_VISIBLE_ASCII = expression("[^!-~]")
 
 
 def printable(text: str) -> str:

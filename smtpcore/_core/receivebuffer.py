@@ -13,16 +13,16 @@ seen: memory is bounded by the limit and one read.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from .errors import LocalProtocolError
+from .expressions import expression
 
 HEAD: Final = 200
 """Octets that are kept of a line that is too long, for people to see."""
 
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_LF = expression(rb"(?<!\r)\n")
 
 
 class ReceiveBuffer:

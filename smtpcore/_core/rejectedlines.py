@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from ..sasl import SERVER_MECHANISMS
+from .expressions import expression
 
 SHOWN: Final = 200  # octets of a line in a CommandRejected
 HIDDEN: Final = b"***"
@@ -13,13 +14,13 @@ HIDDEN: Final = b"***"
 # BDAT, however it was mistyped; and one that says how many octets follow:
 # bdat-cmd = "BDAT" SP chunk-size [SP "LAST"] CRLF; chunk-size = 1*DIGIT                           ; RFC 3030 2
 # No message has a size of more than 20 digits (RFC 1870 3).
-CHUNK: Final = re.compile(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
-COUNTED_CHUNK: Final = re.compile(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
+CHUNK: Final = expression(rb"[^!-~]*+BDAT(?![A-Z])", re.IGNORECASE)
+COUNTED_CHUNK: Final = expression(rb"BDAT +([0-9]{1,20})(?: +LAST)?[ \t]*", re.IGNORECASE)
 
-HTTP: Final = re.compile(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
+HTTP: Final = expression(rb"[A-Z]{3,7} \S+ HTTP/", re.IGNORECASE)
 # AUTH, however it was mistyped, and the word after it.
-_AUTH = re.compile(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
-_AUTH_AFTER_LF = re.compile(rb"\n[ \t]?AUTH", re.IGNORECASE)
+_AUTH = expression(rb"[^!-~]*+AUTH[^!-~]*+([!-~]*+)", re.IGNORECASE)
+_AUTH_AFTER_LF = expression(rb"\n[ \t]?AUTH", re.IGNORECASE)
 # How a TLS handshake begins, and no command does (RFC 8446 5.1).
 HANDSHAKE_RECORD: Final = b"\x16"
 

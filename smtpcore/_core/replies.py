@@ -13,13 +13,13 @@ Both roles use one class. Replies to send and replies received differ in how the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 from .codes import CODES, SEVERITIES, STATUSES, SUBJECTS
 from .errors import LocalProtocolError
+from .expressions import expression
 from .printable import printable
 
 REPLY_LINE_LENGTH: Final = 512
@@ -29,12 +29,12 @@ REPLY_LINE_LENGTH: Final = 512
 # subject       = 1*3DIGIT     ; without leading zeros
 # detail        = 1*3DIGIT     ; the same
 _NUMBER = r"(?:0|[1-9][0-9]{0,2}+)"
-_STATUS = re.compile(rf"([245])\.({_NUMBER})\.({_NUMBER})")
+_STATUS = expression(rf"([245])\.({_NUMBER})\.({_NUMBER})")
 
 # textstring    = 1*(%d09 / %d32-126) ; HT, SP, Printable US-ASCII
-_TEXTSTRING = re.compile(r"[\t -~]*+")
-_NOT_TEXTSTRING = re.compile(r"[^\t -~]")
-_LINE_END = re.compile(r"\r\n?|\n")
+_TEXTSTRING = expression(r"[\t -~]*+")
+_NOT_TEXTSTRING = expression(r"[^\t -~]")
+_LINE_END = expression(r"\r\n?|\n")
 
 # Reply-line    = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
 # Reply-code    = %x32-35 %x30-35 %x30-39
@@ -42,7 +42,7 @@ _LINE_END = re.compile(r"\r\n?|\n")
 #
 # One line of it, as it is understood: any second digit, any octet in the text, the SP and the text may be
 # missing. A status code only counts as one when its class is the first digit of the reply code.
-REPLY_LINE: Final = re.compile(
+REPLY_LINE: Final = expression(
     r"(([2-5])[0-9][0-9])"
     rf"(?>(?:([ -])(?>(?:((?!3)\2\.{_NUMBER}\.{_NUMBER})(?:[ ]|(?=\r)))?)([^\r\n]*+))?)"
     r"\r\n"

@@ -11,7 +11,6 @@ parameter with named values: 8BITMIME and BINARYMIME each own values of BODY.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from .commandspec import CommandSpec, Group
 from .config import Extension, Facts, ServerConfig
 from .errors import LocalProtocolError
 from .events import Command, Event
+from .expressions import expression
 from .limits import TlsInfo
 from .parameters import Parameter
 from .replies import Reply
@@ -40,7 +40,7 @@ from .state import (
 Check = Callable[[Command, Capabilities, Facts], Reply | None]
 
 # A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
-_VERB = re.compile(r"[A-Z][A-Z0-9-]*")
+_VERB = expression(r"[A-Z][A-Z0-9-]*")
 
 
 class Offered(NamedTuple):

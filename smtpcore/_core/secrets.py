@@ -21,14 +21,16 @@ import binascii
 import re
 from typing import Final
 
+from .expressions import expression
+
 MASK: Final = "***"
 
 _SHORTEST = 4  # characters of a secret
 _WORD = 8  # characters of a word inside a part
 _PIECE = 8  # characters of a piece of base64
-_BASE64 = re.compile(rf"[A-Za-z0-9+/=]{{{_PIECE},}}+")
-_CONTROLS = re.compile(rb"[\0-\x1f\x7f]++")
-_BETWEEN_WORDS = re.compile(r"[\s=,]++")
+_BASE64 = expression(rf"[A-Za-z0-9+/=]{{{_PIECE},}}+")
+_CONTROLS = expression(rb"[\0-\x1f\x7f]++")
+_BETWEEN_WORDS = expression(r"[\s=,]++")
 
 # Texts known to hold no secret. The server chooses them, so there is an end to it.
 _MOST_HARMLESS = 256
@@ -48,7 +50,7 @@ class Secrets:
         self.texts: tuple[str, ...] = ()
         self._encoded: set[str] = set()
         self._pieces: set[str] = set()  # in lower case
-        self._expression = re.compile(r"(?!)")
+        self._expression = expression(r"(?!)")
         self._harmless: set[str] = set()
 
     def add(self, response: bytes, names: frozenset[str]) -> None:
@@ -74,7 +76,7 @@ class Secrets:
         self.texts = tuple(dict.fromkeys(texts))
         # The longest first, so that none is masked only in part.
         every = sorted({*self._encoded, *self.texts}, key=len, reverse=True)
-        self._expression = re.compile("|".join(map(re.escape, every)) or r"(?!)", re.IGNORECASE)
+        self._expression = expression("|".join(map(re.escape, every)) or r"(?!)", re.IGNORECASE)
         self._harmless.clear()
 
     def mask(self, text: str) -> str:

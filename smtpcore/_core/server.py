@@ -72,8 +72,10 @@ from .events import (
     InputDiscarded,
     Mail,
     MessageAborted,
+    Noop,
     Quit,
     Rcpt,
+    Rset,
     TextCommand,
 )
 from .limits import TlsInfo
@@ -105,6 +107,7 @@ _WITHOUT_INPUT: Final = frozenset({_OPENING, _TLS, _CLOSED})
 _IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
 _HELLO: Final = (Ehlo, Helo)
+_IDLE: Final = (Noop, Rset)  # in every state
 _CONNECTION_CLOSED: Final = ConnectionClosed()
 _DEFAULT_CONFIG: Final = ServerConfig()
 
@@ -279,12 +282,13 @@ class ServerConnection:
             return self._reject_command(start, refused.reply)
         if command is None:
             return self._next_line()
-        if (
-            isinstance(command, Rcpt)
-            and self._room
-            and command.parameters is NO_PARAMETERS
-            and Rcpt in self._legal
-        ):  # one more recipient
+        # _judge() comes to the same result about these, in twice the time.
+        kind = command.__class__
+        if kind in self._legal and (
+            kind is Data
+            or (isinstance(command, Rcpt) and self._room and command.parameters is NO_PARAMETERS)
+            or (kind in _IDLE and not self._tally.is_idle(COMMAND))
+        ):
             self._refused = ""
             self._unanswered = command
             return command

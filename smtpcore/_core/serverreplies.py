@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Final
 
 from .addresses import parse_mailbox
 from .errors import LocalProtocolError
 from .events import Connect, Ehlo, Helo
+from .expressions import expression
 from .replies import REPLY_LINE_LENGTH, Reply
 
 WITH_HOSTNAME: Final = frozenset({220, 221, 421})
@@ -17,7 +17,7 @@ WITHOUT_STATUS: Final = (Connect, Ehlo, Helo)
 """The greeting and the replies to these have no enhanced status code (RFC 2034 3)."""
 
 # "User Name <local-part@domain>" or "local-part@domain": what VRFY and EXPN find (RFC 5321 3.5.1).
-_VERIFIED = re.compile(r".*<(.+)>|(.+)")
+_VERIFIED = expression(r".*<(.+)>|(.+)")
 
 
 # The same few replies again and again: the greeting, the one to EHLO, the farewell.

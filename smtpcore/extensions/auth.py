@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from .._core.addresses import ReversePath, parse_mailbox
 from .._core.capabilities import Capabilities
 from .._core.commandspec import CommandSpec
 from .._core.config import Extension, Facts, ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import Command, Helo
+from .._core.expressions import expression
 from .._core.grammar import INITIAL_RESPONSE, MECHANISM
 from .._core.parameters import Parameter, decode_xtext, encode_xtext
 from .._core.replies import Reply
@@ -18,7 +17,7 @@ from ..sasl import SERVER_MECHANISMS
 
 # auth-command  = "AUTH" SP sasl-mech [SP initial-response] *(CRLF [base64]) [CRLF cancel-response] CRLF
 # initial-response = base64 / "="                                                          ; RFC 4954 8
-_ARGUMENTS = re.compile(r"([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
+_ARGUMENTS = expression(r"([A-Za-z0-9_-]{1,20})(?: +([!-~]+))?")
 
 _NEED_EHLO = Reply(503, "5.5.1", "say EHLO first: HELO knows no extensions")
 _AUTHENTICATED = Reply(503, "5.5.1", "authenticated already")

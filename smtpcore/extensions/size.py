@@ -8,11 +8,12 @@ from .._core.capabilities import Capabilities
 from .._core.config import Extension, Facts, ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.events import Command, Mail
+from .._core.expressions import expression
 from .._core.parameters import Parameter
 from .._core.replies import Reply
 
 # size-value    = 1*20DIGIT                                                                   ; RFC 1870 3
-_SIZE_VALUE = re.compile(r"[0-9]{1,20}", re.ASCII)
+_SIZE_VALUE = expression(r"[0-9]{1,20}", re.ASCII)
 _WHAT = "SIZE takes a number of octets, of 1 to 20 digits (RFC 1870 3)"
 
 

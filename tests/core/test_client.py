@@ -190,7 +190,7 @@ def refuses(method: Callable[..., object], *arguments: object, match: str = ".",
         return (
             client.state,
             client.outstanding,
-            tuple(client._waiting),
+            tuple(client._waiting or ()),
             client.capabilities,
             client.timeout,
             client.tls,
@@ -1085,10 +1085,10 @@ def test_octets_that_drip_in_are_not_counted_one_by_one() -> None:
     for octet in b"50-x\r\n" + b"250-x\r\n" * 20 + b"250 y\r":
         client.receive_data(bytes([octet]))
         assert client.next_event() is None
-        assert len(client._later) == 1
+        assert client._credit.later is not None and len(client._credit.later) == 1
     client.receive_data(b"\n550 x\r\n")
     assert replies(take(client)) == [250, 550]
-    assert not client._later
+    assert not client._credit.later
 
 
 @pytest.mark.req("DAT-33")

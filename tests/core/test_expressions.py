@@ -15,13 +15,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import smtpcore
+from smtpcore._core import expressions as lazy
+from smtpcore._core.expressions import Expression
 
+ROOT = Path(__file__).resolve().parents[2]
 sre: Any = importlib.import_module("re._parser")
 BACKTRACKING = {"MAX_REPEAT", "MIN_REPEAT"}
 REPEATS = BACKTRACKING | {"POSSESSIVE_REPEAT"}
@@ -111,12 +117,12 @@ def offences(expression: str | bytes, flags: int = 0) -> list[str]:
     return possessive_groups(tree) + ambiguities(tree)
 
 
-def expressions() -> dict[str, re.Pattern[Any]]:
+def expressions() -> dict[str, re.Pattern[Any] | Expression]:
     found = {}
     for info in pkgutil.walk_packages(smtpcore.__path__, "smtpcore."):
         if not info.name.endswith("__main__"):
             for name, value in vars(importlib.import_module(info.name)).items():
-                if isinstance(value, re.Pattern):
+                if isinstance(value, (re.Pattern, Expression)):
                     found[f"{info.name}.{name}"] = value
     return found
 
@@ -159,3 +165,56 @@ def test_the_expressions_of_the_package_are_found() -> None:
 def test_no_expression_is_matched_wrongly_or_slowly(name: str) -> None:
     expression = EXPRESSIONS[name]
     assert offences(expression.pattern, expression.flags) == []
+
+
+# -- compiled when used first --
+
+
+def test_an_expression_is_compiled_when_it_is_used_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    compile_ = re.compile
+
+    def spy(pattern: Any, flags: Any = 0) -> Any:
+        compiled.append((pattern, flags))
+        return compile_(pattern, flags)
+
+    monkeypatch.setattr(re, "compile", spy)
+    digits, letters = lazy.expression(r"([0-9]+)"), lazy.expression(rb"([a-z])", re.IGNORECASE)
+    assert (digits.pattern, digits.flags, letters.pattern, letters.flags) == (
+        r"([0-9]+)",
+        0,
+        rb"([a-z])",
+        re.IGNORECASE,
+    )
+    assert compiled == []
+    assert digits.fullmatch("12") and not digits.fullmatch("x") and digits.sub("n", "a1b22") == "anbn"
+    assert compiled == [(r"([0-9]+)", 0)]
+    match = letters.search(b"1B2")
+    assert match is not None and match[0] == b"B" and letters.split(b"1b2") == [b"1", b"b", b"2"]
+    assert len(compiled) == 2
+
+
+def test_an_expression_has_the_methods_of_a_pattern_and_no_others() -> None:
+    made = Expression("a", 0)
+    assert not hasattr(made, "no_such_method")
+    assert not hasattr(made, "__deepcopy__")
+    assert "match" not in vars(made)
+
+
+def test_to_import_the_package_compiles_nothing_large() -> None:
+    """The grammar of paths takes longer to compile than everything else that an import does."""
+    probe = """
+import smtpcore
+from smtpcore._core import grammar
+from smtpcore._core.expressions import Expression
+print(*[name for name, one in vars(grammar).items() if isinstance(one, Expression) and "match" in vars(one)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", probe],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+    )
+    assert done.stdout.split() == ["EHLO_KEYWORD", "MECHANISM"]  # the names of the standard extensions
