@@ -61,7 +61,7 @@ from ._net.errors import (
     TlsError,
     TlsUnavailable,
 )
-from ._net.results import Exchange, RecipientResult, SendResult
+from ._net.results import Exchange, RecipientResult, SendOutcome, SendResult
 from ._version import __version__ as __version__
 from .extensions.auth import Auth
 from .extensions.expn import Expn
@@ -118,6 +118,7 @@ __all__ = [
     "Rset",
     "SMTPError",
     "SecretRequest",
+    "SendOutcome",
     "SendResult",
     "ServerConfig",
     "ServerConnection",

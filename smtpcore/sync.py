@@ -17,7 +17,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -32,7 +32,7 @@ from ._net.connect import connect_client
 from ._net.errors import ErrorContext
 from ._net.listener import GRACE, MAX_CONNECTIONS, BaseServer, ListenOptions, RunSession, check_listen_arguments
 from ._net.options import ConnectOptions, Credentials, Security, is_path, unix_addresses
-from ._net.results import SendResult
+from ._net.results import SendOutcome, SendResult
 from ._net.serveroptions import ServerOptions
 from ._net.serving import refusal_of, session_runner
 from ._net.sockets import SocketStream, reach
@@ -47,6 +47,7 @@ __all__ = ["Client", "Server", "ServerSession", "connect", "send_message", "serv
 if TYPE_CHECKING:
     from email.message import Message
 
+    from ._net.batch import Batch, Outgoing
     from .transcript import Transcript
 
 T = TypeVar("T")
@@ -256,6 +257,15 @@ def listen(
     return listener
 
 
+def _outcomes(batch: Batch) -> Iterator[SendOutcome]:
+    while True:
+        try:
+            outcome = run(batch.__anext__())
+        except StopAsyncIteration:
+            return
+        yield outcome
+
+
 class Client:
     """A session with a server. :func:`connect` makes one.
 
@@ -357,6 +367,43 @@ class Client:
             ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
         """
         return run(self._session.send(sender, recipients, content, smtputf8=smtputf8))
+
+    def send_many(self, messages: Iterable[Outgoing]) -> Iterator[SendOutcome]:
+        """Send messages one after the other, as fast as the server replies.
+
+        A message is sent when its outcome is asked for. If the server offers PIPELINING, the envelope of the
+        next message travels with the content of the one before, so each message costs one round trip instead of
+        two. Without PIPELINING the outcomes are the same.
+
+        A refused message does not stop the next one. If the session ends, each message that was read has an
+        outcome; the others stay unread in the iterable, and can be sent in a new session. A message is in doubt
+        only if the session ended while the reply to its final dot was awaited: its ``result.maybe_delivered``
+        is True, and no other message of the batch is in doubt.
+
+        Args:
+            messages: Messages, read one at a time and at most one ahead: an ``EmailMessage``, sent as
+                :meth:`send_message` does; a :class:`~smtpcore.message.PreparedMessage`; or a tuple ``(sender,
+                recipients, content)`` of arguments of :meth:`send`. The server waits meanwhile, so the iterable
+                should not wait long itself.
+
+        Returns:
+            An iterator of one :class:`~smtpcore.SendOutcome` for each message, in order. Nothing is sent before
+            it is iterated. If that stops before the end, at most one message was read that has no outcome, and
+            it was not delivered.
+
+        Raises:
+            ArgumentTypeError: ``messages`` is not an iterable of messages.
+            ConnectionLost: From the iterator, when all messages that were read have their outcomes: the session
+                is over, and the end of ``messages`` was not reached.
+
+        Example:
+            ::
+
+                for outcome in client.send_many(messages):
+                    if outcome.error is not None:
+                        print(outcome.message["Subject"], outcome.error)
+        """
+        return _outcomes(self._session.send_many(messages))
 
     def command(self, event: Command) -> Reply:
         """Send a command, and give its reply.

@@ -392,7 +392,7 @@ def test_where_nobody_listens_the_error_says_so(adapter: Any) -> None:
 @pytest.mark.parametrize("host", ["", "mx..example", "x" * 64 + ".example"])
 def test_what_no_host_is_called_cannot_be_connected_to(adapter: Any, host: str) -> None:
     async def test() -> None:
-        with pytest.raises(ConnectionFailed):
+        with pytest.raises(LocalProtocolError):
             async with adapter.connect(host, 25):
                 pass
 

@@ -60,6 +60,7 @@ from smtpcore import (
     ReversePath,
     Rset,
     SecretRequest,
+    SendOutcome,
     SendResult,
     ServerConfig,
     SMTPError,
@@ -149,6 +150,7 @@ SAMPLES: dict[type, list[Any]] = {
     Rset: [Rset()],
     SecretRequest: [SecretRequest("X", "joe", None), SecretRequest("X", "joe", "bob")],
     SendResult: [RESULT, SendResult("", ())],
+    SendOutcome: [SendOutcome(1, RESULT), SendOutcome(2, RESULT), SendOutcome(1, None, SMTPError("no"))],
     Exchange: [Exchange(RCPT, REPLY), Exchange(RCPT, None), Exchange(None, REPLY)],
     ServerConfig: [
         ServerConfig(),

@@ -11,25 +11,29 @@ How a message goes over the wire is in ``sending``, how commands find their repl
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Final, Self
 
 from .._core.capabilities import Capabilities
 from .._core.errors import LocalProtocolError, SMTPError
-from .._core.events import Command, ConnectionClosed, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
+from .._core.events import Command, ConnectionClosed, Data, Ehlo, Helo, Mail, Noop, Quit, Rset, Vrfy
 from .._core.limits import TlsInfo
 from .._core.replies import Reply
 from ..extensions.auth import Auth
 from ..extensions.starttls import StartTls
+from .batch import Batch
 from .dialogue import Dialogue
 from .errors import ErrorContext
 from .options import wrong_type
 from .results import SendResult
 from .sending import transact
 from .sources import BYTES, AsyncContent, opened
-from .transaction import Recipients, names_of, prepare_transaction
+from .transaction import Recipients, prepare_email, prepare_transaction
 
 if TYPE_CHECKING:
     from email.message import Message
+
+    from .batch import AsyncOutgoing
 
 
 class Client:
@@ -110,32 +114,10 @@ class Client:
             ReplyError: The message was refused as a whole; ``result`` has each reply.
             ConnectionLost: ``maybe_delivered`` says whether the server may have accepted the message.
         """
-        from email.message import Message as EmailBase
-
-        from ..message import prepare_message
-
-        with self._dialogue.conversation("mail"):
-            if not isinstance(message, EmailBase):
-                raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
-            if sender is not None and not isinstance(sender, (str, Mail)):
-                raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
-            names, special = (None, {}) if recipients is None else names_of(recipients)
-            prepared = prepare_message(
-                message,
-                sender=str(sender.reverse_path) if isinstance(sender, Mail) else sender,
-                recipients=names,
-                eight_bit_mime="8BITMIME" in self._dialogue.connection.capabilities,
-                smtputf8="SMTPUTF8" in self._dialogue.connection.capabilities,
-            )
-        rcpts: Recipients = prepared.recipients
-        if names is not None and special:
-            rcpts = [Rcpt(name, special.get(position, {})) for position, name in enumerate(names)]
-        return await self.send(
-            Mail(prepared.sender, sender.parameters) if isinstance(sender, Mail) else prepared.sender,
-            rcpts,
-            prepared.content,
-            smtputf8=prepared.smtputf8,
-        )
+        dialogue = self._dialogue
+        with dialogue.conversation("mail"):
+            transaction = prepare_email(dialogue.connection, message, sender, recipients)
+            return await transact(dialogue, transaction)
 
     async def send(
         self, sender: str | Mail, recipients: Recipients, content: AsyncContent, *, smtputf8: bool = False
@@ -179,6 +161,46 @@ class Client:
             async with opened(content, eight_bit=eight_bit, suspends=self._suspends) as source:
                 transaction = prepare_transaction(connection, sender, recipients, None, smtputf8)
                 return await transact(dialogue, transaction, source)
+
+    def send_many(self, messages: Iterable[AsyncOutgoing] | AsyncIterable[AsyncOutgoing]) -> Batch:
+        """Send messages one after the other, as fast as the server replies.
+
+        A message is sent when its outcome is asked for. If the server offers PIPELINING, the envelope of the
+        next message travels with the content of the one before, so each message costs one round trip instead of
+        two. Without PIPELINING the outcomes are the same.
+
+        A refused message does not stop the next one. If the session ends, each message that was read has an
+        outcome; the others stay unread in the iterable, and can be sent in a new session. A message is in doubt
+        only if the session ended while the reply to its final dot was awaited: its ``result.maybe_delivered``
+        is True, and no other message of the batch is in doubt.
+
+        Args:
+            messages: Messages, read one at a time and at most one ahead: an ``EmailMessage``, sent as
+                :meth:`send_message` does; a :class:`~smtpcore.message.PreparedMessage`; or a tuple ``(sender,
+                recipients, content)`` of arguments of :meth:`send`. It may be an asynchronous iterable. The
+                server waits meanwhile, so it should not wait long itself.
+
+        Returns:
+            An asynchronous iterator of one :class:`~smtpcore.SendOutcome` for each message, in order. Nothing
+            is sent before it is iterated. If that stops before the end, at most one message was read that has
+            no outcome, and it was not delivered.
+
+        Raises:
+            ArgumentTypeError: ``messages`` is not an iterable of messages.
+            ConnectionLost: From the iterator, when all messages that were read have their outcomes: the session
+                is over, and the end of ``messages`` was not reached.
+
+        Example:
+            ::
+
+                async for outcome in client.send_many(messages):
+                    if outcome.error is not None:
+                        print(outcome.message["Subject"], outcome.error)
+        """
+        try:
+            return Batch(self._dialogue, messages, suspends=self._suspends)
+        except SMTPError as error:
+            raise self._dialogue.explain(error) from None
 
     async def command(self, event: Command) -> Reply:
         """Send a command, and give its reply.

@@ -104,6 +104,8 @@ async def connect_client(
     """
     client_of = _prepared(host, port, options, suspends=suspends)
     context, recorder = client_of.context, client_of.recorder
+    if not context.host and options.get("sock") is None:
+        raise _without_connection(LocalProtocolError("host is empty"), context, options)
     where = context.host if is_path(context.host) else f"{context.host} port {context.port}"
     recorder.record_note(f"connecting to {where}")
     try:

@@ -92,6 +92,7 @@ class Dialogue:
         write_failure: Why nothing can be written any more.
         ended: Why the session cannot be used any more; ``""`` if it can.
         domain: The argument of EHLO.
+        claim: What alone can go on with the session, because it has begun a transaction; None if nothing has.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Dialogue:
         self._failure = ""  # what the last error has said
         self._heard = time.monotonic()
         self.domain = ""
+        self.claim: object = None
 
     async def close(self) -> None:
         """Close the connection without QUIT, as after an error. It may be called again."""
@@ -133,11 +135,12 @@ class Dialogue:
 
     # -- one conversation --
 
-    def conversation(self, phase: str) -> Self:
+    def conversation(self, phase: str, claim: object = None) -> Self:
         """Begin a conversation; the ``with`` block is the conversation, and its end translates the errors.
 
         Args:
             phase: That of the context, until something is waited for.
+            claim: What may go on with a session that it has claimed.
 
         Raises:
             RuntimeError: Another conversation is under way.
@@ -146,12 +149,19 @@ class Dialogue:
         if self._busy:
             raise RuntimeError("a conversation is under way on this session: one conversation at a time")
         self.transaction = None
-        if self.ended:
-            raise self.explain(ConnectionLost(f"the session is over: {self.ended}"))
+        self.check_usable()
+        if self.claim is not None and self.claim is not claim:
+            raise RuntimeError("send_many() is under way on this session: ask for its outcomes to the end")
         self._failure = "it was broken off"
         self.context.phase = phase
         self.context.reply = None
         return self
+
+    def check_usable(self) -> None:
+        """Raise ConnectionLost if the session is over."""
+        if self.ended:
+            self.transaction = None
+            raise self.explain(ConnectionLost(f"the session is over: {self.ended}"))
 
     def __enter__(self) -> None:
         self._busy = True
@@ -160,7 +170,8 @@ class Dialogue:
         self._busy = False
         explained, usable = (None, True) if error is None else self._translated(error)
         if not usable or self.write_failure is not None or self.connection.state is State.CLOSED:
-            self.ended = self.ended or f"{self._failure} (phase: {self.context.phase})"
+            phase = f" (phase: {self.context.phase})"
+            self.ended = self.ended or self._failure.removesuffix(phase) + phase
             self.connection.abort()
             if self.context.phase != "quit":
                 self.stream.abort()
@@ -252,13 +263,13 @@ class Dialogue:
         Counted as the reply to the next command, it would shift all later replies by one. During content the
         server may also refuse the message.
         """
-        event = self._next_event()
+        event = self.ready_event()
         if event is None and self.write_failure is None:
             data = arrived(self.stream)
             if data is None:
                 return
             self._receive(data)
-            event = self._next_event()
+            event = self.ready_event()
         if isinstance(event, Response):
             in_content = self.context.phase == "content"
             what = "the message was refused" if in_content else "the server closes the session"
@@ -276,23 +287,35 @@ class Dialogue:
 
     async def event(self) -> Event:
         """The next event: send what the core has to send, and read until there is one."""
-        connection, facts = self.connection, self.context
+        connection, context = self.connection, self.context
         end: float | None = None
-        while (event := self._next_event()) is None:
+        while (event := self.ready_event()) is None:
             if self.write_failure is not None:
                 raise self.write_failure
             if (data := connection.data_to_send()) and not await self._write(data):
                 continue
             outstanding = connection.outstanding
-            facts.phase = _PHASES.get(outstanding[0].__class__, "command")
-            if isinstance(outstanding[-1], Command):
-                facts.last_command = outstanding[-1].verb
+            context.phase = _PHASES.get(outstanding[0].__class__, "command")
+            last = outstanding[-1]
+            if isinstance(last, Command):
+                context.last_command = last.verb
             allowed, now = connection.timeout, time.monotonic()
             if end is None:
                 end = now + allowed
             self._receive(await self.stream.read(self._seconds_until(end, now, "", allowed)))
+        return event
+
+    def ready_event(self) -> Event | None:
+        """The next event, if it needs neither sending nor reading."""
+        try:
+            event = self.connection.next_event()
+        except RemoteProtocolError:
+            self.stream.farewell = self._quit
+            self.stream.dismiss()
+            raise
         if isinstance(event, Response):
-            facts.reply = event.reply
+            self._exchanges.append(event)
+            self.context.reply = event.reply
         return event
 
     async def flush(self) -> None:
@@ -308,17 +331,6 @@ class Dialogue:
             raise self.write_failure
         if data := self.connection.data_to_send():
             await self._write(data)
-
-    def _next_event(self) -> Event | None:
-        try:
-            event = self.connection.next_event()
-        except RemoteProtocolError:
-            self.stream.farewell = self._quit
-            self.stream.dismiss()
-            raise
-        if isinstance(event, Response):
-            self._exchanges.append(event)
-        return event
 
     def _quit(self) -> bytes:
         """QUIT for a server that has broken the protocol, if it would take it for a command."""
@@ -354,12 +366,13 @@ class Dialogue:
         self.connection.receive_data(data)
 
     def note_arrival(self, data: bytes) -> None:
-        facts = self.context
+        context = self.context
         if data:
             self._heard = time.monotonic()
-            facts.octets_received += len(data)
-            if len(facts.first_octets) < 64 and not self.connection.secrets:  # the server may quote them
-                facts.first_octets += data[: 64 - len(facts.first_octets)]
+            context.octets_received += len(data)
+            missing = 64 - len(context.first_octets)
+            if missing and not self.connection.secrets:  # the server may quote them
+                context.first_octets += data[:missing]
 
     # -- time --
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from .._core.commands import format_command
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import Command, Connect, EndOfMessage
 from .._core.printable import printable
 from .._core.replies import Reply
@@ -104,3 +105,21 @@ class SendResult:
     def retryable_recipients(self) -> tuple[str, ...]:
         """Those worth another try."""
         return tuple(one.recipient for one in self.results if one.retryable)
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What became of one message of ``send_many()``.
+
+    Attributes:
+        message: As the application gave it.
+        result: What ``send()`` would have returned, or what its error would have as ``result``; None if the
+            message has no envelope.
+        error: What ``send()`` would have raised; None if the server has accepted the message for at least one
+            recipient. After a :class:`~smtpcore.TransportError`, ``result.maybe_delivered`` says whether the
+            server may have accepted the message all the same.
+    """
+
+    message: Any
+    result: SendResult | None
+    error: SMTPError | None = None

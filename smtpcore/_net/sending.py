@@ -75,20 +75,20 @@ async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) ->
     dialogue.transaction = dialogue.last = transaction
     transaction.begin(time.monotonic(), dialogue.timeouts)
     while True:
-        event = await dialogue.event()
+        event = dialogue.ready_event() or await dialogue.event()
         assert isinstance(event, (Response, CommandNotSent)), "what was sent is answered, lost, or was not sent"
-        command = event.command
+        kind = event.command.__class__
         if isinstance(event, Response):
             reply = event.reply
-            if isinstance(command, Rcpt):
+            if kind is Rcpt:
                 transaction.replies.append(reply)
-            if reply.code == 421 or (reply.code >= 400 and not isinstance(command, Rcpt)):
+            if reply.code >= 400 and (kind is not Rcpt or reply.code == 421):
                 transaction.refusal = transaction.refusal or event
             if reply.code == 421:
                 break
-            if isinstance(command, Data) and reply.is_intermediate:
+            if kind is Data and reply.is_intermediate:
                 transaction.data = reply
-        if isinstance(command, Data):
+        if kind is Data:
             break
     if transaction.data is None or not transaction.accepted:
         await _give_up(dialogue, transaction)

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.addresses import ReversePath, composed, in_ascii
 from .._core.client import ClientConnection
@@ -19,6 +19,9 @@ from .options import wrong_type
 from .results import RecipientResult, SendResult
 from .sources import NOT_SEVEN_BIT
 
+if TYPE_CHECKING:
+    from email.message import Message
+
 
 @dataclass(slots=True)
 class Transaction:
@@ -29,6 +32,7 @@ class Transaction:
     rcpts: list[Rcpt]
     names: list[str]
     octets: list[bytes] | None = None  # the encoded content, if it was given as bytes
+    has_own_parameters: bool = False  # that the application has given
     replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
     refusal: Response | None = None  # of MAIL or DATA
     data: Reply | None = None
@@ -169,11 +173,45 @@ def prepare_transaction(
     for position in special:
         connection.check_parameters(rcpts[position])
     plain = sender if sender[:1] != "<" else str(mail.reverse_path)
-    transaction = Transaction(plain, mail, rcpts, names, octets)
+    transaction = Transaction(plain, mail, rcpts, names, octets, bool(given or special))
     if size is not None and capabilities.exceeds_size(size):
         reply = Reply(552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}")
         transaction.refusal = Response(mail, reply)
     return transaction
+
+
+def prepare_email(
+    connection: ClientConnection,
+    message: Message,
+    sender: str | Mail | None = None,
+    recipients: Recipients | None = None,
+) -> Transaction:
+    """Make a transaction of an ``EmailMessage``; the arguments are those of ``send_message()``.
+
+    Raises:
+        LocalProtocolError: The message cannot be sent as it is.
+    """
+    from email.message import Message as EmailBase
+
+    from ..message import prepare_message
+
+    if not isinstance(message, EmailBase):
+        raise wrong_type("message", "an EmailMessage (send() takes bytes)", message)
+    if sender is not None and not isinstance(sender, (str, Mail)):
+        raise wrong_type("sender", "a string, '' for the null reverse-path, or a Mail", sender)
+    names, special = (None, {}) if recipients is None else names_of(recipients)
+    prepared = prepare_message(
+        message,
+        sender=str(sender.reverse_path) if isinstance(sender, Mail) else sender,
+        recipients=names,
+        eight_bit_mime="8BITMIME" in connection.capabilities,
+        smtputf8="SMTPUTF8" in connection.capabilities,
+    )
+    rcpts: Recipients = prepared.recipients
+    if names is not None and special:
+        rcpts = [Rcpt(name, special.get(position, {})) for position, name in enumerate(names)]
+    mail = Mail(prepared.sender, sender.parameters) if isinstance(sender, Mail) else prepared.sender
+    return prepare_transaction(connection, mail, rcpts, prepared.content, prepared.smtputf8)
 
 
 def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:

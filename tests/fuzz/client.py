@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from smtpcore import Limits, SMTPError, TlsInfo, TransportError
+from smtpcore import Limits, SendOutcome, SendResult, SMTPError, TlsInfo, TransportError
 from smtpcore._net import client as _flows
 from smtpcore._net.connect import connect_client
 from smtpcore._net.options import ConnectOptions
@@ -187,6 +187,8 @@ class Server:
 
     def _step(self) -> bool:
         """Take a line or a whole content, if it is there."""
+        if self._gone:  # a reply to the next command would pass for the one that is missing
+            return False
         if self._in_content:
             end = (b"\r\n" + self._input).find(b"\r\n.\r\n")
             if end < 0:
@@ -283,6 +285,7 @@ class Session:
         self._server = Server(random, self._chaos, implicit_tls=self._security == "tls")
         self._transcript = Transcript()
         self._cleartext = random.random() < 0.5  # the password may go out without TLS
+        self._abandoned = False  # send_many() was left before its end
 
     def play(self) -> None:
         server = self._server
@@ -326,8 +329,10 @@ class Session:
     def _converse(self, client: _flows.Client) -> None:
         kind = self._random.random()
         try:
-            if kind < 0.7:
+            if kind < 0.4:
                 self._send(client)
+            elif kind < 0.7:
+                drive(self._send_many(client))
             elif kind < 0.8:
                 drive(client.noop())
             elif kind < 0.9:
@@ -336,27 +341,69 @@ class Session:
                 drive(client.verify("x"))
         except SMTPError as error:
             self._check_error(error)
+        except RuntimeError:
+            if not self._abandoned:
+                raise
 
     def _send(self, client: _flows.Client) -> None:
-        random = self._random
-        recipients = [f"r{number}@x.example" for number in range(random.randrange(1, 5))]
-        content = random.choice(CONTENTS)
-        whole = content if content.endswith(b"\r\n") or not content else content + b"\r\n"
-        pieces = random.choice([content, iter([content, b""]), [content[:3], content[3:]]])
+        sender, recipients, pieces, whole = self._message(1)
         before = len(self._server.stored)
         try:
-            result = drive(client.send(random.choice(SENDERS), recipients, pieces))
+            result = drive(client.send(sender, recipients, pieces))
         except SMTPError as error:
             self._check_loss(error, self._server.stored[before:])
             raise
-        assert len(self._server.stored) == before + 1, "sent, but the server has no new message, or several"
-        stored = self._server.stored[-1]
-        assert stored.reply.startswith(b"2"), f"sent, but the server said {stored.reply!r}"
-        assert stored.content == whole, f"sent {whole!r}, and stored was {stored.content!r}"
+        self._check_success(result, whole, self._server.stored[before:])
+
+    async def _send_many(self, client: _flows.Client) -> None:
+        """Send messages, perhaps without asking for all outcomes."""
+        random = self._random
+        messages = [self._message(number) for number in range(random.randrange(1, 6))]
+        before = len(self._server.stored)
+        wanted = random.choice([99, 99, random.randrange(1, 6)])
+        outcomes: list[SendOutcome] = []
+        silent = False
+        batch = client.send_many(iter([(sender, names, pieces) for sender, names, pieces, _ in messages]))
+        try:
+            while len(outcomes) < wanted:
+                outcomes.append(await anext(batch))
+        except StopAsyncIteration:
+            assert len(outcomes) == len(messages), "a message has no outcome"
+        except SMTPError as error:  # the session is over, perhaps since before
+            self._check_error(error)
+            silent = bool(outcomes) and all(one.error is None for one in outcomes)
+        assert not silent, "the session is over, and no message says why"
+        self._abandoned |= len(outcomes) == wanted
+        stored = self._server.stored[before:]
+        for (_, recipients, _, whole), outcome in zip(messages, outcomes, strict=False):
+            of_this = [one for one in stored if one.recipients[0] in recipients]
+            if outcome.error is not None:
+                self._check_error(outcome.error)
+                self._check_loss(outcome.error, of_this)
+            else:
+                assert outcome.result is not None
+                self._check_success(outcome.result, whole, of_this)
+        for _, recipients, _, _ in messages[len(outcomes) :]:
+            assert not [one for one in stored if one.recipients[0] in recipients], "sent without an outcome"
+
+    def _message(self, number: int) -> tuple[str, list[str], Any, bytes]:
+        """Sender, recipients and content of a message, and what a server gets of it."""
+        random = self._random
+        recipients = [f"r{number}-{one}@x.example" for one in range(random.randrange(1, 5))]
+        content = random.choice(CONTENTS)
+        whole = content if content.endswith(b"\r\n") or not content else content + b"\r\n"
+        pieces = random.choice([content, content, iter([content, b""]), [content[:3], content[3:]]])
+        return random.choice(SENDERS), recipients, pieces, whole
+
+    def _check_success(self, result: SendResult, whole: bytes, stored: list[Stored]) -> None:
+        assert len(stored) == 1, "sent, but the server has no new message, or several"
+        (one,) = stored
+        assert one.reply.startswith(b"2"), f"sent, but the server said {one.reply!r}"
+        assert one.content == whole, f"sent {whole!r}, and stored was {one.content!r}"
         assert result.accepted_recipients, "sent, but nobody was accepted"
         if not self._chaos:
-            assert list(result.accepted_recipients) == stored.recipients, (
-                f"{result.accepted_recipients}, not {stored.recipients}"
+            assert list(result.accepted_recipients) == one.recipients, (
+                f"{result.accepted_recipients}, not {one.recipients}"
             )
 
     def _check_loss(self, error: SMTPError, stored: list[Stored]) -> None:
