@@ -63,7 +63,7 @@ NOT_IN_THE_CORE = frozenset(
 # Dates are values to these, and the header of a message has one.
 DATES_ARE_VALUES = ("_core.parameters", "message", "trace")
 # The only modules that may import what Python does not come with.
-THIRD_PARTY = {"trio": {"trio"}, "_cli.serve": {"trio"}, "testing": {"hypothesis", "pytest", "trio"}}
+THIRD_PARTY = {"trio": {"trio"}, "_cli.serving": {"trio"}, "testing": {"hypothesis", "pytest", "trio"}}
 
 VERBS = "AUTH BDAT DATA EHLO EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY".split()
 CODES = (

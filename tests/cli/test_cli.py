@@ -37,9 +37,10 @@ from smtpcore import Envelope, Mail, Rcpt, Reply, ServerConfig, TlsUnavailable
 from smtpcore._cli import main as _cli
 from smtpcore._cli import send as _cli_send
 from smtpcore._cli import serve as _cli_serve
+from smtpcore._cli import serving as _cli_serving
 from smtpcore._cli.common import AS_OPTIONS, Failure, Printer, as_options
 from smtpcore._cli.main import main
-from smtpcore._cli.serve import Delivery
+from smtpcore._cli.receiver import Delivery
 from smtpcore._net import hints as _hints
 from smtpcore.maildir import MaildirHandler
 
@@ -551,7 +552,7 @@ def test_without_sessions_the_end_is_a_line_too(
 
 def test_several_sessions_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
-    _cli_serve._say_what_remains(cast(Any, SimpleNamespace(streams={1, 2})))
+    _cli_serving._say_what_remains(cast(Any, SimpleNamespace(streams={1, 2})))
     assert "waiting for 2 sessions, at most 10 seconds" in caplog.text
 
 
@@ -916,7 +917,7 @@ def test_a_command_that_is_merely_wrong_is_not_logged(
 
 
 def test_a_client_that_has_no_address() -> None:
-    from smtpcore._cli.serve import _peer
+    from smtpcore._cli.receiver import _peer
 
     assert _peer(cast(Any, SimpleNamespace(peername=""))) == "a local client"
 
