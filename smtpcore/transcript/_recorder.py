@@ -6,13 +6,16 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ._entry import SHOWN_LINE_LENGTH, Direction, Entry, Kind, format_entry, shown_text
 from ._lines import Lines
 from ._masking import AUTH, BURL, MASK, MECHANISM, Secrets, pieces_of
+
+if TYPE_CHECKING:
+    from ..extensions import Extension
 
 # How many octets of a client may wait for a reply, and how many commands: a reply that never arrives must not
 # make the recorder hold everything.
@@ -51,6 +54,8 @@ class Transcript:
             made the entry raises; a session logs that once and continues without the transcript. See
             :func:`log_to`.
         clock: Returns the seconds since the epoch.
+        extensions: Extensions of your own that the session uses. Their verbs are then known, so the commands
+            are shown also after AUTH, where a line with an unknown verb could be a secret.
 
     Attributes:
         dropped: How many entries were dropped.
@@ -73,6 +78,7 @@ class Transcript:
         "_server",
         "_sink",
         "_tls",
+        "_verbs",
         "dropped",
     )
 
@@ -87,6 +93,7 @@ class Transcript:
         max_entries: int = 10_000,
         sink: Callable[[Entry], None] | None = None,
         clock: Callable[[], float] = time.time,
+        extensions: Iterable[Extension] = (),
     ) -> None:
         self._content = content
         self._sink = sink
@@ -95,6 +102,7 @@ class Transcript:
         self.dropped = 0
         self._first: float | None = None  # the time of the first entry
         self._secrets = Secrets()
+        self._verbs = _VERBS | {spec.verb.encode() for extension in extensions for spec in extension.commands}
         self._begin()
 
     def _begin(self) -> None:
@@ -260,7 +268,7 @@ class Transcript:
     def _command(self, line: bytes, octets: int) -> None:
         kind, shown = self._shown(line, octets)
         verb = _verb_of(line)
-        if verb in _VERBS:
+        if verb in self._verbs:
             self._doubt = None
         if verb == b"BDAT" and (match := _BDAT.fullmatch(line)):
             # The octets follow, whatever the reply is (RFC 3030 2).
@@ -273,7 +281,7 @@ class Transcript:
             self._expect(verb)
         elif verb != b"PROXY" or not self._not_greeted():  # version 1 of that header has no reply either
             self._lmtp = self._lmtp or verb == b"LHLO"
-            self._expect(verb if verb in _VERBS else b"")
+            self._expect(verb if verb in self._verbs else b"")
         self._add("C", kind, octets, shown)
 
     def _doubt_about(self, kind: Kind) -> None:
@@ -298,7 +306,7 @@ class Transcript:
             self._secrets.begin_exchange()
             self._secrets.remember(rest)
             return "auth", f"{shown_text(line[:end])} {MASK}" if rest.strip() else shown_text(line)
-        if self._doubt and _verb_of(line) not in _VERBS:
+        if self._doubt and _verb_of(line) not in self._verbs:
             return self._doubt, self._response(line) if self._doubt == "auth" else MASK
         if burl := BURL.match(line):
             return "command", f"{shown_text(burl[0])} {MASK}"
