@@ -451,13 +451,13 @@ def test_an_answer_without_a_question_is_the_callers_mistake() -> None:
     server = PlainServer()
     server.start(None)
     for answer in (server.accepted, server.rejected):
-        with pytest.raises(LocalProtocolError, match="asked nothing"):
+        with pytest.raises(LocalProtocolError, match="has not asked a question"):
             answer()
     server.step(b"\0alice\0secret")
     with pytest.raises(LocalProtocolError, match="no stored secret"):
         server.supply("secret")
     server.accepted()
-    with pytest.raises(LocalProtocolError, match="asked nothing"):
+    with pytest.raises(LocalProtocolError, match="has not asked a question"):
         server.rejected()
 
 
@@ -595,7 +595,7 @@ def test_a_failure_never_quotes_the_client(message: bytes) -> None:
     steps = [PlainServer().start(message), LoginServer().start(message)]
     assert {step.reason for step in steps if isinstance(step, Failed)} <= {
         "a PLAIN message has exactly two NULs",
-        "an empty or unusable name or password",
+        "a name or password that is empty or not valid",
     }
 
 
