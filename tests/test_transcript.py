@@ -889,7 +889,7 @@ def test_a_client_too_far_ahead_of_an_answer_is_not_followed_any_more() -> None:
         "S: 334 ***",
         "S: 500 ***",
         "S: ***",
-        f"C: [{size} octets of something that could not be followed]",
+        f"C: [{size} octets of a dialogue that could not be followed]",
     ]
 
 
@@ -897,7 +897,7 @@ def test_a_client_with_too_many_commands_unanswered_is_not_followed_any_more() -
     transcript = feed(timeless(), [GREETING, ("C", b"NOOP\r\n" * 20_000)])
     assert len(transcript._outstanding) < 10_100
     transcript.record_end()
-    assert shown(transcript)[-1].endswith("octets of something that could not be followed]")
+    assert shown(transcript)[-1].endswith("octets of a dialogue that could not be followed]")
 
 
 def test_the_pieces_of_secrets_that_are_remembered_are_bounded() -> None:
@@ -934,11 +934,11 @@ def test_the_oldest_entries_are_dropped_and_counted() -> None:
         ([GREETING, ("C", b"AUTH LOGIN\r\n")], ["C: AUTH LOGIN"]),
         (
             [GREETING, ("C", b"AUTH LOGIN\r\nc2VjcmV0\r\n")],
-            ["C: AUTH LOGIN", "C: [10 octets of something that was sent ahead of the reply]"],
+            ["C: AUTH LOGIN", "C: [10 octets of data that was sent before the reply arrived]"],
         ),
         (
             [GREETING, ("C", b"DATA\r\nabc\r\n")],
-            ["C: DATA", "C: [5 octets of something that was sent ahead of the reply]"],
+            ["C: DATA", "C: [5 octets of data that was sent before the reply arrived]"],
         ),
         (
             [GREETING, ("C", b"AUTH LOGIN\r\nc2Vj"), ("S", b"334 VXNlcm5hbWU6\r\n334 c2Vj")],
