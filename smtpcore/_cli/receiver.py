@@ -19,14 +19,14 @@ from ..sasl import Credentials
 
 logger = logging.getLogger("smtpcore.serve")
 
-_LOGGED = 5  # recipients that are named in the log
+_LOGGED = 5  # the log names at most so many recipients of a message
 
 
 class Receiver:
-    """The handler.
+    """A handler that accepts mail for every recipient.
 
     Args:
-        maildir: Where messages are stored; None: nowhere.
+        maildir: Stores the messages; None: they are not stored.
         accounts: User names and their passwords.
         show: Print the messages.
     """
@@ -38,24 +38,24 @@ class Receiver:
         self._printing = threading.Lock()
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
-        """See ``Handler``."""
+        """Compare the password, and log a wrong one."""
         good = credentials.matches(self._accounts.get(credentials.username))
         if not good:
             logger.info("%s: wrong password for %r", _peer(session), credentials.username)
         return good
 
     def on_rejected(self, session: ServerSession, event: CommandRejected) -> None:
-        """See ``Handler``; when the session ends with it, there is something to know."""
+        """Log the reply if it ends the session: the client has reached a limit."""
         if session.connection.state is State.CLOSED:
             logger.info("%s: the session ends: %s", _peer(session), event.reply)
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> Delivery:
-        """See ``Handler``."""
+        """Return the sink of a message."""
         stored = None if self._maildir is None else self._maildir.begin_message(session, envelope)
         return Delivery(stored, self.print_message if self._show else None, _peer(session), envelope)
 
     def print_message(self, content: BinaryIO, peer: str) -> None:
-        """Print a message in the manner of ``smtpd.DebuggingServer``, but none that commands the terminal."""
+        """Print a message as ``smtpd.DebuggingServer`` did, with its control characters written out."""
         lines = [
             "\t".join(printable(text) for text in line.decode("utf-8", "backslashreplace").split("\t"))
             for line in content.read().split(b"\r\n")
@@ -68,17 +68,17 @@ class Receiver:
         )
         with self._printing:
             sys.stdout.write(text)
-            sys.stdout.flush()  # an error means that the message is refused, so it must come here
+            sys.stdout.flush()  # an error has to be raised here, before the 250, so that the message is refused
 
 
 class Delivery:
     """The sink of one message.
 
     Args:
-        stored: The one that stores it, if it is stored.
-        show: Prints it, if it is printed.
-        peer: From where it comes.
-        envelope: For the log.
+        stored: The sink that stores the message; None: it is not stored.
+        show: Called with the complete message and ``peer``; None: it is not printed.
+        peer: The address of the client.
+        envelope: The sender and the recipients, for the log.
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class Delivery:
         self._stored = stored
         self._show = show
         self._peer = peer
-        some = map(str, envelope.forward_paths[:_LOGGED])
+        first = map(str, envelope.forward_paths[:_LOGGED])
         more = len(envelope.rcpts) - _LOGGED
-        for_whom = ", ".join(some) + (f" and {more} more" if more > 0 else "")
-        self._who = f"from <{envelope.reverse_path}> for {for_whom}"
+        recipients = ", ".join(first) + (f" and {more} more" if more > 0 else "")
+        self._envelope = f"from <{envelope.reverse_path}> for {recipients}"
         self._octets = 0
-        # A message is printed when it is complete, and never mixed with another one.
+        # A message is printed when it is complete, so that messages of several sessions do not mix.
         self._copy = None if show is None else tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
 
     def write(self, data: bytes) -> None:
-        """See ``MessageSink``."""
+        """Store and copy a piece of the content."""
         self._octets += len(data)
         if self._stored is not None:
             self._stored.write(data)
@@ -108,7 +108,7 @@ class Delivery:
             self._copy.write(data)
 
     def finish(self) -> bool:
-        """See ``MessageSink``."""
+        """Store, print and log the complete message; return True."""
         where = ""
         if self._stored is not None:
             self._stored.finish()
@@ -117,11 +117,11 @@ class Delivery:
             self._copy.seek(0)
             self._show(cast(BinaryIO, self._copy), self._peer)
             self._copy.close()
-        logger.info("%s: message %s: %d octets%s", self._peer, printable(self._who), self._octets, where)
+        logger.info("%s: message %s: %d octets%s", self._peer, printable(self._envelope), self._octets, where)
         return True
 
     def abort(self) -> None:
-        """See ``MessageSink``."""
+        """Discard the message."""
         if self._stored is not None:
             self._stored.abort()
         if self._copy is not None:

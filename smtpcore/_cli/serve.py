@@ -1,7 +1,7 @@
 """``python3 -m smtpcore serve``: receive mail, and print it or store it in a Maildir.
 
-The server accepts mail for any address. So it listens on the loopback address unless ``--host`` says otherwise,
-and it never relays: all mail is printed or goes into one Maildir.
+The server accepts mail for any address, so it listens on the loopback address unless ``--host`` names another.
+It never relays: all mail is printed or stored in one Maildir.
 
 This module reads the command line. ``serving`` runs the server until a signal ends it, and ``receiver`` has the
 handler.
@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
         options: The command line.
 
     Returns:
-        0; 128 and the number of the signal if a second one ended the server at once.
+        0; if a second signal ended the server at once, 128 plus its number.
 
     Raises:
-        Failure: It cannot be started.
+        Failure: The server cannot be started.
     """
     show = options.print or options.maildir is None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -156,7 +156,7 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
     key_file = options.tls_key or options.tls_cert
 
     def encrypted() -> str:
-        # A server starts without a person at its terminal, so it does not ask for a passphrase.
+        # A server often starts without a user at a terminal, so it does not ask for a passphrase.
         hint = f"openssl pkey -in {key_file} -out FILE decrypts it; keep FILE readable for its owner only"
         raise Failure(EX_CONFIG, f"the private key in {key_file} is encrypted (hint: {hint})")
 
@@ -164,7 +164,7 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key, password=encrypted)
     except ssl.SSLError as error:
-        # OpenSSL gives no reason for what is not in the file at all.
+        # OpenSSL gives no reason if the certificate or the key is missing.
         what = (error.reason or "it lacks a certificate or its private key").replace("_", " ").lower()
         hint = "--tls-cert takes a certificate and --tls-key its private key, both as PEM"
         raise Failure(EX_CONFIG, f"{options.tls_cert} cannot be used: {what} (hint: {hint})") from None
@@ -172,7 +172,7 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def _accounts(path: str) -> dict[str, str]:
-    """Read lines of ``user:password``; the password is all after the first colon."""
+    """Read lines of ``user:password``; the password is everything after the first colon."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
@@ -188,7 +188,7 @@ def _accounts(path: str) -> dict[str, str]:
         user, colon, password = line.partition(":")
         if line.strip():
             if not (user and colon and password):
-                raise Failure(EX_CONFIG, f"line {number} of {path} is not of the form user:password")
+                raise Failure(EX_CONFIG, f"line {number} of {path} does not have the form user:password")
             accounts[user] = password
     return accounts
 
@@ -197,7 +197,7 @@ def _maildir(path: str | None) -> MaildirHandler | None:
     try:
         return None if path is None else MaildirHandler(path)
     except OSError as error:
-        raise Failure(EX_CANTCREAT, f"cannot make the Maildir {path}: {error.strerror}") from None
+        raise Failure(EX_CANTCREAT, f"cannot create the Maildir {path}: {error.strerror}") from None
 
 
 def _cannot_listen(error: BaseException) -> Failure:
@@ -207,7 +207,7 @@ def _cannot_listen(error: BaseException) -> Failure:
 
 
 def _tracer(number: int) -> Transcript:
-    """A transcript that shows the dialogue of one session, among others, and keeps nothing."""
+    """Return a transcript that prints the dialogue of a session, each line with the number of the session."""
 
     def show(entry: Entry) -> None:
         print(f"[{number}] {format_entry(entry)}", file=sys.stderr)

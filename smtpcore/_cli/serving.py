@@ -1,8 +1,8 @@
 """Run a server on an adapter until a signal ends it.
 
-The main thread, or the event loop, waits for SIGINT or SIGTERM. Then the adapter ends the sessions in an
-orderly way: it accepts no new ones, gives those that receive a message a moment, and sends 421 to the rest. A
-second signal ends the sessions at once; a message that was not yet answered 250 is then not stored.
+The main thread, or the event loop, waits for SIGINT or SIGTERM. Then the server accepts no new sessions, gives
+those that are receiving a message some seconds to complete it, and sends 421 to the others. A second signal
+ends all sessions at once; a message that was not yet answered 250 is then not stored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Announce = Callable[[AnyServer], object]
 def serve_until_signal(
     options: argparse.Namespace, receiver: Receiver, serve_options: ServeOptions, announce: Announce
 ) -> int | None:
-    """Serve until a signal ends it; return the number of the second signal, if one ended it at once."""
+    """Serve until a signal; return the number of the second signal if it ended the server at once, or None."""
     where = receiver, options.host, options.port
     if options.adapter == "sync":
         return _serve_sync(where, serve_options, announce)
@@ -50,11 +50,11 @@ def _serve_sync(
 
     def stop_at_once(number: int) -> None:
         if listener is not None:
-            listener.abort()  # so there is nothing to wait for, wherever the exception comes
+            listener.abort()  # first, so that no code waits for a session after the exception
         raise _StoppedAtOnce(number)
 
-    # Python calls a handler between two steps of the main thread, so one for a signal that comes right before a
-    # wait would not end it. The octet is written at once.
+    # Python runs a signal handler between two instructions of the main thread, so a signal right before a
+    # blocking call would not end that call. An octet through a socket does.
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     with reader, writer, _signals(lambda: None, stop_at_once):
@@ -157,7 +157,7 @@ def _say_what_remains(listener: AnyServer) -> None:
 
 
 class _StoppedAtOnce(BaseException):
-    """A second signal came."""
+    """Raised by the second signal."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -169,7 +169,7 @@ def _signals(
     stop_at_once: Callable[[int], object],
     install: Callable[[int, _SignalHandler], object] = signal.signal,
 ) -> Iterator[None]:
-    """Call a function at the first SIGINT or SIGTERM, and the other one, with its number, at each later one."""
+    """Call ``stop()`` at the first SIGINT or SIGTERM, and ``stop_at_once(number)`` at each later one."""
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:

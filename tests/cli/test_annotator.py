@@ -101,7 +101,7 @@ def test_an_exchange_of_auth() -> None:
     shown = Shown().greeted()
     assert shown.client("AUTH LOGIN\r\n") == "event Auth(mechanism='LOGIN')"
     assert (shown.server("334 VXNlcm5hbWU6\r\n") or "").endswith("state ready -> authenticating")
-    assert shown.client("YWxpY2U=\r\n") == "the answer to a challenge; it goes to the SASL mechanism"
+    assert shown.client("YWxpY2U=\r\n") == "the response to a challenge; it goes to the SASL mechanism"
     remark = shown.server("235 2.7.0 welcome\r\n")
     assert remark is not None and remark.startswith("answers Auth: ")
     assert remark.endswith("state authenticating -> ready")
