@@ -123,14 +123,14 @@ plain_text = st.text(plain_character, min_size=1, max_size=300)
 
 @pytest.mark.req("SAS-03", "AUT-29")
 @given(plain_text, plain_text, st.integers(0, 1000))
-def test_plain_gives_exactly_the_credentials_back(username: str, password: str, line_limit: int) -> None:
+def test_PLAIN_returns_exactly_the_credentials(username: str, password: str, line_limit: int) -> None:
     talk = converse(PlainClient(username, password), PlainServer(prepare=False), line_limit=line_limit)
     assert talk.questions == [Credentials("PLAIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
 
 
 @given(plain_text, plain_text)
-def test_login_gives_exactly_the_credentials_back(username: str, password: str) -> None:
+def test_LOGIN_returns_exactly_the_credentials(username: str, password: str) -> None:
     talk = converse(LoginClient(username, password), LoginServer(prepare=False))
     assert talk.questions == [Credentials("LOGIN", username, None, password)]
     assert talk.outcome == Succeeded(username)
@@ -244,7 +244,7 @@ def test_an_empty_initial_response_is_an_equals_sign() -> None:
         decode_initial_response("")
 
 
-def test_an_equals_sign_is_nothing_later_on() -> None:
+def test_an_equals_sign_is_not_a_valid_response() -> None:
     assert encode_base64(b"") == ""
     assert decode_base64("") == b""
     with pytest.raises(MechanismError):
@@ -255,7 +255,7 @@ def test_an_equals_sign_is_nothing_later_on() -> None:
 
 
 @pytest.mark.req("SAS-05")
-def test_plain_server() -> None:
+def test_PLAIN_server_asks_about_the_credentials() -> None:
     server = PlainServer()
     assert server.start(b"\0tim\0tanstaaftanstaaf") == Credentials("PLAIN", "tim", None, "tanstaaftanstaaf")
     assert server.accepted() == Succeeded("tim")
@@ -269,7 +269,7 @@ def test_plain_server_without_initial_response_sends_an_empty_challenge() -> Non
     assert isinstance(rejected, Failed) and not rejected.malformed
 
 
-def test_plain_server_takes_an_empty_initial_response_for_a_message() -> None:
+def test_PLAIN_server_refuses_an_empty_initial_response() -> None:
     assert PlainServer().start(b"") == Failed("a PLAIN message has exactly two NULs", malformed=True)
 
 
@@ -277,7 +277,7 @@ def test_plain_server_takes_an_empty_initial_response_for_a_message() -> None:
 @pytest.mark.parametrize(
     "message", [b"", b"alice", b"alice\0secret", b"\0alice\0secret\0", b"\0a\0b\0c", b"\0" * 3]
 )
-def test_plain_server_wants_exactly_two_nuls(message: bytes) -> None:
+def test_PLAIN_server_requires_exactly_two_NULs(message: bytes) -> None:
     step = PlainServer().start(message)
     assert isinstance(step, Failed) and step.malformed
 
@@ -298,14 +298,14 @@ def test_plain_server_wants_exactly_two_nuls(message: bytes) -> None:
         b"\0alice\0\xf4\x90\x80\x80",  # beyond Unicode
     ],
 )
-def test_plain_server_wants_a_name_a_password_and_utf8(message: bytes, prepare: bool) -> None:
+def test_PLAIN_server_requires_a_name_a_password_and_UTF8(message: bytes, prepare: bool) -> None:
     step = PlainServer(prepare=prepare).start(message)
     assert isinstance(step, Failed) and step.malformed
 
 
 @pytest.mark.req("SAS-03")
 @pytest.mark.parametrize("part", ["x" * 255, "\U0001f511" * 63 + "xyz", "\u00e9" * 127 + "x"])
-def test_plain_server_takes_255_octets_of_each(part: str) -> None:
+def test_PLAIN_server_accepts_255_octets_of_each(part: str) -> None:
     octets = part.encode()
     assert len(octets) == 255
     step = PlainServer().start(octets + b"\0" + octets + b"\0" + octets)
@@ -314,7 +314,7 @@ def test_plain_server_takes_255_octets_of_each(part: str) -> None:
 
 @pytest.mark.req("SAS-06")
 @pytest.mark.parametrize("name", ["\u0007", "\u0627\u0031", "\ue000", "\u00ad"])
-def test_plain_server_fails_what_saslprep_refuses_or_empties(name: str) -> None:
+def test_PLAIN_server_refuses_text_that_SASLprep_refuses_or_empties(name: str) -> None:
     octets = name.encode()
     for message in (b"\0" + octets + b"\0secret", b"\0alice\0" + octets):
         step = PlainServer().start(message)
@@ -323,7 +323,7 @@ def test_plain_server_fails_what_saslprep_refuses_or_empties(name: str) -> None:
 
 
 @pytest.mark.req("SAS-06")
-def test_plain_server_prepares_before_anything_is_compared() -> None:
+def test_PLAIN_server_prepares_before_it_compares() -> None:
     message = "\u2168\0I\u00adX\0\u00aa".encode()
     assert PlainServer().start(message) == Credentials("PLAIN", "IX", "IX", "a")
     assert PlainServer(prepare=False).start(message) == Credentials("PLAIN", "I\u00adX", "\u2168", "\u00aa")
@@ -384,7 +384,7 @@ def test_plain_client_prepares_the_authorization_identity() -> None:
     assert PlainClient("alice", "\u00aa", "I\u00adX").initial_response() == "IX\0alice\0\u00aa".encode()
 
 
-def test_plain_client_gives_up_when_the_server_wants_more() -> None:
+def test_PLAIN_client_cancels_at_a_challenge() -> None:
     client = PlainClient("alice", "secret")
     client.initial_response()
     with pytest.raises(MechanismError):
@@ -404,14 +404,14 @@ def test_login_server_asks_for_both() -> None:
 
 
 @pytest.mark.req("SAS-32")
-def test_login_server_takes_the_initial_response_for_the_user_name() -> None:
+def test_LOGIN_server_accepts_the_initial_response_as_user_name() -> None:
     server = LoginServer()
     assert server.start(b"alice") == Challenge(b"Password:")
     assert server.step(b"secret") == Credentials("LOGIN", "alice", None, "secret")
 
 
 @pytest.mark.parametrize("bad", [b"", b"\xff", b"a\0b", b"\x07"])
-def test_login_server_refuses_unusable_answers(bad: bytes) -> None:
+def test_LOGIN_server_refuses_invalid_responses(bad: bytes) -> None:
     step = LoginServer().start(bad)
     assert isinstance(step, Failed) and step.malformed
     server = LoginServer()
@@ -431,7 +431,7 @@ def test_login_server_refuses_nul_even_unprepared() -> None:
 )
 def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, bytes]) -> None:
     client = LoginClient("alice", "secret")
-    for _ in range(2):  # an exchange that failed half-way leaves nothing behind for the next one
+    for _ in range(2):  # a failed exchange does not influence the next one
         client.initial_response()
         assert client.respond(challenges[0]) == b"alice"
     assert client.respond(challenges[1]) == b"secret"
@@ -439,7 +439,7 @@ def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, b
         client.respond(b"Password:")
 
 
-def test_login_on_the_wire() -> None:
+def test_LOGIN_over_a_connection() -> None:
     talk = converse(LoginClient("alice", "secret"), LoginServer())
     assert talk.wire == ["AUTH LOGIN", "334 VXNlcm5hbWU6", "YWxpY2U=", "334 UGFzc3dvcmQ6", "c2VjcmV0"]
 
@@ -470,7 +470,7 @@ def test_credentials_match() -> None:
     assert not credentials.matches(None)
 
 
-def test_credentials_for_somebody_else_do_not_match_by_themselves() -> None:
+def test_credentials_with_another_identity_do_not_match_by_default() -> None:
     own = Credentials("PLAIN", "alice", "alice", "secret")
     other = Credentials("PLAIN", "alice", "admin", "secret")
     assert own.matches("secret")
@@ -526,10 +526,10 @@ def test_the_work_does_not_tell_which_accounts_exist(monkeypatch: pytest.MonkeyP
     for stored in ["abc", "abcdefghijkl", "p\u00e4swor", "\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6\u03b7\u03b8"]:
         # Characters that a password has twice are looked up once, and save a few of hundreds of lookups.
         assert lookups(monkeypatch, presented, stored) == pytest.approx(unknown, rel=0.05)
-    assert unknown > 500  # an ASCII password takes no short cut
+    assert unknown > 500  # the work for an ASCII password is the same
 
 
-def test_something_is_compared_even_without_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_are_compared_although_there_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
 
@@ -583,7 +583,7 @@ def test_no_secret_in_any_exception(provoke: Callable[[], object]) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         provoke()
     assert "hunter2" not in str(caught.value) + repr(caught.value)
-    # A second exception behind it could hold what the message does not show.
+    # An exception in its context could contain the secret.
     assert caught.value.__context__ is None
     shown = "".join(traceback.format_exception_only(caught.value))
     assert "hunter2" not in shown
@@ -623,7 +623,7 @@ def test_a_failure_never_quotes_the_client(message: bytes) -> None:
         ("\U0001f511", "\U0001f511"),  # assigned long after Unicode 3.2
     ],
 )
-def test_saslprep(text: str, prepared: str) -> None:
+def test_saslprep_prepares_as_the_RFC_says(text: str, prepared: str) -> None:
     assert saslprep(text) == prepared
     assert saslprep(prepared) == prepared
 
@@ -671,7 +671,7 @@ def test_saslprep_stores_no_unassigned_code_point(text: str) -> None:
 
 
 @given(st.text(max_size=20))
-def test_saslprep_is_done_once_and_for_all(text: str) -> None:
+def test_saslprep_is_idempotent(text: str) -> None:
     try:
         prepared = saslprep(text)
     except LocalProtocolError:
@@ -752,7 +752,7 @@ def test_choice_of_a_mechanism(
         assert chosen.username == "alice"
 
 
-def test_what_is_known_of_each_mechanism() -> None:
+def test_the_facts_of_each_mechanism() -> None:
     assert list(CLIENT_MECHANISMS) == ["PLAIN", "LOGIN"]
     assert list(SERVER_MECHANISMS) == ["PLAIN", "LOGIN"]
     for name in SERVER_MECHANISMS:
@@ -795,7 +795,7 @@ class ToySecret(StoredSecret):
 
 @dataclass(frozen=True, slots=True)
 class Proven(AuthQuestion):
-    """A question of the mechanism's own: this user has proven who it is; may it act as it wants to?"""
+    """A question of the mechanism's own: may this user, who is authenticated, act as the other identity?"""
 
 
 class ToyServer(ServerMechanism):
@@ -920,7 +920,7 @@ def test_a_multi_step_exchange_can_be_refused_at_each_question() -> None:
     assert len(talk.questions) == 2 and talk.outcome == refused
 
 
-def test_yes_is_no_answer_to_a_request_for_a_secret() -> None:
+def test_accept_does_not_answer_a_SecretRequest() -> None:
     server = ToyServer()
     server.start(b"alice")
     with pytest.raises(LocalProtocolError, match="supply"):
@@ -942,7 +942,7 @@ def test_data_in_the_response_to_the_final_challenge_fails() -> None:
 
 
 class Impostor(ToyServer):
-    """Knows no secret: signs with something else, or says 235 at once."""
+    """Does not know the secret: it signs with another one, or replies 235 at once."""
 
     __slots__ = ("_signs",)
 
@@ -966,7 +966,7 @@ def test_a_client_may_verify_the_server(signs: bool) -> None:
     assert (talk.wire[-1] == "*") is signs
 
 
-def test_plain_takes_the_servers_word() -> None:
+def test_PLAIN_client_does_not_verify_the_server() -> None:
     talk = converse(PlainClient("alice", "secret"), PlainServer())
     assert talk.outcome == Succeeded("alice") and talk.error is None
 
@@ -1007,7 +1007,7 @@ class FirstClient(PasswordMechanism):
         return f"{self.username} {keyed(self._password.encode(), challenge).hex()}".encode()
 
 
-def test_server_first() -> None:
+def test_a_mechanism_can_let_the_server_send_first() -> None:
     talk = converse(FirstClient("a b", "secret"), FirstServer(), look_up("secret"))
     assert talk.outcome == Succeeded("a b")
     assert talk.wire[:2] == ["AUTH X-FIRST", "334 " + encode_base64(b"<1.2@server.example>")]
@@ -1018,7 +1018,7 @@ def test_server_first() -> None:
 
 
 @pytest.mark.parametrize("initial", [b"", b"\0\0\0"])
-def test_a_server_first_mechanism_takes_no_initial_response(initial: bytes) -> None:
+def test_a_server_first_mechanism_refuses_an_initial_response(initial: bytes) -> None:
     step = FirstServer().start(initial)
     assert isinstance(step, Failed) and step.malformed
 
@@ -1070,7 +1070,7 @@ class TokenClient(ClientMechanism):
         return b"\x01"
 
 
-def test_a_failure_may_be_explained_before_it_happens() -> None:
+def test_a_mechanism_can_send_an_error_report_before_it_fails() -> None:
     client = TokenClient("expired")
     talk = converse(client, TokenServer(), reject)
     assert talk.wire[1:] == ["334 " + encode_base64(b'{"status":"invalid_token"}'), "AQ=="]
@@ -1080,7 +1080,7 @@ def test_a_failure_may_be_explained_before_it_happens() -> None:
 
 @pytest.mark.req("AUT-09")
 @pytest.mark.parametrize("line_limit", [512, 0])
-def test_an_empty_message_and_an_identity_only_the_application_knows(line_limit: int) -> None:
+def test_the_application_can_choose_the_identity(line_limit: int) -> None:
     talk = converse(
         TokenClient(""),
         TokenServer(),
