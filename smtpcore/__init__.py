@@ -1,13 +1,13 @@
-"""SMTP as a state machine: octets in, events out; answers in, octets out. No sockets, no clocks, no threads.
+"""SMTP as a state machine without I/O: octets in, events out; decisions in, octets out.
 
-The core is :class:`ServerConnection` and :class:`ClientConnection`, and the events they have in common.
-``smtpcore.sync``, ``smtpcore.asyncio`` and ``smtpcore.trio`` put it on the network; ``smtpcore.message``
-makes envelope and octets of an ``EmailMessage``; ``smtpcore.sasl`` has the authentication mechanisms.
+The core is :class:`ServerConnection` and :class:`ClientConnection`, which share their events.
+``smtpcore.sync``, ``smtpcore.asyncio`` and ``smtpcore.trio`` run it on the network; ``smtpcore.message``
+turns an ``EmailMessage`` into an envelope and octets; ``smtpcore.sasl`` has the authentication mechanisms.
 """
 
 import sys as _sys
 
-# First of all, and in words that every Python understands: the other modules are syntax errors to old ones.
+# Before all imports and in the syntax of old versions, to which the other modules are syntax errors.
 if _sys.hexversion < 0x030B0000:
     _text = "smtpcore needs Python 3.11 or later; this is Python " + ".".join(map(str, _sys.version_info[:3]))
     if _sys.argv[:1] == ["-m"]:  # python -m smtpcore

@@ -1,28 +1,27 @@
-"""A Maildir to receive into: mail that was answered 250 survives a crash and a power cut.
+"""A Maildir to receive into: a message that was answered 250 survives a crash and a power failure.
 
-A Maildir is a folder with three folders in it. A message is written into ``tmp``, and when it is whole and
-safe it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to those
-readers. So no reader ever sees half a message, and no lock is needed.
+A Maildir is a folder with three folders in it. A message is written into ``tmp``. When it is complete and safe
+on the disk, it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to
+the readers. So no reader ever sees an incomplete message, and no lock is needed.
 
-**The order is the point.** With its 250 a server takes the responsibility for a message, and must not lose it
-for frivolous reasons (RFC 5321 6.1). So ``finish()`` first has the file written to the disk, then links it,
-then has the *folder* written to the disk, since no reader finds a name that is not on the disk, and only then
-says True. If a step fails, the message is removed again and the client gets 451 or 452: it still has the
-message, and comes back.
+**The order is the point.** With its 250 a server becomes responsible for a message, and must not lose it for
+frivolous reasons (RFC 5321 6.1). So ``finish()`` synchronizes the file with the disk, then links it, then
+synchronizes the *folder*, because without that the name could be lost, and only then returns True. If a step
+fails, the message is removed and the client gets 451 or 452: it still has the message and tries again later.
 
-**A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that was
-answered 250. Names contain the time, the process and a counter, but two containers may both be process 1, and a
-clock may be set back. ``link()`` fails if the name exists, and the message gets another one.
+**A link, not a rename.** ``rename()`` would replace a file of the same name, a message that was answered 250.
+Names contain the time, the process and a counter, but two containers may both have process 1, and a clock may
+be set back. ``link()`` fails if the name exists, and the message gets another name.
 
-A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
-:class:`MaildirHandler` is made, and later at most once an hour, when a message begins.
+A crash leaves files in ``tmp``. Files that were not used for 36 hours are removed, as maildir(5) says: when a
+:class:`MaildirHandler` is made, and after that at most once an hour, when a message begins.
 
-A message is delivered once, however many recipients it has: there is one box here. It begins with the
-fields that RFC 5321 4.4 asks of a server that makes final delivery, Return-Path and Received; ``trace=False``
-leaves them out, and the file is then the content as it came, octet by octet. Line ends stay CRLF.
+A message is stored once, whatever the number of its recipients. It begins with Return-Path and Received, the
+fields of a server that makes final delivery (RFC 5321 4.4). With ``trace=False`` the file is the content as
+received, octet by octet. Line ends stay CRLF.
 
-The disk is waited for: in an asyncio or trio server all sessions pause for that long, some milliseconds a
-message. It needs POSIX, where a folder can be synchronized.
+``finish()`` blocks until the disk has the message: in an asyncio or trio server all sessions wait for that,
+some milliseconds for each message. The module needs POSIX, where a folder can be synchronized.
 """
 
 from __future__ import annotations
@@ -46,27 +45,27 @@ if TYPE_CHECKING:
 
 _ABANDONED = 36 * 3600  # seconds after which a file in tmp belongs to no delivery (maildir(5))
 _BETWEEN_SWEEPS = 3600  # seconds
-# What link() gives on a file system without hard links, such as FAT.
+# The errors of link() on a file system without hard links, such as FAT.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 _counter = itertools.count(1)
 
 
 class MaildirHandler(Handler):
-    """A handler that stores what it gets: ``serve(MaildirHandler("inbox"))``.
+    """A handler that stores each message in a Maildir: ``serve(MaildirHandler("inbox"))``.
 
-    It accepts mail for every recipient. A handler of your own that does not can inherit from it, or call
-    ``begin_message()`` of one.
+    It accepts every recipient. To accept fewer, inherit from it and override ``accept_recipient()``, or set
+    ``served_domains``.
 
     Args:
-        path: The folder; it is made, for its owner only, if it is not there.
-        trace: Put Return-Path and Received before the message.
+        path: The folder. If it does not exist, it is created with access for its owner only.
+        trace: Write Return-Path and Received before the content.
 
     Raises:
-        OSError: The folders cannot be made.
+        OSError: The folders cannot be created.
 
     Attributes:
-        path: As given.
+        path: The folder.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, trace: bool = True) -> None:
@@ -79,10 +78,17 @@ class MaildirHandler(Handler):
         self._sweep()
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:
-        """A message begins; see :class:`~smtpcore.handlers.Handler`.
+        """Create the file of a message; see :class:`~smtpcore.handlers.Handler`.
+
+        Args:
+            session: The session.
+            envelope: The sender and the recipients.
+
+        Returns:
+            The sink that stores the content.
 
         Raises:
-            OSError: It cannot be stored; DATA is answered 451, or 452 if there is no room.
+            OSError: The file cannot be written; DATA is answered 451, or 452 if there is no room.
         """
         if time.monotonic() - self._swept > _BETWEEN_SWEEPS:
             self._sweep()
@@ -96,7 +102,7 @@ class MaildirHandler(Handler):
         return sink
 
     def _sweep(self) -> None:
-        """Remove the files in ``tmp`` that deliveries left behind."""
+        """Remove abandoned files from ``tmp``."""
         self._swept = time.monotonic()
         oldest = time.time() - _ABANDONED
         with contextlib.suppress(OSError), os.scandir(self.path / "tmp") as entries:
@@ -108,13 +114,13 @@ class MaildirHandler(Handler):
 
 
 class MaildirSink:
-    """Takes the content of one message.
+    """Stores the content of one message.
 
     Args:
         maildir: The folder of the Maildir.
 
     Attributes:
-        path: Where the message is at the moment: in ``tmp``, and after ``finish()`` in ``new``.
+        path: The file of the message: in ``tmp``, and after ``finish()`` in ``new``.
     """
 
     def __init__(self, maildir: Path) -> None:
@@ -123,21 +129,24 @@ class MaildirSink:
         self._file = open(descriptor, "wb")
 
     def write(self, data: bytes) -> None:
-        """Take the next piece.
+        """Write the next piece of the content.
+
+        Args:
+            data: The octets.
 
         Raises:
-            OSError: The disk is full, for instance.
+            OSError: The piece cannot be written, for example because the disk is full.
         """
         self._file.write(data)
 
     def finish(self) -> bool:
-        """Make the message safe, and show it to readers.
+        """Make the message safe on the disk, and move it to ``new``.
 
         Returns:
-            True. From here on the message is ours.
+            True: the server may reply 250.
 
         Raises:
-            OSError: It is not safe; call ``abort()``.
+            OSError: The message is not safe; call ``abort()``.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -156,7 +165,7 @@ class MaildirSink:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # rename() is what remains. 64 random bits in the name see to it that the name is free.
+            # Only rename() is left, which replaces a file: 64 random bits make the name unique.
             self.path = source.rename(self._new / _unique_name(f"R{secrets.token_hex(8)}"))
             return
         self.path = target
@@ -164,14 +173,14 @@ class MaildirSink:
             source.unlink()
 
     def abort(self) -> None:
-        """Remove what there is of the message, wherever it is: no client got 250 for it."""
-        with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
+        """Remove the file, from ``tmp`` or ``new``: the message was not answered 250."""
+        with contextlib.suppress(OSError):  # close() writes the buffer, which may fail again
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 def _create_in(folder: Path) -> tuple[Path, int]:
-    """Create a file under a name that is free; give its path and a descriptor to write to."""
+    """Create a file with a new name; return its path and a descriptor to write to."""
     while True:
         path = folder / _unique_name()
         with contextlib.suppress(FileExistsError):
@@ -179,7 +188,7 @@ def _create_in(folder: Path) -> tuple[Path, int]:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Give a file a second name; False if the name exists."""
+    """Give a file a second name; return False if the name exists."""
     try:
         os.link(source, target)
     except FileExistsError:
@@ -188,7 +197,7 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _unique_name(more: str = "") -> str:
-    """Give a name that no other process on this host, and no other message of this process, has."""
+    """Return a name that no other process of this host and no other message of this process uses."""
     now = time.time_ns()
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
     return f"{now // 10**9}.M{now // 1000 % 10**6}P{os.getpid()}Q{next(_counter)}{more}.{host}"

@@ -1,4 +1,4 @@
-"""The conversations over a stream of one's own: a WebSocket, a pipe, another framework, a test.
+"""The conversations over a stream of your own: a WebSocket, a pipe, another framework, a test.
 
 :func:`open_client` and :func:`serve_stream` run what ``connect()`` and ``serve()`` of the adapters run, over
 any object with the methods of :class:`Stream`. They are coroutines that belong to no framework: they wait only

@@ -179,7 +179,7 @@ def received_field(
             as on a Unix socket.
         by: The server's own domain.
         with_protocol: What :func:`received_protocol` returns.
-        from_name: The domain that the DNS gives for ``from_address``; None if it was not looked up.
+        from_name: The domain that DNS has for ``from_address``; None if it was not looked up.
         via: ``"TCP"`` or ``"UUCP"``.
         id: An atom or a msg-id (``<a@b>``).
         for_path: The recipient, or all recipients. With more than one, FOR is left out, so that no recipient
@@ -202,7 +202,7 @@ def received_field(
     if literal is not None:
         client += f" ({literal})" if from_name is None else f" ({_domain(from_name, smtputf8)} {literal})"
     elif client.startswith("["):
-        raise LocalProtocolError("an address literal in FROM needs from_address, too (RFC 5321 4.4)")
+        raise LocalProtocolError("an address literal as from_domain needs from_address too (RFC 5321 4.4)")
     clauses = [f"from {client}", f"by {_host_name(by, smtputf8)}"]
     if via is not None:
         clauses.append(f"via {_registered(via, _VIA, 'VIA')}")
@@ -231,7 +231,7 @@ def received_field(
 
 
 def return_path_field(reverse_path: str | Mailbox, *, smtputf8: bool = False) -> bytes:
-    """Write the Return-Path field, which the server of the final delivery adds on top (RFC 5321 4.4).
+    """Write the Return-Path field, which the server of the final delivery adds at the top (RFC 5321 4.4).
 
     Args:
         reverse_path: The argument of MAIL; ``""`` for the null reverse-path.
@@ -291,7 +291,7 @@ def _write_address(mailbox: Mailbox, smtputf8: bool, where: str) -> str:
     text = str(mailbox) if smtputf8 else in_ascii(mailbox)
     if text is None:
         raise LocalProtocolError(
-            f"the address {str(mailbox)!r} ({where}) has a local-part that is not ASCII, which needs SMTPUTF8"
+            f"the address {str(mailbox)!r} ({where}) has a local-part that is not ASCII and needs SMTPUTF8"
             " (RFC 6531)"
         )
     return text

@@ -80,7 +80,7 @@ def test_a_dangling_reference_is_found(document: str) -> None:
         "```\n[it](is code)\n```",
     ],
 )
-def test_a_sound_reference_is_let_pass(document: str) -> None:
+def test_a_valid_reference_is_accepted(document: str) -> None:
     assert dangling(ROOT / "docs" / "x.md", document) == []
 
 

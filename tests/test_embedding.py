@@ -1,4 +1,4 @@
-"""What docs/embedding.md says of each call in each state of a server holds."""
+"""The table of calls and states of a server in docs/embedding.md is true."""
 
 from __future__ import annotations
 

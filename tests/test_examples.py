@@ -1,4 +1,4 @@
-"""The examples do what they say: each is run as a program of its own, and talked to."""
+"""The examples: each is run as a program of its own, with clients or servers of the tests."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def running(
 def core_client(
     port: int, *recipients: str, content: bytes = MESSAGE, sender: str = SENDER, options: tuple[str, ...] = ()
 ) -> tuple[int, str]:
-    """Run the example: its exit code, and what it says."""
+    """Run the example; return its exit code and its output."""
     arguments = ["--port", str(port), "--from", sender, *options]
     for recipient in recipients:
         arguments += ["--to", recipient]
@@ -169,12 +169,12 @@ def test_core_server_stores_what_core_client_sends(tmp_path: Path) -> None:
     assert b"by localhost with ESMTP;" in trace
 
 
-def test_core_client_says_that_all_went_well(tmp_path: Path) -> None:
+def test_core_client_reports_success(tmp_path: Path) -> None:
     with running("core_server.py", tmp_path, end=signal.SIGINT) as server:
         assert core_client(server.port, "bob@example.org")[0] == 0
 
 
-def test_core_server_drops_a_message_whose_client_is_gone_and_goes_on(tmp_path: Path) -> None:
+def test_core_server_discards_the_message_of_a_lost_connection(tmp_path: Path) -> None:
     with running("core_server.py", tmp_path, end=signal.SIGINT) as server:
         with smtpcore.sync.connect("127.0.0.1", server.port) as client:
             with pytest.raises(ZeroDivisionError):
@@ -197,7 +197,7 @@ def test_core_server_and_core_client_speak_under_tls(tmp_path: Path, certificate
     assert b"with ESMTPS for" in stored.replace(b"\r\n ", b" ")
 
 
-def test_core_client_sends_nothing_without_the_tls_it_was_told_to_use() -> None:
+def test_core_client_sends_nothing_without_the_required_TLS() -> None:
     handler = Recorder()
     with smtpcore.sync.serve(handler) as server:
         code, said = core_client(server.addresses[0][1], "bob@example.org", options=("--starttls",))
@@ -225,7 +225,7 @@ def test_core_client_reports_each_refusal(replies: dict[str, Any], expected: str
     assert said.count("\n") == 1
 
 
-def test_core_client_mends_line_ends_and_declares_what_it_sends() -> None:
+def test_core_client_converts_line_ends_and_declares_size_and_body() -> None:
     handler = Recorder()
     content = "Subject: x\n\n\u00e9\n".encode()
     with smtpcore.sync.serve(handler) as server:
@@ -254,7 +254,7 @@ def test_a_server_stores_what_is_for_its_domain_and_nothing_else(name: str, tmp_
             assert result.accepted_recipients == ("bob@example.org", "postmaster")
             assert str(result.refused_recipients["eve@elsewhere.example"]).startswith("550 5.7.1 ")
             (stored,) = server.stored()
-            client.send("", ["bob@example.org"], MESSAGE)  # a notification, which nobody shall answer
+            client.send("", ["bob@example.org"], MESSAGE)  # a notification: its reverse-path is null
         assert any(one.startswith(b"Return-Path: <>\r\n") for one in server.stored())
     assert stored.startswith(b"Return-Path: <alice@elsewhere.example>\r\nReceived: ")
     assert stored.endswith(MESSAGE)
@@ -263,7 +263,7 @@ def test_a_server_stores_what_is_for_its_domain_and_nothing_else(name: str, tmp_
 @pytest.mark.parametrize(
     "name", ["threaded_server.py", "asyncio_server.py", "trio_server.py", "content_check.py"]
 )
-def test_a_server_keeps_nothing_of_a_message_that_is_broken_off(name: str, tmp_path: Path) -> None:
+def test_a_server_keeps_nothing_of_an_aborted_message(name: str, tmp_path: Path) -> None:
     with running(name, tmp_path) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock, sock.makefile("rb") as replies:
             sock.sendall(b"HELO x.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
@@ -276,7 +276,7 @@ def test_a_server_keeps_nothing_of_a_message_that_is_broken_off(name: str, tmp_p
 
 
 @pytest.mark.parametrize("name", ["threaded_server.py", "asyncio_server.py", "trio_server.py"])
-def test_a_server_that_stops_tells_those_who_are_connected(name: str, tmp_path: Path) -> None:
+def test_a_server_that_stops_sends_421_to_its_clients(name: str, tmp_path: Path) -> None:
     with running(name, tmp_path) as server:
         sock = socket.create_connection(("127.0.0.1", server.port))
         replies = sock.makefile("rb")
@@ -286,7 +286,7 @@ def test_a_server_that_stops_tells_those_who_are_connected(name: str, tmp_path: 
         assert replies.readline() == b""
 
 
-def test_asyncio_server_tells_what_it_has_refused(tmp_path: Path) -> None:
+def test_asyncio_server_prints_refused_commands(tmp_path: Path) -> None:
     with (
         running("asyncio_server.py", tmp_path) as server,
         socket.create_connection(("127.0.0.1", server.port)) as sock,
@@ -303,7 +303,7 @@ def test_asyncio_server_tells_what_it_has_refused(tmp_path: Path) -> None:
     assert "a message was aborted: 550 5.6.0" in server.output
 
 
-def test_threaded_server_lets_its_own_names_be_used_by_those_who_log_in(
+def test_threaded_server_requires_a_login_for_senders_of_its_domain(
     tmp_path: Path, authority: trustme.CA, certificate: str
 ) -> None:
     passwords = tmp_path / "passwords"
@@ -359,7 +359,7 @@ def test_twisted_server_stores_what_is_for_its_domain_under_TLS_and_in_plaintext
 
 
 @pytest.mark.usefixtures("needs_twisted")
-def test_twisted_server_runs_no_command_that_was_sent_before_the_handshake(
+def test_twisted_server_discards_commands_that_were_sent_before_the_handshake(
     tmp_path: Path, certificate: str, cafile: str
 ) -> None:
     context = ssl.create_default_context(cafile=cafile)
@@ -377,7 +377,7 @@ def test_twisted_server_runs_no_command_that_was_sent_before_the_handshake(
 
 
 @pytest.mark.usefixtures("needs_twisted")
-def test_twisted_server_keeps_nothing_of_a_message_that_is_broken_off(tmp_path: Path) -> None:
+def test_twisted_server_keeps_nothing_of_an_aborted_message(tmp_path: Path) -> None:
     with running("twisted_server.py", tmp_path) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock, sock.makefile("rb") as replies:
             sock.sendall(b"HELO x.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
@@ -391,7 +391,7 @@ def test_twisted_server_keeps_nothing_of_a_message_that_is_broken_off(tmp_path: 
 
 
 @pytest.mark.usefixtures("needs_twisted")
-def test_twisted_server_tells_its_clients_that_it_stops(tmp_path: Path) -> None:
+def test_twisted_server_sends_421_when_it_stops(tmp_path: Path) -> None:
     with running("twisted_server.py", tmp_path) as server:
         sock = socket.create_connection(("127.0.0.1", server.port))
         replies = sock.makefile("rb")
@@ -456,7 +456,7 @@ def test_content_check_finds_the_same_however_content_is_cut(size: int) -> None:
 
 @contextmanager
 def relayed(folder: Path, handler: object, config: ServerConfig | None = None) -> Iterator[Running]:
-    """The relay, in front of a server of ours."""
+    """Run the relay, with a server of the tests as its next hop."""
     with (
         smtpcore.sync.serve(handler, config=config or ServerConfig(), grace=0) as server,
         running("relay.py", folder, "--next-port", str(server.addresses[0][1])) as relay,
@@ -471,7 +471,7 @@ def relay_and_next_hop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         yield relay, next_hop
 
 
-def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp_path: Path) -> None:
+def test_relay_gives_each_recipient_the_reply_of_the_next_hop(tmp_path: Path) -> None:
     handler = Recorder(full=Reply(452, "4.2.2", "mailbox full"), nobody=False)
     recipients = [f"{name}@example.org" for name in ("bob", "full", "nobody", "carol")]
     with relayed(tmp_path, handler) as relay, smtpcore.sync.connect("127.0.0.1", relay.port) as client:
@@ -511,7 +511,7 @@ def test_relay_passes_on_and_gives_each_recipient_the_answer_of_the_next_hop(tmp
         ({"accept_connection": Reply(554, "5.7.1", "no")}, "451 4.4.1 the next server cannot be reached now"),
     ],
 )
-def test_relay_accepts_nothing_that_the_next_hop_has_not(
+def test_relay_accepts_only_what_the_next_hop_has_accepted(
     replies: dict[str, Any], answer: str, relay_and_next_hop: tuple[Running, Recorder]
 ) -> None:
     relay, next_hop = relay_and_next_hop
@@ -523,9 +523,9 @@ def test_relay_accepts_nothing_that_the_next_hop_has_not(
         assert client.noop().code == 250  # our session with the client goes on
 
 
-def test_relay_asks_to_try_again_if_there_is_no_next_hop(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
+def test_relay_replies_451_without_a_next_hop(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
     with (
         running("relay.py", tmp_path, "--next-port", str(port)) as relay,
         smtpcore.sync.connect("127.0.0.1", relay.port) as client,
@@ -535,7 +535,7 @@ def test_relay_asks_to_try_again_if_there_is_no_next_hop(tmp_path: Path) -> None
     assert "next hop: " in relay.output
 
 
-def test_relay_does_not_end_for_the_next_hop_what_its_client_has_not_ended(tmp_path: Path) -> None:
+def test_relay_aborts_the_content_that_its_client_has_aborted(tmp_path: Path) -> None:
     handler = Recorder()
     with relayed(tmp_path, handler) as relay:
         with socket.create_connection(("127.0.0.1", relay.port)) as sock, sock.makefile("rb") as replies:
@@ -571,7 +571,7 @@ def test_relay_breaks_a_loop(tmp_path: Path) -> None:
     assert len(handler.messages) == 1
 
 
-def test_relay_refuses_what_the_next_hop_cannot_take(tmp_path: Path) -> None:
+def test_relay_refuses_content_that_the_next_hop_does_not_accept(tmp_path: Path) -> None:
     handler = Recorder()
     config = ServerConfig(eight_bit_mime=False, limits=Limits(message_size=10_000))
     with relayed(tmp_path, handler, config) as relay, smtpcore.sync.connect("127.0.0.1", relay.port) as client:
@@ -583,7 +583,7 @@ def test_relay_refuses_what_the_next_hop_cannot_take(tmp_path: Path) -> None:
     assert len(handler.messages) == 1
 
 
-def test_relay_answers_with_a_code_that_may_be_sent() -> None:
+def test_relay_replies_with_a_valid_code() -> None:
     relay = example("relay")
     for octets, expected in (
         (b"571 5.7.1 no\r\n", "554 5.7.1 no"),

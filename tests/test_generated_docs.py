@@ -18,17 +18,17 @@ from .test_layout import FLOORS, PACKAGE
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
 
-def test_the_states_are_drawn_from_the_tables_as_they_are() -> None:
+def test_the_page_of_states_is_current() -> None:
     written = draw_states.PAGE.read_text(encoding="utf-8")
     assert written == draw_states.page(), "run python -m tests.draw_states"
 
 
-def test_the_limits_are_listed_as_they_are() -> None:
+def test_the_page_of_limits_is_current() -> None:
     written = list_limits.PAGE.read_text(encoding="utf-8")
     assert written == list_limits.page(), "run python -m tests.list_limits"
 
 
-def test_the_reference_is_written_from_the_docstrings_as_they_are() -> None:
+def test_the_reference_is_current() -> None:
     written = {path: path.read_text(encoding="utf-8") for path in write_reference.FOLDER.glob("*.md")}
     del written[write_reference.STANDARD_EXTENSIONS]
     expected = write_reference.pages()
@@ -112,7 +112,7 @@ def test_a_signature_is_shown_as_it_is_written() -> None:
     assert write_reference.annotation("_net.streams.Stream | None") == "Stream | None"
 
 
-def test_the_extensions_are_listed_as_they_are() -> None:
+def test_the_page_of_extensions_is_current() -> None:
     written = list_extensions.PAGE.read_text(encoding="utf-8")
     assert written == list_extensions.page(), "run python -m tests.list_extensions"
 
@@ -129,7 +129,7 @@ def test_every_state_and_every_transition_is_on_the_page() -> None:
     assert not [arrow for arrow in drawn if State.CLOSED.value in arrow]
 
 
-def test_a_field_that_the_docstring_does_not_tell_of_is_noticed() -> None:
+def test_a_field_without_an_entry_in_the_docstring_is_noticed() -> None:
     @dataclass
     class Untold:
         """Something.
@@ -145,14 +145,14 @@ def test_a_field_that_the_docstring_does_not_tell_of_is_noticed() -> None:
         list_limits.section(Untold)
 
 
-def test_a_limit_stands_with_its_default_and_the_whole_of_its_reason() -> None:
+def test_a_limit_is_listed_with_its_default_and_its_whole_reason() -> None:
     assert (
         "| `command_line` | 512 | A command line with its CRLF (RFC 5321 4.5.3.1.4). MAIL and RCPT lines may be"
         " longer by what each offered extension adds. |"
     ) in list_limits.section(Limits)
 
 
-def test_the_architecture_names_the_floors_as_they_are_held() -> None:
+def test_the_architecture_page_names_the_floors_of_test_layout() -> None:
     told = re.findall(r"^\d+\. (.+)$", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(told) == len(FLOORS)
     for line, floor in zip(told, FLOORS, strict=True):

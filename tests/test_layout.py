@@ -68,7 +68,7 @@ DATES_ARE_VALUES = ("_core.parameters", "message", "trace")
 # The only modules that may import what Python does not come with.
 THIRD_PARTY = {
     "trio": {"trio"},
-    "_cli.serve": {"trio"},
+    "_cli.serving": {"trio"},
     "testing": {"hypothesis", "pytest", "trio"},
     "_pytest_plugin": {"pytest"},
 }

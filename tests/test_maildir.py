@@ -68,7 +68,7 @@ def test_the_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
         assert stat.S_ISDIR(mode) and stat.S_IMODE(mode) == 0o700
 
 
-def test_a_maildir_that_is_there_already_keeps_its_mail(tmp_path: Path) -> None:
+def test_an_existing_maildir_keeps_its_mail(tmp_path: Path) -> None:
     deliver(MaildirHandler(tmp_path, trace=False))
     assert the_message(MaildirHandler(tmp_path)) == CONTENT
 
@@ -86,7 +86,7 @@ def test_only_its_owner_can_read_a_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.req("TRC-01", "TRC-05")
-def test_trace_fields_stand_on_top_and_the_rest_stays_as_it_is(tmp_path: Path) -> None:
+def test_trace_fields_come_before_the_unchanged_content(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path)
     deliver(maildir)
     stored = the_message(maildir)
@@ -104,7 +104,7 @@ def test_the_return_path_is_the_reverse_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.req("TRC-02")
-def test_received_tells_who_sent_it(tmp_path: Path) -> None:
+def test_Received_names_the_client(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path)
     deliver(maildir, recipients=RECIPIENTS[:1])
     received = email.message_from_bytes(the_message(maildir), policy=default).get_all("Received")
@@ -115,14 +115,14 @@ def test_received_tells_who_sent_it(tmp_path: Path) -> None:
     )
 
 
-def test_the_python_library_reads_it(tmp_path: Path) -> None:
+def test_the_mailbox_module_reads_the_maildir(tmp_path: Path) -> None:
     deliver(MaildirHandler(tmp_path))
     deliver(MaildirHandler(tmp_path))
     reader = mailbox.Maildir(tmp_path, create=False)
     assert [message["Return-Path"] for message in reader] == ["<a@client.example>"] * 2
 
 
-def test_names_follow_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_names_follow_maildir_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "a/b:c")
     maildir = MaildirHandler(tmp_path, trace=False)
     session = cast(ServerSession, None)
@@ -135,7 +135,7 @@ def test_names_follow_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(re.fullmatch(pattern, name) for name in names)
 
 
-def test_it_serves_asyncio_as_well(tmp_path: Path) -> None:
+def test_the_handler_works_on_asyncio(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
 
     async def main() -> None:
@@ -149,7 +149,7 @@ def test_it_serves_asyncio_as_well(tmp_path: Path) -> None:
     assert the_message(maildir) == CONTENT
 
 
-def test_it_serves_trio_as_well(tmp_path: Path) -> None:
+def test_the_handler_works_on_trio(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
 
     async def main() -> None:
@@ -178,30 +178,30 @@ def traced(*lines: str, tls: TlsInfo | None = None, peer: object = ("192.0.2.1",
     return trace_fields(session, connection.envelope).decode()
 
 
-def test_after_helo_the_protocol_is_smtp() -> None:
+def test_Received_says_SMTP_after_HELO() -> None:
     fields = traced("HELO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>")
     assert fields.startswith("Return-Path: <>\r\nReceived: from client.example ([192.0.2.1])")
     assert " with SMTP\r\n" in fields or " with SMTP " in fields
 
 
-def test_tls_is_told_with_its_cipher() -> None:
+def test_Received_names_the_cipher_of_TLS() -> None:
     info = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384")
     fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", tls=info)
     assert "with ESMTPS" in fields and "tls TLS_AES_256_GCM_SHA384" in fields
 
 
-def test_a_cipher_without_a_registered_name_does_not_cost_the_message() -> None:
+def test_a_message_is_stored_although_the_cipher_has_no_registered_name() -> None:
     info = TlsInfo("TLSv1.2", "A CIPHER OF ONE'S OWN")
     fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", tls=info)
     assert "with ESMTPS" in fields and "CIPHER" not in fields
 
 
-def test_addresses_of_smtputf8_stay_as_they_are() -> None:
+def test_trace_fields_have_UTF8_with_SMTPUTF8() -> None:
     fields = traced("EHLO client.example", "MAIL FROM:<ä@client.example> SMTPUTF8", "RCPT TO:<ö@y.example>")
     assert "<ä@client.example>" in fields and "for <ö@y.example>" in fields and "UTF8SMTP" in fields
 
 
-def test_a_client_without_an_ip_address() -> None:
+def test_a_client_without_an_IP_address_is_accepted() -> None:
     fields = traced("EHLO client.example", "MAIL FROM:<>", "RCPT TO:<x@y.example>", peer="")
     assert "from client.example by server.example" in fields
 
@@ -235,9 +235,7 @@ def always_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smtpcore.maildir._unique_name", lambda more="": next(names) + more)
 
 
-def test_a_message_does_not_replace_one_that_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_never_replaces_one_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
     always_the_same_name(monkeypatch)
     for content in (b"first\r\n", b"second\r\n"):
@@ -246,7 +244,7 @@ def test_a_message_does_not_replace_one_that_has_its_name(
     assert {path.parent for path in files(maildir)} == {tmp_path / "new"}
 
 
-def test_two_messages_that_are_written_at_a_time_do_not_share_a_name(
+def test_two_messages_written_at_the_same_time_have_different_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
@@ -259,7 +257,7 @@ def test_two_messages_that_are_written_at_a_time_do_not_share_a_name(
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
-def test_a_file_system_without_hard_links_loses_nothing_either(
+def test_a_message_is_stored_on_a_file_system_without_hard_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -276,7 +274,7 @@ def test_a_file_system_without_hard_links_loses_nothing_either(
     assert {path.parent for path in files(maildir)} == {tmp_path / "new"}
 
 
-def test_a_link_that_fails_for_another_reason_is_a_refusal(
+def test_a_message_is_refused_if_the_link_fails_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -288,7 +286,7 @@ def test_a_link_that_fails_for_another_reason_is_a_refusal(
     assert files(maildir) == []
 
 
-def test_a_name_in_tmp_that_cannot_be_removed_does_not_cost_the_message(
+def test_a_message_is_stored_although_its_name_in_tmp_cannot_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
@@ -300,9 +298,7 @@ def test_a_name_in_tmp_that_cannot_be_removed_does_not_cost_the_message(
     assert [path.read_bytes() for path in (tmp_path / "new").iterdir()] == [CONTENT]
 
 
-def test_a_message_that_has_vanished_is_aborted_in_silence(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_abort_accepts_that_the_file_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sink = MaildirHandler(tmp_path, trace=False).begin_message(cast(Any, None), cast(Any, None))
     sink.path.unlink()
     sink.abort()  # does not raise
@@ -321,7 +317,7 @@ def leave_in_tmp(maildir: Path, *, hours: float) -> Path:
     return path
 
 
-def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> None:
+def test_files_of_a_crash_are_removed_from_tmp_after_36_hours(tmp_path: Path) -> None:
     MaildirHandler(tmp_path)
     old, young = leave_in_tmp(tmp_path, hours=36.1), leave_in_tmp(tmp_path, hours=35.9)
     (tmp_path / "tmp" / "folder").mkdir()
@@ -337,9 +333,7 @@ def test_what_a_crash_left_in_tmp_is_removed_after_36_hours(tmp_path: Path) -> N
     assert (tmp_path / "tmp" / "folder").exists()
 
 
-def test_a_server_that_runs_for_long_looks_into_tmp_once_in_an_hour(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tmp_is_swept_at_most_once_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
     now = time.monotonic()
     old = leave_in_tmp(tmp_path, hours=50)
@@ -354,7 +348,7 @@ def test_a_server_that_runs_for_long_looks_into_tmp_once_in_an_hour(
 
 @pytest.mark.req("DAT-23")
 @pytest.mark.parametrize("failing", ["file", "folder"])
-def test_what_is_not_safe_is_not_accepted(
+def test_a_message_that_is_not_safe_on_the_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     maildir = MaildirHandler(tmp_path)
@@ -392,7 +386,9 @@ def test_a_full_disk_is_452_and_leaves_nothing(
     assert files(maildir) == []
 
 
-def test_no_room_for_the_first_octets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_DATA_is_refused_without_room_for_the_trace_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(session: object, envelope: object) -> bytes:
         raise OSError(errno.ENOSPC, "no space left")
 
@@ -410,7 +406,7 @@ def test_a_maildir_that_cannot_be_written_is_451(tmp_path: Path) -> None:
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="exists"):
         MaildirHandler(tmp_path / "file")
@@ -435,7 +431,7 @@ def vanish(maildir: MaildirHandler, act: Callable[[socket.socket], None]) -> Non
 
 
 @pytest.mark.parametrize("steps", range(len(STEPS) + 1))
-def test_a_client_that_vanishes_between_commands_leaves_nothing(tmp_path: Path, steps: int) -> None:
+def test_a_connection_lost_between_commands_leaves_no_file(tmp_path: Path, steps: int) -> None:
     maildir = MaildirHandler(tmp_path)
 
     def act(sock: socket.socket) -> None:
@@ -451,7 +447,7 @@ def test_a_client_that_vanishes_between_commands_leaves_nothing(tmp_path: Path, 
 
 @pytest.mark.req("DAT-28")
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_a_client_that_vanishes_within_the_content_leaves_nothing(tmp_path: Path, beginning: bytes) -> None:
+def test_a_connection_lost_in_content_leaves_no_file(tmp_path: Path, beginning: bytes) -> None:
     maildir = MaildirHandler(tmp_path)
 
     def act(sock: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Every block of Python in the README runs as it stands and does what is said around it.
+"""Every block of Python in the README runs as it stands and does what the text around it says.
 
 What is changed is only where things are: ports, the host of the submission example, the folder.
 """
@@ -46,7 +46,7 @@ def put(code: str, old: str, new: str) -> str:
 
 
 @pytest.mark.parametrize("what", HOW_LONG)
-def test_an_example_is_as_short_as_it_is_meant_to_be(what: str) -> None:
+def test_an_example_has_at_most_its_number_of_lines(what: str) -> None:
     block, lines = HOW_LONG[what]
     assert len([line for line in block.splitlines() if line.strip()]) <= lines
 
@@ -103,7 +103,7 @@ def test_the_core_prints_what_is_shown() -> None:
     assert run(CORE).replace("\r\n", "\n") == shown
 
 
-def test_the_demo_is_as_it_is_shown() -> None:
+def test_the_demo_prints_the_excerpt_of_the_readme() -> None:
     """The excerpt is lines of the demo, in order, but for times and what changes from run to run."""
     excerpt = README.split("python3 -m smtpcore demo\n")[1].split("```text\n")[1].split("```")[0]
     done = subprocess.run(
@@ -138,7 +138,7 @@ def test_documents_name_only_attributes_that_exist(name: str, attributes: object
         assert [one for one in used if not hasattr(attributes, one)] == [], path.name
 
 
-def test_the_security_page_shows_the_defaults_as_they_are() -> None:
+def test_the_security_page_shows_the_defaults() -> None:
     assert "| size of a message | 64 MiB |" in SECURITY
     assert "| recipients of a message | 1000 |" in SECURITY
     limits = Limits()

@@ -62,11 +62,11 @@ def on_one_line(text: str) -> str:
         ({"from_domain": "my pc", "from_address": None}, "from unknown by "),
     ],
 )
-def test_the_from_clause(changes: dict[str, object], clause: str) -> None:
+def test_the_FROM_clause_has_the_name_and_the_address(changes: dict[str, object], clause: str) -> None:
     assert on_one_line(received(**changes)).startswith(f"Received: {clause}mx.example.org with ESMTP; ")
 
 
-def test_a_client_without_an_address() -> None:
+def test_a_client_without_an_address_has_only_its_name() -> None:
     assert received(from_address=None).startswith("Received: from client.example by mx.example.org")
     with pytest.raises(LocalProtocolError, match="needs from_address"):
         received(from_address=None, from_domain="[192.0.2.1]")
@@ -117,7 +117,7 @@ def test_the_date_has_a_year_of_four_digits_and_a_numeric_zone() -> None:
 
 
 @pytest.mark.req("TRC-06", "TRC-07")
-def test_the_with_keyword() -> None:
+def test_the_WITH_keyword_follows_from_the_session() -> None:
     table = {
         (False, False): ("ESMTP", "UTF8SMTP", "LMTP", "UTF8LMTP"),
         (True, False): ("ESMTPS", "UTF8SMTPS", "LMTPS", "UTF8LMTPS"),
@@ -149,7 +149,7 @@ def test_the_with_keyword() -> None:
         ("AES128-SHA", None),
     ],
 )
-def test_the_tls_clause_comes_behind_with(given: str, written: str | None) -> None:
+def test_the_tls_clause_comes_after_WITH(given: str, written: str | None) -> None:
     text = on_one_line(received(with_protocol="ESMTPS", tls=given))
     assert f"with ESMTPS tls {written or 'TLS_RSA_WITH_AES_128_CBC_SHA'};" in text
 
@@ -173,7 +173,7 @@ def test_what_is_not_registered_is_refused(changes: dict[str, object]) -> None:
         received(**changes)
 
 
-def test_there_is_no_way_to_another_clause() -> None:
+def test_no_value_can_add_a_clause() -> None:
     with pytest.raises(TypeError):
         received(comment="anything")
 
@@ -240,7 +240,7 @@ def test_the_return_path_field() -> None:
 
 
 @pytest.mark.req("TRC-11")
-def test_a_loop_is_a_hundred_received_fields() -> None:
+def test_a_hundred_Received_fields_are_a_loop() -> None:
     assert LOOP_THRESHOLD == 100
     field = received().encode()
     assert count_received(field * 100 + b"\r\nbody\r\n") == 100

@@ -1,4 +1,4 @@
-"""The transcript: it follows any dialogue however it is cut, and never shows what is nobody's business.
+"""The transcript: it follows any dialogue, however the octets are cut, and never shows a secret.
 
 A dialogue is written as it is read: a list of octets with the side in front, ``"C"`` or ``"S"``. ``recorded()``
 gives it to transcripts whole, octet by octet, and with every piece cut in two at every place, and insists that
@@ -136,7 +136,7 @@ def test_what_is_sent_ahead_of_354_is_content() -> None:
     ]
 
 
-def test_behind_a_refused_data_come_commands() -> None:
+def test_commands_follow_a_refused_DATA() -> None:
     dialogue: Dialogue = [GREETING, ("C", b"DATA\r\nRSET\r\n"), ("S", b"503 no\r\n250 ok\r\n")]
     assert shown(recorded(dialogue))[1:] == ["C: DATA", "S: 503 no", "C: RSET", "S: 250 ok"]
 
@@ -188,7 +188,7 @@ def test_an_empty_chunk_is_only_a_command() -> None:
 
 
 @pytest.mark.parametrize("line", [b"BDAT x", b"BDAT 3"])
-def test_content_behind_a_wrong_count_is_not_shown(line: bytes) -> None:
+def test_content_after_a_wrong_count_is_not_shown(line: bytes) -> None:
     transcript = recorded([GREETING, ("C", line + b"\r\nabcthe plan\r\nRSET\r\n")])
     assert "plan" not in str(transcript)
     assert shown(transcript)[-2:] == ["C: ***", "C: RSET"]
@@ -302,7 +302,7 @@ def test_a_proxy_header_of_version_1_has_no_reply() -> None:
     assert shown(transcript)[-2:] == ["S: 503 no", "C: quit"]
 
 
-def test_later_that_header_is_a_command_like_any_other() -> None:
+def test_a_PROXY_line_later_is_a_command() -> None:
     dialogue: Dialogue = [
         GREETING,
         ("C", b"PROXY UNKNOWN\r\nDATA\r\nquit\r\n"),
@@ -376,7 +376,7 @@ def test_the_handshake_is_elided() -> None:
         assert transcript.entries[-2].octets == 36
 
 
-def test_behind_a_refused_starttls_come_commands() -> None:
+def test_commands_follow_a_refused_STARTTLS() -> None:
     dialogue: Dialogue = [GREETING, ("C", b"STARTTLS\r\nFOO\r\n"), ("S", b"454 no\r\n500 what\r\n")]
     assert shown(recorded(dialogue))[1:] == ["C: STARTTLS", "S: 454 no", "C: FOO", "S: 500 what"]
 
@@ -618,7 +618,7 @@ def test_the_user_name_of_a_second_attempt_is_not_hidden() -> None:
 
 
 @pytest.mark.req("AUT-52")
-def test_what_was_to_be_hidden_is_not_shown() -> None:
+def test_an_argument_of_hide_is_not_shown() -> None:
     transcript = timeless()
     transcript.hide("T0ken of mine", "abc", "p\xe4ss")
     feed(transcript, [("S", b"220 the t0KEN of MINE.\r\n220 abc\r\n550 p\xc3\xa4ss?\r\n")])
@@ -638,7 +638,7 @@ def test_a_short_secret_is_recognized_as_a_word(reply: bytes) -> None:
     assert shown(recorded(dialogue))[-2:] == ["S: 501 ***", "S: 501 sic2U"]
 
 
-def test_the_empty_response_is_no_secret_that_a_reply_could_repeat() -> None:
+def test_an_empty_response_is_not_a_secret() -> None:
     dialogue: Dialogue = [GREETING, ("C", b"AUTH EXTERNAL =\r\n"), ("S", b"235 = - ok\r\n")]
     assert shown(recorded(dialogue))[-2:] == ["C: AUTH EXTERNAL ***", "S: 235 = - ok"]
 
@@ -675,7 +675,7 @@ def test_after_an_unsolicited_challenge_responses_are_masked() -> None:
     assert shown(recorded(dialogue))[-2:] == ["C: ***", "S: 235 ok"]
 
 
-def test_nothing_is_shown_as_a_command_when_octets_come_behind_the_end() -> None:
+def test_octets_after_record_end_are_not_shown_as_commands() -> None:
     transcript = feed(timeless(), [GREETING, ("C", b"AUTH LOGIN\r\n"), ("S", b"334 VXNlcm5hbWU6\r\n")])
     transcript.record_end()
     transcript.record_client(SECRET + b"\r\nEHLO c\r\n")
@@ -760,9 +760,7 @@ def cut_dialogues(draw: st.DrawFn) -> tuple[list[Said], list[Said]]:
 
 
 @given(cut_dialogues(), st.booleans())
-def test_the_cutting_does_not_matter_whatever_is_said(
-    dialogues: tuple[list[Said], list[Said]], content: bool
-) -> None:
+def test_how_octets_are_cut_does_not_matter(dialogues: tuple[list[Said], list[Said]], content: bool) -> None:
     whole, pieces = (feed(timeless(content=content), one) for one in dialogues)
     whole.record_end()
     pieces.record_end()
@@ -799,7 +797,7 @@ def test_no_server_can_quote_a_secret(auth: bytes, end: bytes, rest: list[Said],
 
 @given(st.lists(st.tuples(st.sampled_from("CS"), st.binary(max_size=50)), max_size=20))
 @example([("C", b"AUTH"), ("C", b"\r"), ("C", b"\n")])
-def test_any_octets_are_taken_and_counted(dialogue: list[Said]) -> None:
+def test_any_octets_are_accepted_and_counted(dialogue: list[Said]) -> None:
     transcript = feed(timeless(), dialogue)
     transcript.record_end()
     assert sum(entry.octets for entry in transcript.entries) == sum(len(octets) for _, octets in dialogue)
@@ -809,13 +807,13 @@ def test_any_octets_are_taken_and_counted(dialogue: list[Said]) -> None:
 # --- Hostile octets ---------------------------------------------------------------------------------------
 
 
-def test_what_a_terminal_might_obey_is_written_out() -> None:
+def test_control_characters_are_written_out() -> None:
     transcript = recorded([("S", b"220 \x1b[2J\0\r\x9b\r\n"), ("C", "NOOP gr\u00fc\u00df \u202e\r\n".encode())])
     assert shown(transcript) == ["S: 220 \\x1b[2J\\x00\\x0d\\x9b", "C: NOOP gr\u00fc\u00df \\u202e"]
     assert harmless(outputs(transcript))
 
 
-def test_notes_are_written_out_too() -> None:
+def test_control_characters_of_notes_are_written_out_too() -> None:
     transcript = timeless()
     transcript.record_note("lost\r\n\x1b[2J\udc80" + "x" * 3 * SHOWN_LINE_LENGTH)
     (text,) = shown(transcript)
@@ -846,7 +844,7 @@ def test_a_long_line_is_cut_and_its_length_is_shown(side: Literal["C", "S"], siz
         assert feed(timeless(), cutting).entries == transcript.entries
 
 
-def test_a_line_is_not_ended_by_what_was_cut_out_of_it() -> None:
+def test_cutting_a_line_makes_no_line_end() -> None:
     line = b"x" * (SHOWN_LINE_LENGTH - 1) + b"\r" + b"y" * 10
     transcript = feed(timeless(), [("C", line), ("C", b"\n"), ("C", b"z\r\n")])
     (entry,) = transcript.entries
@@ -889,7 +887,7 @@ def test_a_client_too_far_ahead_of_an_answer_is_not_followed_any_more() -> None:
         "S: 334 ***",
         "S: 500 ***",
         "S: ***",
-        f"C: [{size} octets of something that could not be followed]",
+        f"C: [{size} octets of a dialogue that could not be followed]",
     ]
 
 
@@ -897,7 +895,7 @@ def test_a_client_with_too_many_commands_unanswered_is_not_followed_any_more() -
     transcript = feed(timeless(), [GREETING, ("C", b"NOOP\r\n" * 20_000)])
     assert len(transcript._outstanding) < 10_100
     transcript.record_end()
-    assert shown(transcript)[-1].endswith("octets of something that could not be followed]")
+    assert shown(transcript)[-1].endswith("octets of a dialogue that could not be followed]")
 
 
 def test_the_pieces_of_secrets_that_are_remembered_are_bounded() -> None:
@@ -934,11 +932,11 @@ def test_the_oldest_entries_are_dropped_and_counted() -> None:
         ([GREETING, ("C", b"AUTH LOGIN\r\n")], ["C: AUTH LOGIN"]),
         (
             [GREETING, ("C", b"AUTH LOGIN\r\nc2VjcmV0\r\n")],
-            ["C: AUTH LOGIN", "C: [10 octets of something that was sent ahead of the reply]"],
+            ["C: AUTH LOGIN", "C: [10 octets of data that was sent before the reply arrived]"],
         ),
         (
             [GREETING, ("C", b"DATA\r\nabc\r\n")],
-            ["C: DATA", "C: [5 octets of something that was sent ahead of the reply]"],
+            ["C: DATA", "C: [5 octets of data that was sent before the reply arrived]"],
         ),
         (
             [GREETING, ("C", b"AUTH LOGIN\r\nc2Vj"), ("S", b"334 VXNlcm5hbWU6\r\n334 c2Vj")],
@@ -964,7 +962,7 @@ def test_the_oldest_entries_are_dropped_and_counted() -> None:
         ),
     ],
 )
-def test_what_is_unfinished_is_shown_at_the_end(dialogue: Dialogue, expected: list[str]) -> None:
+def test_unfinished_lines_are_recorded_at_the_end(dialogue: Dialogue, expected: list[str]) -> None:
     transcript = recorded(dialogue, end=True)
     assert [text for text in shown(transcript) if text != "S: 220 mx.example"] == expected
     octets = sum(len(octets) for _, octets in dialogue)
@@ -980,7 +978,7 @@ def test_unfinished_content_is_shown_when_asked_for() -> None:
     assert shown(transcript)[-1] == "C: a"
 
 
-def test_what_was_sent_ahead_is_of_the_kind_it_was_sent_for() -> None:
+def test_octets_before_the_reply_have_the_kind_of_their_command() -> None:
     for line, kind in ((b"AUTH LOGIN", "auth"), (b"DATA", "content")):
         transcript = recorded([GREETING, ("C", line + b"\r\nabc")], end=True)
         assert kinds(transcript)[-1] == kind
@@ -1009,7 +1007,7 @@ def ticking() -> Callable[[], float]:
     return lambda: float(next(ticks))
 
 
-def test_as_text() -> None:
+def test_a_transcript_is_text() -> None:
     transcript = Transcript(clock=ticking())
     transcript.record_note("connected to 192.0.2.1 port 25")
     feed(transcript, [("S", b"220 hi\r\n"), ("C", b"STARTTLS\r\n"), ("S", b"220 go\r\n")])
@@ -1028,7 +1026,7 @@ def test_as_text() -> None:
     assert str(Transcript()) == Transcript().jsonl() == ""
 
 
-def test_as_json_lines() -> None:
+def test_a_transcript_is_JSON_lines() -> None:
     transcript = feed(Transcript(clock=ticking()), [("S", b"220 hi\r\n"), ("C", b'NOOP \xff"\r\n')])
     assert [json.loads(line) for line in transcript.jsonl().splitlines()] == [
         {
@@ -1059,7 +1057,7 @@ def test_entries_are_values() -> None:
         entry.__setattr__("text", "x")
 
 
-def test_into_logging(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_to_logs_each_entry(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("mail")
     caplog.set_level(logging.INFO, "mail")
     feed(timeless(sink=log_to(logger, logging.INFO)), [("C", b"NOOP %s%d\r\n")])

@@ -1,8 +1,8 @@
-"""Explains a dialogue line by line: which event a line became, what a code means, which state that led to.
+"""Explain a dialogue line by line: the event that a line became, the meaning of a reply, the state after it.
 
-An :class:`Annotator` is shown the entries of a transcript, in order, and has nothing else: it parses the lines
-with the parsers of the core and follows them through the core's own tables, so what it says is what the core
-does. Replies are matched to commands in order, since they come in order (RFC 2920 3.1).
+An :class:`Annotator` gets the entries of a transcript in order. It parses the lines with the parsers of the
+core and follows them through the tables of the core, so its remarks agree with what the core does. Replies are
+matched to commands in order (RFC 2920 3.1).
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from ..extensions.auth import Auth
 if TYPE_CHECKING:
     from ..transcript import Entry
 
-_LINE, _LINES = 16384, 1024  # more than any transcript shows
-
+_LINE, _LINES = 16384, 1024  # octets of a reply line, lines of a reply: more than a transcript shows
 
 _RULES = rules_for(STANDARD)
 _CONFIG = ServerConfig(address_syntax="lenient", unknown_parameters="ignore")
 
 
 class Annotator:
-    """Follows one connection from its first entry on. Of content it needs the sum only, not each line.
+    """Follows one connection from its first entry on. The transcript must not show content line by line.
 
     Attributes:
-        state: Where the session is.
+        state: The state of the session after the last entry.
     """
 
     def __init__(self) -> None:
@@ -63,7 +62,7 @@ class Annotator:
             return "events Chunk, with a piece of the content each, and then EndOfMessage()"
         if entry.kind == "auth" and self.state is State.AUTHENTICATING:
             self._unanswered.append(Auth)
-            return "the answer to a challenge; it goes to the SASL mechanism"
+            return "the response to a challenge; it goes to the SASL mechanism"
         return self._command(entry.text)
 
     def _note(self, entry: Entry) -> str | None:
@@ -73,8 +72,8 @@ class Annotator:
         self._parser = CommandParser(_CONFIG, _RULES)
         if self.state is not State.TLS:
             return "TLS from the first octet on"
-        said = "the session before the handshake is forgotten (RFC 3207 4.2)"
-        return f"{said}; {self._go(HANDSHAKEN[self.state])}"
+        forgotten = "the session before the handshake is forgotten (RFC 3207 4.2)"
+        return f"{forgotten}; {self._go(HANDSHAKEN[self.state])}"
 
     def _command(self, text: str) -> str:
         try:

@@ -1,10 +1,10 @@
-"""What the commands of the command line have in common: exit codes, one clear line for a failure, colours.
+"""What all commands of the command line use: exit codes, failures in one line, the standard streams, colours.
 
-**The standard streams.** Each may be closed when the program starts (``>&-``), and each may fail later: a full
-disk, a pipe that is not read any more. Python gives None for a closed one. :func:`standard_streams` puts an
-object in its place that fails like any other stream, with an OSError, so that one rule holds for all commands:
-an output that cannot be written ends the command with one line and EX_IOERR. The standard error is different:
-its loss cannot be reported anywhere, so it is silent and ends no command.
+**The standard streams.** Each may be closed when the program starts (``>&-``), and each may fail later, because
+a disk is full or the reader of a pipe has ended. For a closed stream Python has None. :func:`standard_streams`
+replaces None by an object whose methods raise OSError, like those of any stream that fails. So one rule holds
+for all commands: if the output cannot be written, the command ends with one line and EX_IOERR. Only a failure
+of the standard error is ignored, because there is no place to report it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ EX_CONFIG: Final = 78  # a certificate or a file with passwords is wrong
 PORT: Final = 1025
 """Where ``serve`` listens and where ``send`` connects, unless the command line says otherwise."""
 
-_NARROWEST: Final = 40  # columns; wrapping below this makes nothing readable
+_NARROWEST: Final = 40  # columns; wrapped at fewer, the lines would not be readable
 
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: Final[dict[Colour, int]] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
-# Parts of hints, which advise arguments of connect(), and the options of the command line to show instead.
+# Parts of hints that name arguments of connect(), and the text with options of the command line to show
+# instead.
 AS_OPTIONS: Final = {
     ": give auth=mechanism, a smtpcore.sasl.ClientMechanism": ", which this command cannot give",
     "set local_hostname to its real one": "give its real one with --ehlo",
@@ -61,11 +62,11 @@ AS_OPTIONS: Final = {
 
 
 class Failure(Exception):
-    """Ends a command.
+    """Ends a command with a message.
 
     Args:
         code: The exit code.
-        text: What is wrong: one line, which may end in ``(hint: ...)``.
+        text: What is wrong, in one line, which may end in ``(hint: ...)``.
     """
 
     def __init__(self, code: int, text: str) -> None:
@@ -81,7 +82,7 @@ def as_options(hint: str) -> str:
 
 
 def unreadable(path: str, error: OSError) -> Failure:
-    """For a file that cannot be read; ``-`` is the standard input."""
+    """Return the failure for a file that cannot be read; ``-`` is the standard input."""
     if path == "-":
         return Failure(EX_IOERR, f"cannot read the standard input: {error.strerror or error}")
     return Failure(EX_NOINPUT, f"cannot read {path}: {error.strerror or error}")
@@ -118,12 +119,13 @@ class _Silent(io.TextIOBase):
 
 @contextmanager
 def standard_streams() -> Iterator[frozenset[str]]:
-    """Replace the standard streams that are closed; at the end see that Python can flush the others.
+    """Replace the standard streams that are closed, and make sure that Python can flush the others at exit.
 
-    Their descriptors are occupied for good. Otherwise the next file or socket would get one of them, and what
-    a library writes to the standard error would be written into a message.
+    The descriptors of closed streams are opened, and stay open. Otherwise the next file or socket would get one
+    of them, and text that a library writes to the standard error would go into a message.
 
-    Gives the names of the streams that were closed: ``stdin``, ``stdout``, ``stderr``.
+    Yields:
+        The names of the streams that were closed: ``stdin``, ``stdout``, ``stderr``.
     """
     for descriptor in range(3):
         try:
@@ -146,10 +148,10 @@ def standard_streams() -> Iterator[frozenset[str]]:
 
 
 def write(out: TextIO, text: str) -> None:
-    """Write text at once.
+    """Write text, and flush it.
 
     Raises:
-        Failure: The output is closed, full, or not read any more.
+        Failure: The output is closed or full, or its reader has ended.
     """
     try:
         out.write(text)
@@ -173,7 +175,7 @@ def complain(text: str) -> None:
 
 
 def _give_up(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python flushes again when it exits, and must not fail there."""
+    """Discard what a stream still buffers: Python flushes it again at exit, which must not fail."""
     with contextlib.suppress(OSError):  # the stream has no descriptor
         descriptor = stream.fileno()
         with open(os.devnull, "wb") as nowhere:
@@ -181,7 +183,7 @@ def _give_up(stream: TextIO) -> None:
 
 
 def terminal_width(out: TextIO) -> int | None:
-    """Return the columns of a terminal, or COLUMNS; None if the stream is not a terminal or a tiny one."""
+    """Return the columns of a terminal, or COLUMNS; None for another stream and for a very narrow terminal."""
     if not out.isatty():
         return None
     columns = shutil.get_terminal_size(fallback=(0, 0)).columns
@@ -189,7 +191,7 @@ def terminal_width(out: TextIO) -> int | None:
 
 
 class Printer:
-    """Print lines, in colour on a terminal, unless NO_COLOR asks for none (https://no-color.org).
+    """Prints lines, in colour on a terminal unless NO_COLOR is set (https://no-color.org).
 
     Args:
         out: The stream to print to.
@@ -207,10 +209,10 @@ class Printer:
         Args:
             text: The lines, without the last line end.
             colour: Their colour on a terminal.
-            indent: The beginning of the second and further lines, where a line is wrapped.
+            indent: The beginning of the second and further lines of a line that is wrapped.
 
         Raises:
-            Failure: The output is closed, full, or not read any more.
+            Failure: The output is closed or full, or its reader has ended.
         """
         if self._width is not None:
             wrap = functools.partial(

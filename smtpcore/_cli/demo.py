@@ -1,13 +1,13 @@
-"""``python3 -m smtpcore demo``: one real mail session, explained as it happens, and proven.
+"""``python3 -m smtpcore demo``: one real mail session, explained line by line, and its result, compared.
 
-A server and a client of this package talk over loopback, with STARTTLS and AUTH. The server stores
-the message in a Maildir, in a folder that is removed afterwards. The client sends a
-message with an attachment to two recipients, of whom the server knows one. What the client's transcript
-records is printed with the remarks of an :class:`~smtpcore._cli.annotator.Annotator`; it knows nothing but the
-lines themselves.
+A client and a server of this package talk over loopback, with STARTTLS and AUTH. The client sends a message
+with an attachment to two recipients, of whom the server knows one. The server stores it in a Maildir, in a
+folder that is removed at the end. The lines of the client's transcript are printed, with the remarks of an
+:class:`~smtpcore._cli.annotator.Annotator`.
 
-At the end the stored file has to be the content that was sent, octet by octet, after the two fields that the
-server adds, and the attachment has to be the one that was attached. If not, the exit code is 1.
+At the end the stored file is compared: it has to consist of the two fields that the server adds and of the
+content that was sent, octet by octet, and the attachment has to be the one that was attached. If it differs,
+the exit code is 1.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _INDENT = " " * 12
 
 
 class Postbox(MaildirHandler):
-    """The server's side: it knows one user and one recipient."""
+    """The handler of the server: it has one user and one recipient."""
 
     def check_credentials(self, session: ServerSession, credentials: Credentials) -> bool:
         return credentials.matches(PASSWORD if credentials.username == USER else None)
@@ -66,7 +66,7 @@ def run(out: TextIO) -> int:
         out: The stream to print to.
 
     Returns:
-        0 if the message has arrived as it was sent, else 1.
+        0 if the message arrived as it was sent, otherwise 1.
     """
     say = Printer(out, terminal_width(out)).say
     message = _message()
@@ -83,7 +83,7 @@ def run(out: TextIO) -> int:
             say(format_entry(entry), _COLOURS[entry.direction], _INDENT)
             if remark is not None:
                 say(f"{_INDENT}= {remark}", "dim", f"{_INDENT}  ")
-        except Failure as failure:  # a session logs the errors of its transcript, and goes on
+        except Failure as failure:  # raised again later: a session only logs the errors of its transcript
             failures.append(failure)
 
     say("smtpcore demo: a real server and a real client, on loopback, for one message", "bold")
@@ -134,7 +134,7 @@ def _message() -> EmailMessage:
 
 
 def _contexts(pem: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server that has the certificate, and for a client that trusts this one and checks the name."""
+    """Return the contexts of a server with the certificate, and of a client that trusts and verifies it."""
     descriptor = os.open(pem, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(INSECURE_LOCALHOST_PEM)
@@ -144,7 +144,7 @@ def _contexts(pem: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def _compare(stored: bytes, sent: PreparedMessage, name: Path, say: Say) -> bool:
-    """Show a stored file, and say whether it is the message."""
+    """Show a stored file, and return whether it is the message."""
     say(f"\nStored as {name.parent}/{name.name}:", "bold")
     lines = stored.decode("utf-8", "replace").splitlines()
     for line in lines[:_SHOWN]:

@@ -1,9 +1,9 @@
-"""INSECURE BY DESIGN: a certificate for ``localhost`` whose private key is published right here.
+"""INSECURE BY DESIGN: a certificate for ``localhost`` whose private key is published in this file.
 
-``python3 -m smtpcore demo`` shows STARTTLS from a plain checkout, and Python's standard library can use
-certificates but not make them, so one is shipped. **Its key is public**, so trusting it means to trust anyone:
-never put it on a server, nor into a store of trusted certificates. The client of the demo trusts it, and
-nothing else, for a connection over loopback. It is for ``localhost``, ``127.0.0.1`` and ``::1`` only, and
+``python3 -m smtpcore demo`` shows STARTTLS from a plain checkout. The standard library can use certificates but
+not make them, so this one is part of the package. **Its key is public**, so every attacker has it: never put
+the certificate on a server, nor into a store of trusted certificates. The client of the demo trusts this
+certificate only, for one connection over loopback. It is for ``localhost``, ``127.0.0.1`` and ``::1``, and
 valid from 2020 to 2120.
 """
 

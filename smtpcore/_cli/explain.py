@@ -1,8 +1,7 @@
 """``python3 -m smtpcore explain``: what a reply, or the text of an error, means, and what to try.
 
-A reply is explained by its codes, with the same words and hints that the library gives for it. The text of an
-error is found in a table, whose entries are parts of the texts of OpenSSL, of operating systems and of Python;
-other mail programs show these too.
+A reply is explained by its codes, with the words and hints of the library. The text of an error is looked up in
+a table of parts of the texts of OpenSSL, operating systems and Python, which other mail programs show too.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with standard_streams() as closed:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # an address must not be too much for a terminal
+            sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal can show every address
         try:
             return _command(argv, closed)
         except Failure as failure:
@@ -108,7 +108,10 @@ def _failed(code: int, error: Exception) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="smtpcore", description="SMTP as a state machine, at work.", epilog=_EXIT_CODES, allow_abbrev=False
+        prog="smtpcore",
+        description="Send and receive mail over SMTP.",
+        epilog=_EXIT_CODES,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"smtpcore {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
@@ -164,20 +167,20 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=_number,
         metavar="OCTETS",
         default=limits.message_size,
-        help="the limit of a message, 0 for none (default: %(default)s)",
+        help="the largest message to accept, 0: no limit (default: %(default)s)",
     )
     add(
         "--max-recipients",
         type=_number,
         metavar="N",
         default=limits.recipients,
-        help="the limit of a message (default: %(default)s)",
+        help="the most recipients of a message (default: %(default)s)",
     )
     add(
         "--adapter",
         choices=("sync", "asyncio", "trio"),
         default="sync",
-        help="what runs it (default: %(default)s)",
+        help="the adapter that runs the server (default: %(default)s)",
     )
     add("--trace", action="store_true", help="print the dialogues, with secrets masked, to the standard error")
     add(
@@ -207,7 +210,7 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long to wait for each reply (default: some minutes)",
+        help="how long to wait for each reply (default: 5 minutes, RFC 5321 4.5.3.2)",
     )
     add(
         "--ehlo",
@@ -234,7 +237,7 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--cc", action="append", default=[], metavar="ADDRESS", help="another recipient; may be repeated")
     add("--subject", metavar="TEXT", help="the subject")
     add("--body", metavar="TEXT", help="the text; - reads the standard input")
-    add("--html", metavar="TEXT", help="the text as HTML, beside --body or alone; - reads the standard input")
+    add("--html", metavar="TEXT", help="the text as HTML, with --body or alone; - reads the standard input")
     add(
         "--header",
         action="append",

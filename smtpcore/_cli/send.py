@@ -68,10 +68,10 @@ def run(options: argparse.Namespace) -> int:
         options: The command line.
 
     Returns:
-        The exit code, if the server has been asked about recipients.
+        The exit code for the replies to the recipients.
 
     Raises:
-        Failure: Before anything was sent.
+        Failure: The message or an option is not valid; nothing was sent.
         SMTPError: See :func:`exit_code`.
     """
     message = _message(options)
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def exit_code(error: SMTPError) -> int:
-    """The exit code for what went wrong."""
+    """Return the exit code for an error."""
     if isinstance(error, LocalProtocolError):
         return EX_DATAERR
     if isinstance(error, AuthenticationUnavailable):
@@ -135,7 +135,7 @@ def exit_code(error: SMTPError) -> int:
 
 
 def _report(result: SendResult) -> int:
-    """Print what became of each recipient."""
+    """Print the result of each recipient, and return the exit code."""
     say = Printer(sys.stdout).say
     for one in result.results:
         word = "accepted" if one.accepted else "deferred" if one.retryable else "refused"
@@ -156,7 +156,7 @@ def _trace(entry: Entry) -> None:
 
 
 class Meter(Transcript):
-    """A progress bar, in the place of a transcript, where all octets pass.
+    """A progress bar. It takes the place of a transcript, which sees all octets.
 
     Args:
         size: Octets of the content.
@@ -198,7 +198,7 @@ def _where(options: argparse.Namespace) -> tuple[str, int]:
 def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
     if options.insecure:
         print(
-            "smtpcore: warning: --insecure: the server may be anybody, and read mail and password",
+            "smtpcore: warning: --insecure: any server is trusted, and may read mail and password",
             file=sys.stderr,
         )
         return default_context(verify=False)
@@ -236,7 +236,7 @@ def _read(path: str) -> bytes:
 
 
 def _message(options: argparse.Namespace) -> EmailMessage | bytes:
-    """The message; of a file its octets, because a parsed message does not hold all of them."""
+    """Return the message; that of a file as octets, because a parsed message does not keep all of them."""
     given = [f"--{name}" for name in _COMPOSING if getattr(options, name)]
     if options.file is not None:
         if given:

@@ -1,16 +1,16 @@
 """Service extensions, one value and one file each (RFC 5321 2.2).
 
 An :class:`Extension` holds all that an extension adds to the protocol: its EHLO keyword, parameters of MAIL and
-RCPT, commands, and rules. The extensions of this package are such values, and one of your own is the same kind
-of value in a module of yours::
+RCPT, commands, and rules. The extensions of this package are such values. An extension of your own is the same
+kind of value in a module of your own::
 
     from smtpcore.extensions import STANDARD, Extension, Parameter
 
     PRIORITY = Extension("PRIORITY", parameters=(Parameter.of_names("PRIO", "MAIL", "LOW", "HIGH"),))
     config = smtpcore.ServerConfig(extensions=(*STANDARD, PRIORITY))
 
-A server offers what its configuration names, a client uses what the server offers. ``STANDARD`` is the default
-of both: the switches of :class:`smtpcore.ServerConfig` pick from it.
+A server offers the extensions of its configuration; a client uses those that the server offers. The default of
+both is ``STANDARD``, from which the switches of :class:`smtpcore.ServerConfig` choose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AUTH: the client authenticates by a SASL mechanism (RFC 4954). The connections run the exchange itself."""
+"""AUTH: the client authenticates with a SASL mechanism (RFC 4954). The connections run the exchange."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ class Auth(Command):
 
     Args:
         mechanism: The mechanism's name, in upper case.
-        initial_response: As it is on the wire: base64, ``"="`` for an empty one, None if there is none. Never
-            shown.
+        initial_response: As sent: base64, ``"="`` for an empty one, None for none. ``repr()`` does not show it.
 
     Raises:
         LocalProtocolError: One of them is malformed.
@@ -57,7 +56,7 @@ class Auth(Command):
 def _parse(arguments: str) -> Auth:
     match = _ARGUMENTS.fullmatch(arguments)
     if match is None:
-        raise LocalProtocolError("AUTH takes a mechanism and perhaps a response in base64")
+        raise LocalProtocolError("AUTH takes the name of a mechanism, and optionally an initial response")
     return Auth(match[1].upper(), match[2])
 
 
@@ -66,7 +65,7 @@ def _format(command: Auth) -> str:
 
 
 def _offer(config: ServerConfig, facts: Facts) -> list[str] | None:
-    # RFC 4954 4: mechanisms that show the password are neither listed nor accepted without TLS.
+    # RFC 4954 4: without TLS, mechanisms that show the password are neither listed nor accepted.
     cleartext_allowed = facts.tls is not None or config.allow_cleartext_auth
     return [
         name for name in config.auth_mechanisms if cleartext_allowed or not SERVER_MECHANISMS[name].cleartext
@@ -84,7 +83,7 @@ def _check(command: Command, capabilities: Capabilities, facts: Facts) -> Reply 
         return _NEED_EHLO
     if facts.authenticated is not None:
         return _AUTHENTICATED
-    # The reply is the same whatever the credentials are: they are not looked at (RFC 8314 4.1).
+    # The reply does not depend on the credentials, which are not looked at (RFC 8314 4.1).
     configured = () if facts.config is None else facts.config.auth_mechanisms
     if not configured or command.mechanism in capabilities.mechanisms:
         return None
@@ -99,7 +98,7 @@ def _parse_submitter(value: str | None) -> ReversePath:
 
 
 def _format_submitter(value: object) -> str:
-    # xtext cannot hold anything but ASCII, and nothing else is defined for SMTPUTF8.
+    # xtext has only ASCII, and no other form is defined for SMTPUTF8.
     if not (isinstance(value, ReversePath) and value.is_ascii):
         raise LocalProtocolError("AUTH takes a ReversePath of ASCII (RFC 4954 5)")
     return encode_xtext(str(value)) or "<>"

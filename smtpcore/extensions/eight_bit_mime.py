@@ -1,4 +1,4 @@
-"""8BITMIME: content may hold octets above 127 (RFC 6152)."""
+"""8BITMIME: content may have octets above 127 (RFC 6152)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENHANCEDSTATUSCODES: replies carry the status codes of RFC 3463 (RFC 2034).
+"""ENHANCEDSTATUSCODES: replies have the status codes of RFC 3463 (RFC 2034).
 
 The keyword announces them; ``ServerConfig.enhanced_status_codes`` puts them into replies.
 """

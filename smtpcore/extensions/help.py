@@ -1,4 +1,4 @@
-"""HELP: the client asks which commands there are (RFC 5321 4.1.1.8)."""
+"""HELP: the client asks which commands the server has (RFC 5321 4.1.1.8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._core.state import ANY_TIME
 
 
 class Help(TextCommand):
-    """HELP (RFC 5321 4.1.1.8).
+    """HELP: asks which commands the server has (RFC 5321 4.1.1.8).
 
     Args:
         argument: The subject; ``""`` for help in general.

@@ -1,7 +1,8 @@
 """PIPELINING: the client sends groups of commands without waiting for each reply (RFC 2920).
 
-The keyword is all there is to declare. A server replies in order to whatever arrives early, offered or not; a
-client groups commands where the keyword is offered, by the ``group`` that each command's spec names.
+It declares nothing but the keyword. A server replies in order to commands that arrive early, also if it does
+not offer the keyword. A client groups commands where the keyword is offered, as the ``group`` of each command
+says.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SMTPUTF8: addresses and header fields may hold UTF-8 (RFC 6531)."""
+"""SMTPUTF8: addresses and header fields may have UTF-8 (RFC 6531)."""
 
 from __future__ import annotations
 

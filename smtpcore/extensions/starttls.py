@@ -1,4 +1,4 @@
-"""STARTTLS: the session goes on under TLS (RFC 3207)."""
+"""STARTTLS: the session continues under TLS (RFC 3207)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEED_EHLO = Reply(503, "5.5.1", "say EHLO first: HELO knows no extensions")
 
 
 class StartTls(Command):
-    """STARTTLS: asks to go on under TLS (RFC 3207)."""
+    """STARTTLS: asks for a TLS handshake (RFC 3207)."""
 
     __slots__ = ()
     verb = "STARTTLS"

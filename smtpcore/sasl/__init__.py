@@ -1,38 +1,37 @@
 """SASL mechanisms as step objects, for both sides, without I/O (RFC 4422, RFC 4954).
 
-A mechanism is an object that is told what the peer said and answers with what to do next. It sees
-octets, never base64, reply codes or lines; its driver sees base64 and lines, never the inside of
-a mechanism. A mechanism has no security layer (RFC 4422 3.7): TLS encrypts the session. The whole
-interface is this.
+A mechanism is an object that receives the octets of the peer and returns what to do next. Base64, lines and
+reply codes are the connection's part: a mechanism never sees them. A mechanism
+has no security layer (RFC 4422 3.7): TLS encrypts the session. This is the whole interface.
 
-**The client** is asked for octets and gives up by raising :class:`MechanismError`::
+**A client's mechanism** returns octets to send, and cancels the exchange by raising :class:`MechanismError`::
 
-    initial_response() -> bytes | None     the exchange begins; None: the server speaks first
-    respond(challenge) -> bytes            once for every 334
-    verify_success() -> None               at the 235: has the *server* proven itself as well?
+    initial_response() -> bytes | None     the exchange begins; None: the server sends first
+    respond(challenge) -> bytes            once for each 334
+    verify_success() -> None               at the 235: raise, unless the *server* has proven itself as well
 
-An initial response that does not fit into the command line is held back and becomes the answer to the
-first, empty, challenge (RFC 4954 4). The mechanism need not know.
+If an initial response does not fit into the command line, the connection sends it as the response to the first
+challenge, which is empty (RFC 4954 4).
 
-**The server** answers everything it is told with a :data:`Step`::
+**A server's mechanism** returns a :data:`Step` from each of its methods::
 
                          +------------ step(response) <-----------+
                          v                                        |
     start(initial) --> Challenge(data)   "334 " base64(data), and a line comes back
                   \\
-                   --> AuthQuestion          for the application, which alone knows the accounts
+                   --> AuthQuestion          for the application, which has the accounts
                   |      |  accepted() / rejected(), or supply(secret) for a SecretRequest
-                  |      +--> the next Step, whatever it is
+                  |      +--> the next Step, of any kind
                   |
                   +--> Succeeded(identity)   235
-                  +--> Failed(reason)        535, 501, or the reply the application chose
+                  +--> Failed(reason)        535, 501, or the reply of the application
 
-What the application said is only one more input: it need not be the end. So an OAuth mechanism answers
-``rejected()`` with the challenge that carries its error report and fails at the response to it, and SCRAM
-answers ``accepted()`` with the challenge that carries the server's signature and succeeds at the empty
-response to that (a 235 carries no data in SMTP, RFC 4954 4). Neither is a special case for the driver.
+The decision of the application need not end the exchange. An OAuth mechanism answers ``rejected()`` with a
+challenge that carries its error report, and fails at the response to it. SCRAM answers ``accepted()`` with a
+challenge that carries the server's signature, and succeeds at the empty response to it, because a 235 carries
+no data in SMTP (RFC 4954 4).
 
-Nothing here shows a password: not a ``repr``, not an exception, not a :class:`Failed`.
+No ``repr``, exception or :class:`Failed` contains a password.
 """
 
 from __future__ import annotations
@@ -86,13 +85,13 @@ SERVER_MECHANISMS: dict[str, type[ServerMechanism]] = {
     PlainServer.name: PlainServer,
     LoginServer.name: LoginServer,
 }
-"""What a server can be configured to offer, by name; a mechanism of your own may be added."""
+"""The mechanisms that a server can offer, by name. An application can add its own."""
 
 CLIENT_MECHANISMS: dict[str, type[PasswordMechanism]] = {
     PlainClient.name: PlainClient,
     LoginClient.name: LoginClient,
 }
-"""What a client with a user name and a password can do, by name, strongest first."""
+"""The mechanisms of a client with a user name and a password, by name, strongest first."""
 
 
 def choose_mechanism(
@@ -104,19 +103,18 @@ def choose_mechanism(
     allow_cleartext: bool = False,
     mechanisms: Mapping[str, type[PasswordMechanism]] = CLIENT_MECHANISMS,
 ) -> ClientMechanism | None:
-    """The strongest mechanism the server offers, in our order and not in its (RFC 4422 6.1.2).
+    """Return the strongest mechanism that the server offers, whatever its order (RFC 4422 6.1.2).
 
     Args:
-        offered: The parameters of the AUTH keyword, in any case; text that is not a mechanism name is
-            ignored.
+        offered: The arguments of the AUTH keyword, in any case. Text that is not a mechanism name is ignored.
         username: The authentication identity.
         password: Its password.
         tls: TLS is active and the server's certificate has been verified (RFC 4954 14).
-        allow_cleartext: Show the password to everyone on the path if that is all the server offers.
-        mechanisms: What to choose from, strongest first.
+        allow_cleartext: A mechanism that shows the password on the wire may be chosen without TLS.
+        mechanisms: The mechanisms to choose from, strongest first.
 
     Returns:
-        The mechanism, ready for use; None if none is both offered and safe.
+        The mechanism with the credentials; None if none is both offered and permitted.
 
     Raises:
         LocalProtocolError: The user name or the password cannot be sent.

@@ -1,4 +1,4 @@
-"""The interfaces of a mechanism, one for each side, and the steps of a server; the package describes both."""
+"""The interfaces of a mechanism, one for each side, and the steps of a server: the package explains them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Send these octets in a 334; the client's response goes to :meth:`ServerMechanism.step`.
+    """A step: send these octets in a 334. The client's response goes to :meth:`ServerMechanism.step`.
 
     Attributes:
         data: The challenge before base64; often empty.
@@ -35,10 +35,10 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The client is who it says: answer 235 (RFC 4954 6).
+    """A step: the client is authenticated, so the server replies 235 (RFC 4954 6).
 
     Attributes:
-        identity: Who the session now acts for.
+        identity: The identity that the session has from now on.
     """
 
     identity: str
@@ -46,12 +46,12 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The client is not authenticated: answer what the application chose, else 535 or 501.
+    """A step: the client is not authenticated. The server sends the application's reply, otherwise 535 or 501.
 
     Attributes:
-        reason: What went wrong, for a log. It holds nothing the client sent.
-        malformed: The response was not what the mechanism prescribes (501); otherwise the credentials
-            are at fault (535 5.7.8).
+        reason: What went wrong, for a log. It contains nothing that the client sent.
+        malformed: The response does not follow the mechanism (501). Otherwise the credentials are wrong (535
+            5.7.8).
     """
 
     reason: str
@@ -68,16 +68,16 @@ def _check_name(cls: type) -> None:
 
 
 class ServerMechanism(abc.ABC):
-    """One exchange of one mechanism, the server's side. Make a new one for each AUTH command.
+    """One exchange of one mechanism, the server's side. Each AUTH command needs a new object.
 
-    A subclass states its ``name`` and two facts and implements :meth:`step`. It puts every question
-    through :meth:`ask`.
+    A subclass sets ``name``, ``cleartext`` and ``server_first``, and implements :meth:`step`. It returns each
+    question through :meth:`ask`.
 
     Attributes:
         name: As in the EHLO reply, in upper case.
-        cleartext: A listener learns a secret, so this is for TLS only (RFC 4954 4).
-        server_first: AUTH with an initial response is to be answered 501 5.7.0 (RFC 4954 4).
-        prepare: Whether names and passwords go through SASLprep (RFC 4616 2 recommends it).
+        cleartext: The exchange shows a secret, so the mechanism is for TLS only (RFC 4954 4).
+        server_first: AUTH with an initial response is answered 501 5.7.0 (RFC 4954 4).
+        prepare: Whether names and passwords go through SASLprep, which RFC 4616 2 recommends.
     """
 
     __slots__ = ("_question", "prepare")
@@ -97,44 +97,47 @@ class ServerMechanism(abc.ABC):
         """Begin the exchange.
 
         Args:
-            initial_response: The octets that came with the AUTH command; None if there were none, which
-                is not the same as ``b""`` (RFC 4954 4).
+            initial_response: The octets of the initial response. None if AUTH had none; ``b""`` is an empty one
+                (RFC 4954 4).
         """
         if initial_response is None:
             return Challenge(self.first_challenge())
         if self.server_first:
-            return Failed("an initial response, where the server speaks first", malformed=True)
+            return Failed("an initial response, although the server sends first", malformed=True)
         return self.step(initial_response)
 
     def first_challenge(self) -> bytes:
-        """What to send when no initial response came: nothing, if the client is first (RFC 4422 5)."""
+        """Return the challenge after AUTH without an initial response (RFC 4422 5).
+
+        It is empty if the client sends first.
+        """
         return b""
 
     @abc.abstractmethod
     def step(self, response: bytes) -> Step:
-        """Take the response to the last :class:`Challenge`, or the initial response."""
+        """Continue with the response to the last :class:`Challenge`, or with the initial response."""
 
     def supply(self, secret: str | StoredSecret | None) -> Step:
-        """Take the answer to a :class:`SecretRequest`.
+        """Continue with the answer to a :class:`SecretRequest`.
 
         Args:
-            secret: The password, or what is stored in its place; None: there is no such account. A
-                mechanism then goes on as if there were one, and fails at the end (RFC 4422 3.6).
+            secret: The password, or its stored form. None if there is no such account: the mechanism then goes
+                on as if there were one, and fails at the end (RFC 4422 3.6).
 
         Raises:
-            LocalProtocolError: No secret was asked for, or this is not of a kind the mechanism can use.
+            LocalProtocolError: There is no such request, or the mechanism cannot use this kind of secret.
         """
         raise LocalProtocolError(f"{self.name} asks for no stored secret")
 
     def accepted(self, identity: str | None = None) -> Step:
-        """Take a yes to the last question.
+        """Continue after the application has accepted the last question.
 
         Args:
-            identity: Who the session acts for; by default the question's ``username``. An application that
-                lets one user act as another says so here.
+            identity: The identity that the session gets; by default the question's ``username``. It differs if
+                the application lets one user act as another.
 
         Raises:
-            LocalProtocolError: There is no question, or it is one that yes does not answer.
+            LocalProtocolError: There is no question, or it is a :class:`SecretRequest`.
         """
         question = self.answer()
         if isinstance(question, SecretRequest):
@@ -143,7 +146,7 @@ class ServerMechanism(abc.ABC):
         return Succeeded(question.username if identity is None else identity)
 
     def rejected(self) -> Step:
-        """Take a no to the last question.
+        """Continue after the application has rejected the last question.
 
         Raises:
             LocalProtocolError: There is no question.
@@ -152,21 +155,21 @@ class ServerMechanism(abc.ABC):
         return Failed("refused by the application")
 
     def ask(self, question: AuthQuestion) -> AuthQuestion:
-        """For subclasses: remember the question and return it as the step."""
+        """Remember a question, and return it as the step. For subclasses."""
         self._question = question
         return question
 
     def answer(self) -> AuthQuestion:
-        """For subclasses: the question that is now being answered; it can be answered once."""
+        """Return the question that is being answered, and forget it. For subclasses."""
         question, self._question = self._question, None
         if question is None:
-            raise LocalProtocolError(f"{self.name} has asked nothing")
+            raise LocalProtocolError(f"{self.name} has not asked a question")
         return question
 
     def text(self, octets: bytes) -> str | None:
-        """For subclasses: a name or password as text; None if it is none, and the exchange has failed.
+        """Return a name or a password as text, or None if it is not valid. For subclasses.
 
-        It must be UTF-8 without NUL (RFC 4616 2), and not empty, even after preparation (RFC 4954 4).
+        It must be UTF-8 without NUL (RFC 4616 2), and not empty, also after preparation (RFC 4954 4).
         """
         try:
             text = octets.decode("utf-8")
@@ -178,11 +181,11 @@ class ServerMechanism(abc.ABC):
 class ClientMechanism(abc.ABC):
     """One mechanism with its credentials, the client's side.
 
-    May be used for one exchange after another: each begins with :meth:`initial_response`.
+    It can be used for several exchanges; each begins with :meth:`initial_response`.
 
     Attributes:
         name: As in the EHLO reply, in upper case.
-        cleartext: A listener learns a secret, so this is for TLS only (RFC 4954 4).
+        cleartext: The exchange shows a secret, so the mechanism is for TLS only (RFC 4954 4).
     """
 
     __slots__ = ()
@@ -195,27 +198,27 @@ class ClientMechanism(abc.ABC):
 
     @abc.abstractmethod
     def initial_response(self) -> bytes | None:
-        """Begin an exchange: what to send first, or None if the server is first."""
+        """Begin an exchange: return the initial response, or None if the server sends first."""
 
     @abc.abstractmethod
     def respond(self, challenge: bytes) -> bytes:
         """Answer a challenge.
 
         Raises:
-            MechanismError: The exchange is to be cancelled.
+            MechanismError: The exchange cannot go on; the client cancels it.
         """
 
     def verify_success(self) -> None:
-        """Called at the 235, for mechanisms in which the server has to prove something too.
+        """Check at the 235 that the server has proven its identity, in mechanisms where it has to.
 
         Raises:
-            MechanismError: It has not: the peer is not the server the password is for.
+            MechanismError: It has not, so the peer may not be the server that the password is for.
         """
         return
 
 
 class PasswordMechanism(ClientMechanism):
-    """A mechanism that needs a user name and a password only: :func:`choose_mechanism` may choose it.
+    """A mechanism that needs only a user name and a password; :func:`choose_mechanism` can choose it.
 
     Attributes:
         username: The authentication identity.
@@ -224,11 +227,11 @@ class PasswordMechanism(ClientMechanism):
     __slots__ = ("_password", "username")
 
     def __init__(self, username: str, password: str) -> None:
-        """Check both.
+        """Check both values.
 
         Raises:
-            LocalProtocolError: One is empty, holds a NUL or cannot be encoded as UTF-8 (RFC 4616 2). The
-                message does not quote it.
+            LocalProtocolError: One is empty, contains NUL or cannot be encoded as UTF-8 (RFC 4616 2). The error
+                does not quote it.
         """
         self.username = username
         self._password = password
@@ -245,7 +248,7 @@ def encoded(what: str, text: str) -> bytes:
     # passwd    = 1*SAFE
     # SAFE      = UTF1 / UTF2 / UTF3 / UTF4     ;; any UTF-8 encoded Unicode character except NUL
     if not text or "\0" in text:
-        raise LocalProtocolError(f"the {what} must not be empty or hold a NUL (RFC 4616 2)")
+        raise LocalProtocolError(f"the {what} must not be empty or contain NUL (RFC 4616 2)")
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:

@@ -13,14 +13,13 @@ __all__ = ["AuthQuestion", "Credentials", "SecretRequest", "StoredSecret"]
 
 @dataclass(frozen=True, slots=True)
 class AuthQuestion(Event):
-    """Something only the application can answer. Mechanisms may bring subclasses of their own.
+    """A question of a mechanism to the application. Mechanisms can have subclasses of their own.
 
     Attributes:
         mechanism: The mechanism's name.
-        username: The authentication identity: whose credentials these are.
-        authorization_identity: Whom the client wants to act as, or None for ``username``.
-            Another name than ``username`` must be refused unless that user may act for it
-            (RFC 4422 3.6).
+        username: The authentication identity: the user whose credentials these are.
+        authorization_identity: The user as whom the client wants to act, or None for ``username``. Any other
+            name must be refused unless ``username`` may act for it (RFC 4422 3.6).
     """
 
     mechanism: str
@@ -30,26 +29,26 @@ class AuthQuestion(Event):
 
 @dataclass(frozen=True, slots=True)
 class Credentials(AuthQuestion):
-    """May ``username`` come in with this password? Answer with accept or reject.
+    """Asks whether ``username`` has this password. Answer with accept or reject.
 
     Attributes:
-        password: As the client sent it; prepared with SASLprep unless that is switched off.
+        password: As the client sent it; prepared with SASLprep, unless the mechanism has ``prepare=False``.
     """
 
     password: str = field(repr=False)
 
     def matches(self, password: str | None, *, any_identity: bool = False) -> bool:
-        """Whether this is the password on record, and the client asks for no identity but its own.
+        """Return whether this is the stored password, and the client wants to act as no other user.
 
-        Both passwords are prepared (RFC 4013, RFC 4616 2) and compared in a time that does not depend on
-        where they differ. The work is the same whether there is such an account or not, and whether its
-        password is ASCII or not: a client must not learn which accounts exist (RFC 4422 3.6).
+        Both passwords are prepared (RFC 4013, RFC 4616 2) and compared in a time that does not depend on where
+        they differ. The work is the same for an account that does not exist and for a password that is not
+        ASCII, because a client must not learn which accounts exist (RFC 4422 3.6).
 
         Args:
-            password: The password on record, in clear. None if there is no such account.
-            any_identity: Leave ``authorization_identity`` to the caller, who decides who may act for whom.
+            password: The stored password, in clear. None if there is no such account.
+            any_identity: Do not look at ``authorization_identity``: the caller decides about it.
         """
-        # Loads the whole of hashlib, which a client never needs.
+        # Imported here because it loads the whole of hashlib, which a client never needs.
         from hmac import compare_digest
 
         presented = _comparable(self.password)
@@ -59,15 +58,15 @@ class Credentials(AuthQuestion):
         return equal and own and password is not None
 
 
-# Different letters of one script, so that each costs SASLprep as much as a letter of a password.
+# Letters of one script, all different, so that each costs SASLprep as much as a letter of a password.
 _FILLER = "".join(map(chr, range(0x4E00, 0x4E00 + 32)))
 
 
 def _comparable(password: str) -> bytes:
-    # SASLprep works on each character, and on ASCII alone not at all. The filler makes up for what a password
-    # of up to 32 characters does not cost.
+    # The time of SASLprep grows with the characters, and for ASCII it is almost nothing. The filler makes all
+    # passwords of up to 32 characters take the same time.
     prepare(_FILLER[len(password) :])
-    # A password on record may be older than SASLprep and not survive it; it then matches only itself.
+    # A stored password may be older than SASLprep and contain what it prohibits. It then matches only itself.
     try:
         prepared = prepare(password)
     except LocalProtocolError:
@@ -77,13 +76,13 @@ def _comparable(password: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SecretRequest(AuthQuestion):
-    """What is stored for ``username``? Answer with supply, or with reject.
+    """Asks for the stored secret of ``username``. Answer with supply or reject.
 
-    Asked by mechanisms in which the password itself never travels.
+    Mechanisms ask this in which the client does not send the password.
     """
 
 
 class StoredSecret:
-    """What a server keeps in place of a password; a mechanism that has such a form subclasses this."""
+    """What a server stores in place of a password. A mechanism with such a form has a subclass."""
 
     __slots__ = ()

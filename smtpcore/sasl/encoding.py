@@ -1,4 +1,4 @@
-"""Names of mechanisms, and octets as the base64 of the wire (RFC 4422, RFC 4954)."""
+"""Names of mechanisms, and the base64 of challenges and responses (RFC 4422, RFC 4954)."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = [
 
 
 class MechanismError(LocalProtocolError):
-    """The exchange cannot go on; a client answers with ``*``, a server with 501 (RFC 4954 4)."""
+    """The exchange cannot go on: a client cancels it with ``*``, a server replies 501 (RFC 4954 4)."""
 
 
 def is_mechanism_name(name: str) -> bool:
-    """Whether ``name``, in any case, is a ``sasl-mech``: 1 to 20 of A-Z, 0-9, "-", "_" (RFC 4422 3.1)."""
-    # upper() makes ASCII letters of a few others, such as a dotless i.
+    """Return whether a name, in any case, is a ``sasl-mech``: 1 to 20 of A-Z, 0-9, "-", "_" (RFC 4422 3.1)."""
+    # upper() turns a few other letters, such as a dotless i, into ASCII ones.
     return name.isascii() and MECHANISM.fullmatch(name.upper()) is not None
 
 
 def encode_base64(data: bytes) -> str:
-    """Octets as the text of a challenge or response; empty text for none (RFC 4954 4)."""
+    """Encode the octets of a challenge or a response; no octets give an empty text (RFC 4954 4)."""
     return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def decode_base64(text: str | bytes) -> bytes:
-    """The octets of a challenge or response, which must be *the* encoding of them (RFC 4954 4, 8).
+    """Decode a challenge or a response, strictly (RFC 4954 4, 8).
 
-    Two texts never stand for the same octets: no character outside the alphabet is skipped, ``=`` pads
-    the end only, and the bits that padding leaves over are zero.
+    No two texts decode to the same octets: no character outside the alphabet is skipped, ``=`` pads the end
+    only, and the unused bits before the padding are zero.
 
     Args:
         text: The line without its CRLF, or a 334 without its ``334 ``.
 
     Raises:
-        MechanismError: ``text`` is anything else.
+        MechanismError: ``text`` is not valid base64.
     """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
@@ -50,20 +50,20 @@ def decode_base64(text: str | bytes) -> bytes:
         data = binascii.a2b_base64(text)
     except ValueError:  # wrong padding, or not ASCII
         data = None
-    # The decoder of the standard library is lenient, even when it is asked to be strict. The encoder has
-    # no choice.
+    # The decoder of the standard library is lenient even in its strict mode. Encoding the result again finds
+    # what it let through.
     if data is None or encode_base64(data) != text:
         raise MechanismError("not valid base64 (RFC 4954 4)")
     return data
 
 
 def encode_initial_response(data: bytes) -> str:
-    """Octets as the argument after the mechanism's name, where none are ``=`` (RFC 4954 4)."""
+    """Encode an initial response, the argument after the mechanism; an empty one is ``=`` (RFC 4954 4)."""
     return encode_base64(data) or "="
 
 
 def decode_initial_response(text: str | bytes) -> bytes:
-    """The octets of the argument after the mechanism's name (RFC 4954 4).
+    """Decode an initial response, the argument after the mechanism's name (RFC 4954 4).
 
     Raises:
         MechanismError: It is neither ``=`` nor base64 of at least one octet.

@@ -1,4 +1,4 @@
-"""LOGIN: name and password, each as a response of its own; obsolete and never standardised."""
+"""LOGIN: the user name and the password, each in a response of its own; obsolete, and never standardised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LoginClient", "LoginServer"]
 
 
 class LoginClient(PasswordMechanism):
-    """LOGIN, the client's side: the user name, then the password, whatever the server calls them."""
+    """LOGIN, the client's side: sends the user name, then the password, whatever the text of the challenges."""
 
     __slots__ = ("_answers",)
 
@@ -26,14 +26,14 @@ class LoginClient(PasswordMechanism):
 
     def respond(self, challenge: bytes) -> bytes:
         if not self._answers:
-            raise MechanismError("LOGIN has a user name and a password, and the server asks for more")
+            raise MechanismError("the server sent a third challenge: LOGIN has two, for user name and password")
         return self._answers.pop().encode("utf-8")
 
 
 class LoginServer(ServerMechanism):
-    """LOGIN, the server's side: obsolete, never standardised, and what many devices can do.
+    """LOGIN, the server's side. It is obsolete and was never standardised, but many devices know only LOGIN.
 
-    An initial response is taken for the user name, which spares the first question.
+    An initial response is accepted as the user name.
     """
 
     __slots__ = ("_username",)
@@ -51,7 +51,7 @@ class LoginServer(ServerMechanism):
     def step(self, response: bytes) -> Step:
         text = self.text(response)
         if text is None:
-            return Failed("an empty or unusable name or password", malformed=True)
+            return Failed("a name or password that is empty or not valid", malformed=True)
         if self._username is None:
             self._username = text
             return Challenge(b"Password:")

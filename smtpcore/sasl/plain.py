@@ -1,4 +1,4 @@
-"""PLAIN: name and password in one message (RFC 4616)."""
+"""PLAIN: the user name and the password in one message (RFC 4616)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PlainClient(PasswordMechanism):
     """PLAIN, the client's side (RFC 4616).
 
     Attributes:
-        authorization_identity: Whom to act as, prepared with SASLprep (RFC 4954 4); ``""`` for
+        authorization_identity: The user to act as, prepared with SASLprep (RFC 4954 4); ``""`` for
             ``username``.
     """
 
@@ -24,11 +24,11 @@ class PlainClient(PasswordMechanism):
     cleartext = True
 
     def __init__(self, username: str, password: str, authorization_identity: str = "") -> None:
-        """Check all three.
+        """Check the three values.
 
         Raises:
-            LocalProtocolError: As in :class:`PasswordMechanism`, or the authorization identity does not
-                survive SASLprep.
+            LocalProtocolError: As in :class:`PasswordMechanism`, or SASLprep prohibits the authorization
+                identity.
         """
         super().__init__(username, password)
         self.authorization_identity = ""
@@ -41,7 +41,7 @@ class PlainClient(PasswordMechanism):
         return "\0".join((self.authorization_identity, self.username, self._password)).encode("utf-8")
 
     def respond(self, challenge: bytes) -> bytes:
-        raise MechanismError("PLAIN has one message only, and the server asks for more")
+        raise MechanismError("the server sent a second challenge: PLAIN has one message")
 
 
 class PlainServer(ServerMechanism):
@@ -61,5 +61,5 @@ class PlainServer(ServerMechanism):
         username = self.text(parts[1])
         password = self.text(parts[2])
         if username is None or password is None or (parts[0] and authorization_identity is None):
-            return Failed("an empty or unusable name or password", malformed=True)
+            return Failed("a name or password that is empty or not valid", malformed=True)
         return self.ask(Credentials(self.name, username, authorization_identity, password))

@@ -8,20 +8,20 @@ __all__ = ["saslprep"]
 
 
 def saslprep(text: str, *, stored: bool = False) -> str:
-    """A user name or password in the form in which two of them are compared (RFC 4013).
+    """Prepare a user name or a password for comparison (RFC 4013).
 
     Args:
-        text: As typed by a person.
-        stored: The result will be kept, in a table of accounts or below a hash, so code points that
-            Unicode 3.2 does not assign are refused. In what a client presents they are let through, since
-            they can only fail to match (RFC 3454 7).
+        text: As the user typed it.
+        stored: The result will be stored, as text or as a hash, so code points that Unicode 3.2 does not assign
+            are refused. In the text of a client they are permitted, because they can only fail to match
+            (RFC 3454 7).
 
     Returns:
-        The prepared text. It may be empty, which no caller should take for a name or a password.
+        The prepared text. It may be empty, and is then not a valid name or password.
 
     Raises:
-        LocalProtocolError: ``text`` holds a prohibited character or mixes directions. The message does
-            not quote it.
+        LocalProtocolError: ``text`` contains a prohibited character or mixes directions. The error does not
+            quote it.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -29,12 +29,12 @@ def saslprep(text: str, *, stored: bool = False) -> str:
 
 
 def prepare(text: str, *, stored: bool = False) -> str:
-    """Do what saslprep() does, without its short cut."""
-    # Seldom needed, and a megabyte to load.
+    """Prepare any text; saslprep() returns ASCII without calling this."""
+    # Imported here because it is rarely needed and loads a megabyte.
     import stringprep
     from unicodedata import ucd_3_2_0
 
-    # RFC 4013 2.1. ZERO WIDTH SPACE is in both tables; it becomes a space, as the first named rule has it.
+    # RFC 4013 2.1. ZERO WIDTH SPACE is in both tables. It becomes a space, because that rule is named first.
     mapped = "".join(
         " " if stringprep.in_table_c12(character) else character
         for character in text
@@ -45,7 +45,7 @@ def prepare(text: str, *, stored: bool = False) -> str:
     # The tables are functions in Python, so each different character is looked up once.
     characters = set(prepared)
 
-    # RFC 4013 2.3, without C.1.2: those have become spaces, and normalisation makes no new ones.
+    # RFC 4013 2.3, without C.1.2: these characters have become spaces, and normalization creates none.
     prohibited = (
         stringprep.in_table_c21_c22,
         stringprep.in_table_c3,
@@ -57,7 +57,7 @@ def prepare(text: str, *, stored: bool = False) -> str:
         stringprep.in_table_c9,
     )
     if any(table(character) for table in prohibited for character in characters):
-        raise LocalProtocolError("a character that SASLprep prohibits (RFC 4013 2.3)")
+        raise LocalProtocolError("the text has a character that SASLprep prohibits (RFC 4013 2.3)")
 
     # RFC 4013 2.4, RFC 3454 6: text with a right-to-left character begins and ends with one and has no
     # left-to-right character.
@@ -67,9 +67,9 @@ def prepare(text: str, *, stored: bool = False) -> str:
         and right_to_left(prepared[-1])
         and not any(map(stringprep.in_table_d2, characters))
     ):
-        raise LocalProtocolError("text of mixed direction (RFC 4013 2.4)")
+        raise LocalProtocolError("the text mixes left-to-right and right-to-left characters (RFC 4013 2.4)")
 
     # RFC 4013 2.5
     if stored and any(map(stringprep.in_table_a1, characters)):
-        raise LocalProtocolError("a code point that Unicode 3.2 does not assign (RFC 4013 2.5)")
+        raise LocalProtocolError("the text has a code point that Unicode 3.2 does not assign (RFC 4013 2.5)")
     return prepared

@@ -21,31 +21,33 @@ Each line has the seconds since the first entry; ``C`` for the client, ``S`` for
 then ``*`` under TLS and ``:`` in plaintext.
 
 **It only listens.** It shares nothing with the connection classes and trusts neither side, so it also works
-for sessions of other software. From the octets alone it has to know what must not be shown, which takes a
-little SMTP. A line of a client is a command, a response within AUTH, or content, and the *replies* decide
-which: after DATA the content follows if the reply is 354, and the next command if it is not. So replies are
-matched to commands, in order. Where the next line depends on a reply that has not arrived (after DATA, AUTH
-and STARTTLS), the octets of the client are held until it arrives. Thus an entry appears when its meaning is
-known; for a client that pipelines, this may be a moment after the octets were sent.
+for sessions of other software. It has to find out from the octets alone what must not be shown. A line of a
+client is a command, a response within AUTH, or content, and the *replies* decide which: after DATA, content
+follows if the reply is 354, otherwise a command. So replies are matched to commands, in order. Where the
+meaning of the next line depends on a reply that has not arrived (after DATA, AUTH and STARTTLS), the octets of
+the client are held until it arrives. An entry therefore appears when its meaning is known, which may be later
+than the octets were sent if the client pipelines.
 
-The order in which the octets of the two directions are recorded matters; how they are cut does not.
+The octets of both directions have to be recorded in the order in which they travel. How they are cut into
+pieces does not matter.
 
 **What is not shown:**
 
 * *Secrets.* Of AUTH only the mechanism is shown, and only a known one, because users have typed the password
-  in its place. Lines of an exchange are shown as ``***``, and so are challenges, except the two prompts of
-  LOGIN: the challenges of CRAM-MD5 and others help to guess the password offline. A server may refuse AUTH
-  when the client has already sent the rest, which then arrives as commands; so after AUTH a line is shown only
-  if it begins with a known verb. Servers also repeat what they do not understand: the text of a reply is shown
-  as ``***`` if it contains a piece of a secret, or a whole password that the server has decoded: the end of a
-  PLAIN message, a response of LOGIN after the first, and the arguments of ``hide()``. Hashes are kept for
-  this, never the octets.
-* *Content*, unless asked for: one entry gives its number of octets.
+  in its place. Lines of an exchange are shown as ``***``. So are challenges, except the two prompts of LOGIN,
+  because those of CRAM-MD5 and others help to guess the password offline. If a server refuses AUTH, responses
+  that the client has already sent arrive as commands, so after AUTH a line is shown only if it begins with a
+  known verb. Servers also repeat what they do not understand: the text of a reply is shown as ``***`` if it
+  contains a piece of a secret, or a whole password that the server has decoded (the end of a PLAIN message, a
+  response of LOGIN after the first, an argument of ``hide()``). The recorder keeps hashes for this, never the
+  octets.
+* *Content*, unless ``content=True``: one entry gives its number of octets.
 * *The TLS handshake*, if its octets are recorded.
 * *Control characters*, which a terminal might obey: they are written as ``\\x1b``.
 
-In doubt less is shown. A client that cannot be followed, because it sends a megabyte ahead of a reply, is not
-shown from there on. The same rules apply to what is unfinished when the connection ends.
+In doubt less is shown. If the client sends a megabyte before a reply arrives, the dialogue cannot be followed,
+and nothing that the client sends is shown from there on. The same rules apply to lines that are unfinished when
+the connection ends.
 
 A line of a client ends in CRLF (RFC 5321 2.3.8). If a client sends bare LFs, only the replies are shown until
 the end. Servers that end their lines in a bare LF are understood.

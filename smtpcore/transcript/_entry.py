@@ -15,7 +15,7 @@ Direction = Literal["C", "S", "*"]
 Kind = Literal["command", "reply", "auth", "content", "note"]
 
 SHOWN_LINE_LENGTH: Final = 2000
-"""Octets of a line that are shown; of the rest only the number is. Twice what RFC 5321 4.5.3.1 allows."""
+"""Octets of a line that are shown; of the rest only the number is. RFC 5321 4.5.3.1 allows half as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Entry:
     """One line of a transcript.
 
     Attributes:
-        time: Seconds since the epoch: when it became known what the line is.
+        time: When the meaning of the line became known, in seconds since the epoch.
         elapsed: Seconds since the first entry.
         direction: ``"C"`` from the client, ``"S"`` from the server, ``"*"`` for a note.
-        tls: Whether it travelled under TLS.
+        tls: Whether it was sent under TLS.
         kind: ``"command"``, ``"reply"``, ``"auth"`` (a client's line within AUTH, the command included),
             ``"content"`` or ``"note"``.
-        octets: How many octets it stands for, the line end included; 0 for most notes.
-        text: The line without its end, safe to show: no secrets, nothing that controls a terminal.
+        octets: The number of octets that it stands for, the line end included; 0 for most notes.
+        text: The line without its end, safe to show: without secrets and control characters.
     """
 
     time: float
@@ -43,20 +43,20 @@ class Entry:
 
 
 def format_entry(entry: Entry) -> str:
-    """The entry as a line of text, as the opening of this module shows it; without a line end."""
+    """Return an entry as a line of text without a line end; the module docstring shows the form."""
     marker = "--" if entry.direction == "*" else entry.direction + (":*"[entry.tls])
     return f"{entry.elapsed:8.3f} {marker} {entry.text}".rstrip()
 
 
 def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
-    """A sink that logs: ``Transcript(sink=log_to(logging.getLogger("mail")))``.
+    """Return a sink that logs each entry: ``Transcript(sink=log_to(logging.getLogger("mail")))``.
 
     Args:
-        logger: Where to.
-        level: With which level; that of ``logging.DEBUG`` if not given.
+        logger: The logger.
+        level: The level of the log records; by default that of ``logging.DEBUG``.
 
     Returns:
-        What to give to :class:`Transcript` as ``sink``.
+        A value for the argument ``sink`` of :class:`Transcript`.
     """
 
     def sink(entry: Entry) -> None:
@@ -66,6 +66,6 @@ def log_to(logger: Logger, level: int = 10) -> Callable[[Entry], None]:
 
 
 def shown_text(line: bytes, octets: int = 0) -> str:
-    """A line as it may be shown, given how many octets it had with its end; it may have lost most of them."""
+    """Return a line as it may be shown, with its original number of octets if it was cut."""
     text = printable(line.decode("utf-8", "backslashreplace"))
     return f"{text} [{octets} octets]" if octets > len(line) + 2 else text

@@ -23,11 +23,11 @@ class Lines:
         """Take the next line.
 
         Args:
-            most: How many octets may belong to it; where they end, the line does. None: any number.
+            most: The number of octets after which the line ends in any case. None: no limit.
 
         Returns:
-            At most SHOWN_LINE_LENGTH octets of it, without its end, and the number of all octets. None when
-            more have to come.
+            At most SHOWN_LINE_LENGTH octets of the line, without its end, and the number of all its octets.
+            None if the line is not complete.
         """
         limit = None if most is None else most - self._skipped
         start = self.held.find(self._end, self._searched, limit)
@@ -39,7 +39,7 @@ class Lines:
             if len(self.held) > SHOWN_LINE_LENGTH + 1:
                 self._skipped += len(self.held) - SHOWN_LINE_LENGTH - 1
                 del self.held[SHOWN_LINE_LENGTH:-1]
-            # The last octet may be the CR of a CRLF. Before it there is none, nor has the cut made one.
+            # The last octet may be the CR of a CRLF; no line end begins before it, also after the cut.
             self._searched = max(len(self.held) - 1, 0)
             return None
         line = bytes(self.held[: min(start, SHOWN_LINE_LENGTH)])
@@ -49,7 +49,7 @@ class Lines:
         return line, octets
 
     def take_all(self) -> tuple[bytes, int]:
-        """Take everything, as a line that has no end; the same as ``take()`` gives."""
+        """Take all octets, as a line without an end; return what ``take()`` returns."""
         line = bytes(self.held[:SHOWN_LINE_LENGTH])
         octets = self._skipped + len(self.held)
         self.held.clear()

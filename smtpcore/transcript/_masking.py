@@ -1,4 +1,4 @@
-"""What must not be shown: where secrets stand in a command, and how they are found again in a reply."""
+"""Secrets: where they are in a command, and how a reply that repeats one is found."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import binascii
 import re
 import string
 
-# The length of the pieces of a secret that are looked for in replies.
+# Replies are searched for pieces of a secret of this length, in octets.
 _PIECE = 6
 # Pieces to remember: those of some thirty lines of full length.
 _MOST_PIECES = 65536
-# Decoded secrets to remember, and their least length: a shorter one would be found everywhere.
+# Decoded secrets to remember, and the length of the shortest: a shorter one would be found everywhere.
 _MOST_HIDDEN = 64
 _SHORTEST_HIDDEN = 4
 
@@ -18,10 +18,10 @@ _PUNCTUATION = string.punctuation.encode()
 
 MASK = "***"
 
-# AUTH, also mistyped: in any case, after any blanks and control characters, without a blank after it; also
-# after a bare CR or LF, where a lenient server begins a new line.
+# AUTH, also mistyped: in any case, after blanks and control characters, without a blank after it, and after a
+# bare CR or LF, where a lenient server begins a new line.
 AUTH = re.compile(rb"(?:\A|[\r\n])[^!-~\r\n]*+auth", re.IGNORECASE)
-# Well-known mechanisms (sasl-mech of RFC 4422); any other word in that place could be the secret.
+# Well-known mechanisms (sasl-mech of RFC 4422). Any other word in their place could be the secret.
 MECHANISM = re.compile(
     rb"[\0- ]+(PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-SHA(?:3)?-[0-9]{1,3}(?:-PLUS)?|XOAUTH2|OAUTHBEARER"
     rb"|EXTERNAL|ANONYMOUS|GSSAPI|GS2-KRB5(?:-PLUS)?|NTLM|KERBEROS_V4|OTP)(?=[\0- ]|\Z)",

@@ -1,4 +1,4 @@
-"""The recorder: follows both directions of a connection and makes an entry of each line."""
+"""The recorder: it follows both directions of a connection and makes an entry of each line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ._entry import SHOWN_LINE_LENGTH, Direction, Entry, Kind, format_entry, shown_text
 from ._lines import Lines
 from ._masking import AUTH, BURL, MASK, MECHANISM, Secrets, pieces_of
 
-# How many octets of a client may wait for a reply, and how many commands: a reply that never arrives must not
-# make the recorder hold everything.
+if TYPE_CHECKING:
+    from ..extensions import Extension
+
+# The octets and the commands of a client that are held until a reply arrives. Without a limit, a missing reply
+# would make the recorder hold everything.
 _MOST_HELD = 1024 * 1024
 _MOST_OUTSTANDING = 10_000
 
@@ -23,13 +26,13 @@ _VERBS = frozenset(
     b"ATRN AUTH BDAT BURL DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET SAML SEND SOML"
     b" STARTTLS TURN VRFY XCLIENT XFORWARD".split()
 )
-# After these the next line cannot be understood without the reply.
+# After these commands the meaning of the next line depends on the reply.
 _WAIT_FOR = frozenset((b"AUTH", b"DATA", b"STARTTLS"))
 # Items of the queue that are not verbs.
 _GREETING = b"greeting"
 _END_OF_CONTENT = b"end of content"
 
-# Replies that only one command can have. They resynchronize the queue when a server has left a reply out.
+# Reply codes that only one command can have. They resynchronize the queue after a missing reply.
 _ONLY_FOR = {334: b"AUTH", 235: b"AUTH", 354: b"DATA"}
 
 # The beginning of a PROXY header of version 2, which load balancers send before the first command.
@@ -47,10 +50,11 @@ class Transcript:
     Args:
         content: Show the content of messages line by line. It is private, and may be large.
         max_entries: Entries to keep; when there are more, the oldest are dropped.
-        sink: Called with each new entry, also those that are dropped later. What it raises, the method that
-            made the entry raises; a session logs that once and continues without the transcript. See
-            :func:`log_to`.
+        sink: Called with each new entry. Its exceptions are raised by the method that made the entry; a session
+            logs the first one and continues without the transcript. See :func:`log_to`.
         clock: Returns the seconds since the epoch.
+        extensions: Extensions of your own that the session uses. Their verbs are then known, so the commands
+            are shown also after AUTH, where a line with an unknown verb could be a secret.
 
     Attributes:
         dropped: How many entries were dropped.
@@ -73,11 +77,13 @@ class Transcript:
         "_server",
         "_sink",
         "_tls",
+        "_verbs",
         "dropped",
     )
 
-    # What the next octets of the client are. START: a command, or a PROXY header before it. WAITING: the reply
-    # to the last command decides. HANDSHAKE: TLS, in both directions. LOST: they cannot be followed any more.
+    # The meaning of the client's next octets. START: a command, or a PROXY header before it. WAITING: the reply
+    # to the last command decides. HANDSHAKE: TLS, in both directions. LOST: the dialogue cannot be followed any
+    # more.
     _mode: Literal["START", "COMMAND", "WAITING", "RESPONSE", "DATA", "CHUNK", "HANDSHAKE", "LOST"]
 
     def __init__(
@@ -87,6 +93,7 @@ class Transcript:
         max_entries: int = 10_000,
         sink: Callable[[Entry], None] | None = None,
         clock: Callable[[], float] = time.time,
+        extensions: Iterable[Extension] = (),
     ) -> None:
         self._content = content
         self._sink = sink
@@ -95,16 +102,17 @@ class Transcript:
         self.dropped = 0
         self._first: float | None = None  # the time of the first entry
         self._secrets = Secrets()
+        self._verbs = _VERBS | {spec.verb.encode() for extension in extensions for spec in extension.commands}
         self._begin()
 
     def _begin(self) -> None:
         self._tls = False
-        self._doubt: Kind | None = None  # what may come now as if it were a command
+        self._doubt: Kind | None = None  # what a line that looks like a command may be instead
         self._outstanding = deque([_GREETING])
         self._forget()
 
     def _forget(self) -> None:
-        """Forget the dialogue, but not which replies are missing."""
+        """Forget the dialogue, but not the commands that have no reply yet."""
         self._client = Lines(b"\r\n")
         self._server = Lines(b"\n")
         self._mode = "START"
@@ -132,7 +140,7 @@ class Transcript:
         self._elided += self._server.take_all()[1]
 
     def record_tls(self, description: str) -> None:
-        """Record that TLS is active from here on: after STARTTLS, or from the beginning.
+        """Record that TLS is active from now on, after STARTTLS or from the beginning.
 
         Args:
             description: The text of the note, such as ``"TLSv1.3 TLS_AES_256_GCM_SHA384"``.
@@ -156,7 +164,7 @@ class Transcript:
         """Mask these passwords or tokens wherever the server repeats them.
 
         Args:
-            secrets: Text, before base64. A text of fewer than four octets is not masked.
+            secrets: The text, not encoded. A text of fewer than four octets is not masked.
         """
         for secret in secrets:
             self._secrets.hide(secret.encode("utf-8", "surrogatepass"))
@@ -165,7 +173,7 @@ class Transcript:
         """Record the end of the connection and what is unfinished; further octets belong to another one."""
         self._flush()
         self._begin()
-        # If it is the rest of this connection after all, it must not be shown as commands.
+        # If octets of this connection follow all the same, they must not be shown as commands.
         self._doubt = "auth"
 
     # --- What was recorded --------------------------------------------------------------------------------
@@ -176,7 +184,7 @@ class Transcript:
         return tuple(self._entries)
 
     def __str__(self) -> str:
-        """The entries as text, a line each; see the opening of this module."""
+        """Return the entries as text, a line each; the module docstring shows the form."""
         lines = [f"[{self.dropped} entries before these were dropped]"] if self.dropped else []
         lines += map(format_entry, self._entries)
         return "\n".join(lines)
@@ -260,7 +268,7 @@ class Transcript:
     def _command(self, line: bytes, octets: int) -> None:
         kind, shown = self._shown(line, octets)
         verb = _verb_of(line)
-        if verb in _VERBS:
+        if verb in self._verbs:
             self._doubt = None
         if verb == b"BDAT" and (match := _BDAT.fullmatch(line)):
             # The octets follow, whatever the reply is (RFC 3030 2).
@@ -273,7 +281,7 @@ class Transcript:
             self._expect(verb)
         elif verb != b"PROXY" or not self._not_greeted():  # version 1 of that header has no reply either
             self._lmtp = self._lmtp or verb == b"LHLO"
-            self._expect(verb if verb in _VERBS else b"")
+            self._expect(verb if verb in self._verbs else b"")
         self._add("C", kind, octets, shown)
 
     def _doubt_about(self, kind: Kind) -> None:
@@ -298,7 +306,7 @@ class Transcript:
             self._secrets.begin_exchange()
             self._secrets.remember(rest)
             return "auth", f"{shown_text(line[:end])} {MASK}" if rest.strip() else shown_text(line)
-        if self._doubt and _verb_of(line) not in _VERBS:
+        if self._doubt and _verb_of(line) not in self._verbs:
             return self._doubt, self._response(line) if self._doubt == "auth" else MASK
         if burl := BURL.match(line):
             return "command", f"{shown_text(burl[0])} {MASK}"
@@ -360,7 +368,7 @@ class Transcript:
         if meant in waiting:
             while waiting[0] != meant:
                 waiting.popleft()
-        elif code == 334:  # the server has understood a command as AUTH
+        elif code == 334:  # the server has read another command as AUTH
             self._doubt = "auth"
         # RFC 2033 4.3: one reply to the last chunk for each accepted recipient, so without any there is none.
         while waiting and waiting[0] == _END_OF_CONTENT and self._lmtp and not self._recipients:
@@ -377,7 +385,7 @@ class Transcript:
             self._recipients += 1
         elif verb == b"MAIL":
             self._recipients = 0
-        if self._mode == "WAITING" and not waiting:  # the reply that was waited for
+        if self._mode == "WAITING" and not waiting:  # this was the awaited reply
             self._go_on(verb, code)
 
     def _go_on(self, verb: bytes, code: int) -> None:
@@ -396,7 +404,7 @@ class Transcript:
     # --- The end ------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Record unfinished lines, by the rules for whole ones."""
+        """Record unfinished lines, by the rules for complete ones."""
         line, octets = self._client.take_all()
         match self._mode:
             case "DATA" | "CHUNK":
@@ -408,11 +416,11 @@ class Transcript:
             case "WAITING":
                 self._elided += octets
                 kind: Kind = "auth" if self._outstanding[-1] == b"AUTH" else "content"
-                self._add_elided("C", kind, "something that was sent ahead of the reply")
+                self._add_elided("C", kind, "data that was sent before the reply arrived")
             case "HANDSHAKE":
                 self._add_elided("*", "note", "TLS handshake")
             case "LOST":
-                self._add_elided("C", "content", "something that could not be followed")
+                self._add_elided("C", "content", "a dialogue that could not be followed")
             case "RESPONSE" if octets:
                 self._add_unfinished("C", "auth", octets, self._response(line))
             case "START" | "COMMAND" if octets:
@@ -431,7 +439,7 @@ def _copied(content: bool, entries: deque[Entry], dropped: int, first: float | N
     transcript._entries = entries.copy()
     transcript.dropped = dropped
     transcript._first = first
-    transcript.record_end()  # the rest of the connection is not for this one
+    transcript.record_end()  # a copy does not record the rest of the connection
     return transcript
 
 

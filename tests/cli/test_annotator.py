@@ -1,4 +1,4 @@
-"""The annotator: what it says is what the core does."""
+"""The annotator: its remarks agree with what the core does."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Shown:
         return self
 
 
-def test_the_greeting_answers_the_opening_of_the_connection() -> None:
+def test_the_greeting_is_explained_as_the_reply_to_Connect() -> None:
     assert Shown().server("220 mx\r\n") == "answers Connect: service ready; state opening -> greeted"
 
 
-def test_a_command_is_the_event_it_becomes() -> None:
+def test_a_command_is_explained_by_its_event() -> None:
     shown = Shown().greeted()
     remark = shown.client("MAIL FROM:<a@b.example> SIZE=5\r\n")
     assert remark == "event Mail(reverse_path=ReversePath('a@b.example'), parameters={'SIZE': 5})"
@@ -70,7 +70,7 @@ def test_replies_to_a_group_are_matched_in_order() -> None:
     ]
 
 
-def test_content_is_chunks_and_their_end() -> None:
+def test_content_is_explained_as_Chunk_and_EndOfMessage() -> None:
     shown = Shown().greeted()
     shown.client("MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\nDATA\r\n")
     shown.server("250 ok\r\n250 ok\r\n354 go\r\n")
@@ -80,7 +80,7 @@ def test_content_is_chunks_and_their_end() -> None:
     assert shown.server("250 ok\r\n") == "answers EndOfMessage: done as requested; state content -> ready"
 
 
-def test_what_the_core_refuses_is_shown_as_it_refuses_it() -> None:
+def test_a_refused_command_is_explained_by_the_reply_of_the_core() -> None:
     shown = Shown().greeted()
     remark = shown.client("RCPT FROM:<a@b.example>\r\n")
     assert remark is not None and remark.startswith("event CommandRejected: 501")
@@ -88,7 +88,7 @@ def test_what_the_core_refuses_is_shown_as_it_refuses_it() -> None:
     assert shown.annotator.state is State.READY
 
 
-def test_addresses_that_are_not_ascii() -> None:
+def test_addresses_in_UTF8_are_explained() -> None:
     shown = Shown()
     shown.server("220 mx\r\n")
     shown.client("EHLO me.example\r\n")
@@ -97,17 +97,17 @@ def test_addresses_that_are_not_ascii() -> None:
     assert remark is not None and "ReversePath('ä@b.example')" in remark
 
 
-def test_an_exchange_of_auth() -> None:
+def test_each_line_of_an_AUTH_exchange_is_explained() -> None:
     shown = Shown().greeted()
     assert shown.client("AUTH LOGIN\r\n") == "event Auth(mechanism='LOGIN')"
     assert (shown.server("334 VXNlcm5hbWU6\r\n") or "").endswith("state ready -> authenticating")
-    assert shown.client("YWxpY2U=\r\n") == "the answer to a challenge; it goes to the SASL mechanism"
+    assert shown.client("YWxpY2U=\r\n") == "the response to a challenge; it goes to the SASL mechanism"
     remark = shown.server("235 2.7.0 welcome\r\n")
     assert remark is not None and remark.startswith("answers Auth: ")
     assert remark.endswith("state authenticating -> ready")
 
 
-def test_starttls_begins_anew() -> None:
+def test_the_session_starts_again_after_STARTTLS() -> None:
     shown = Shown().greeted()
     shown.client("STARTTLS\r\n")
     assert (shown.server("220 go\r\n") or "").endswith("state ready -> tls")
@@ -122,7 +122,7 @@ def test_starttls_begins_anew() -> None:
     assert remark is not None and remark.startswith("event ")
 
 
-def test_tls_from_the_start() -> None:
+def test_TLS_from_the_start_is_explained() -> None:
     shown = Shown()
     shown.transcript.record_note("connecting")
     assert shown.remarks[-1][1] is None
@@ -132,7 +132,7 @@ def test_tls_from_the_start() -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_421_answers_nothing_and_ends_the_session(asked: bool) -> None:
+def test_421_ends_the_session_and_belongs_to_no_command(asked: bool) -> None:
     shown = Shown().greeted()
     if asked:
         shown.client("NOOP\r\n")
@@ -141,12 +141,12 @@ def test_421_answers_nothing_and_ends_the_session(asked: bool) -> None:
     assert remark.endswith("state ready -> closed")
 
 
-def test_an_unsolicited_reply() -> None:
+def test_an_unsolicited_reply_belongs_to_no_command() -> None:
     shown = Shown().greeted()
     assert shown.server("250 ok\r\n") == "done as requested; state ready"
 
 
-def test_its_state_is_that_of_the_core() -> None:
+def test_the_state_follows_that_of_the_core() -> None:
     """A session of the core with itself is the standard: after each line, the same state."""
     shown = Shown()
     connection = ServerConnection("mx.example", config=ServerConfig())

@@ -1,4 +1,4 @@
-"""The command line: what it does, what it says when it cannot, and with which exit code."""
+"""The command line: what each command does, its messages, and its exit codes."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ from smtpcore import Envelope, Mail, Rcpt, Reply, ServerConfig, TlsUnavailable
 from smtpcore._cli import main as _cli
 from smtpcore._cli import send as _cli_send
 from smtpcore._cli import serve as _cli_serve
+from smtpcore._cli import serving as _cli_serving
 from smtpcore._cli.common import AS_OPTIONS, Failure, Printer, as_options
 from smtpcore._cli.main import main
-from smtpcore._cli.serve import Delivery
+from smtpcore._cli.receiver import Delivery
 from smtpcore._net import hints as _hints
 from smtpcore.maildir import MaildirHandler
 
@@ -105,17 +106,17 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str
 # --- main -------------------------------------------------------------------------------------------------
 
 
-def test_without_a_command_there_is_help() -> None:
+def test_without_a_command_the_help_is_printed() -> None:
     done = run()
     assert done.returncode == 0 and done.stderr == ""
     assert "demo" in done.stdout and "exit codes:" in done.stdout
 
 
-def test_the_version() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"smtpcore {smtpcore.__version__}\n"
 
 
-def test_the_module_and_the_console_script_are_the_same(
+def test_the_module_and_the_console_script_run_the_same_function(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from smtpcore import __main__
@@ -129,12 +130,12 @@ def test_the_module_and_the_console_script_are_the_same(
     assert "commands:" in capsys.readouterr().out
 
 
-def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo"]) == 0
     assert capsys.readouterr().out.endswith("identical: yes\n")
 
 
-def test_output_that_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_the_terminal_cannot_show_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     octets = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(octets, encoding="ascii"))
     assert main([]) == 0
@@ -143,7 +144,7 @@ def test_output_that_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -
     assert octets.getvalue().endswith(b"\\xe4\n")
 
 
-def test_an_output_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_without_a_descriptor_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert main([]) == 0
 
@@ -157,7 +158,7 @@ def test_an_output_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None
         ({"TERM": "dumb"}, False),
     ],
 )
-def test_a_terminal_gets_colour_unless_it_does_not_want_any(
+def test_a_terminal_gets_colour_unless_NO_COLOR_or_TERM_forbids_it(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -237,13 +238,13 @@ def test_a_standard_error_that_is_closed_or_full_changes_no_exit_code(arguments:
 
 
 @posix_only
-def test_all_standard_streams_are_closed() -> None:
+def test_a_command_runs_with_all_standard_streams_closed() -> None:
     assert run_with("demo", closed=("stdin", "stdout", "stderr")).returncode == 74
 
 
 @posix_only
 @pytest.mark.parametrize("command", [["serve", "--print"], ["send", *HELLO]])
-def test_trace_needs_a_standard_error(command: list[str]) -> None:
+def test_trace_without_a_standard_error_is_refused(command: list[str]) -> None:
     done = run_with(*command, "--trace", closed=("stderr",))
     assert (done.returncode, done.stdout) == (74, "")
 
@@ -277,7 +278,7 @@ def test_the_descriptor_of_a_closed_stream_goes_to_no_other_file(tmp_path: Path)
 
 
 @posix_only
-def test_another_error_of_the_system_is_one_line_and_74(tmp_path: Path) -> None:
+def test_another_OSError_is_one_line_and_74(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "smtpcore", "demo"],
         cwd=ROOT,
@@ -299,7 +300,7 @@ def test_streams_that_were_closed_are_closed_again(monkeypatch: pytest.MonkeyPat
 
 
 @with_dev_full
-def test_what_could_not_be_printed_before_is_74_at_the_end(
+def test_an_error_of_the_last_flush_is_74(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with open("/dev/full", "w") as full:
@@ -309,7 +310,7 @@ def test_what_could_not_be_printed_before_is_74_at_the_end(
         assert "No space left" in capsys.readouterr().err
 
 
-def test_an_output_that_its_reader_has_closed() -> None:
+def test_an_output_whose_reader_has_ended_is_74() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w", encoding="utf-8") as out:
@@ -327,7 +328,9 @@ def test_an_output_that_is_full_is_74() -> None:
         assert caught.value.code == 74
 
 
-def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(out: object) -> int:
         raise KeyboardInterrupt
 
@@ -441,7 +444,7 @@ def stored(folder: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_serve_stores_what_it_gets(
+def test_serve_stores_received_messages(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adapter: str, stop: signal.Signals
 ) -> None:
     arguments = "--maildir", str(tmp_path / "mail"), "--adapter", adapter
@@ -457,9 +460,7 @@ def test_serve_stores_what_it_gets(
 
 @pytest.mark.req("SES-37")
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
-def test_a_session_that_is_idle_hears_421_when_the_server_stops(
-    monkeypatch: pytest.MonkeyPatch, adapter: str
-) -> None:
+def test_an_idle_session_gets_421_when_the_server_stops(monkeypatch: pytest.MonkeyPatch, adapter: str) -> None:
     def wait(port: int) -> BinaryIO:
         with socket.create_connection(("127.0.0.1", port)) as sock:
             reader = sock.makefile("rb")
@@ -519,7 +520,7 @@ def server_with_a_client_within_content(
 @pytest.mark.skipif(os.name != "posix", reason="signals between processes")
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
 @pytest.mark.parametrize("first, second", [("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM"), ("SIGTERM", "SIGINT")])
-def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_at_once(
+def test_the_first_signal_waits_for_sessions_and_the_second_ends_them(
     tmp_path: Path, adapter: str, first: str, second: str
 ) -> None:
     with server_with_a_client_within_content(tmp_path, adapter) as (process, reader):
@@ -530,7 +531,7 @@ def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_at_once(
             "stopping: waiting for 1 session, at most 10 seconds (Ctrl-C again: end at once)\n"
         )
         process.send_signal(getattr(signal, second))
-        # The client is told why as far as that needs no waiting.
+        # The client gets a 421 if that can be written without waiting.
         try:
             assert reader.read() in (b"", b"421 4.3.2 [127.0.0.1] service is shutting down\r\n")
         except ConnectionResetError:
@@ -541,7 +542,7 @@ def test_the_first_signal_says_what_is_waited_for_and_the_second_ends_at_once(
 
 
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
-def test_without_sessions_the_end_is_a_line_too(
+def test_the_end_without_sessions_is_logged_too(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, adapter: str
 ) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
@@ -551,7 +552,7 @@ def test_without_sessions_the_end_is_a_line_too(
 
 def test_several_sessions_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
-    _cli_serve._say_what_remains(cast(Any, SimpleNamespace(streams={1, 2})))
+    _cli_serving._say_what_remains(cast(Any, SimpleNamespace(streams={1, 2})))
     assert "waiting for 2 sessions, at most 10 seconds" in caplog.text
 
 
@@ -623,7 +624,7 @@ def test_the_name_of_the_server_is_in_its_greeting(monkeypatch: pytest.MonkeyPat
     assert served(monkeypatch, greeting, "--hostname", "mx.example")[0].startswith(b"220 mx.example ")
 
 
-def test_print_is_the_debugging_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_print_shows_a_message_as_smtpd_DebuggingServer_did(monkeypatch: pytest.MonkeyPatch) -> None:
     _, printed = served(monkeypatch, send_hello, "--print")
     assert printed.splitlines()[2:] == [
         "---------- MESSAGE FOLLOWS ----------",
@@ -641,7 +642,7 @@ def test_print_and_maildir_go_together(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert len(stored(tmp_path)) == 1
 
 
-def test_a_printed_message_does_not_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_characters_of_a_printed_message_are_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def send(port: int) -> None:
         with smtpcore.sync.connect("127.0.0.1", port, security="none") as client:
             client.send("", ["x@y.example"], b"\tA \x1b[2J\xff \xc3\xa4 B\r\n")
@@ -650,7 +651,7 @@ def test_a_printed_message_does_not_command_the_terminal(monkeypatch: pytest.Mon
     assert "\n\tA \\x1b[2J\\xff ä B\n---" in printed  # and there is no header, so there is no X-Peer
 
 
-def test_a_message_that_is_broken_off_is_not_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_aborted_message_is_not_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def vanish(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as sock:
             reader = sock.makefile("rb")
@@ -675,7 +676,7 @@ def test_the_log_has_one_line_for_a_message(
     assert told(caplog) == [f"127.0.0.1: message {what}, stored as {path.name}"]
 
 
-def test_limits_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_of_the_command_line_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     def size(port: int) -> tuple[str, ...]:
         with smtpcore.sync.connect("127.0.0.1", port, security="none") as client:
             return tuple(client.capabilities["SIZE"])
@@ -684,19 +685,19 @@ def test_limits_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served(monkeypatch, size, "--print", "--max-size", "0")[0] == ("0",)
 
 
-def test_serve_has_no_auth_and_no_starttls_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_offers_AUTH_and_STARTTLS_only_if_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     offered, _ = served(monkeypatch, capabilities, "--print")
     assert "AUTH" not in offered and "STARTTLS" not in offered
 
 
-def test_trace_shows_the_dialogue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trace_prints_the_dialogue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     served(monkeypatch, send_hello, "--print", "--trace")
     shown = capsys.readouterr().err
     assert re.search(r"^\[1\] +0\.\d{3} C: MAIL FROM:<a@client\.example>", shown, re.MULTILINE)
     assert "octets of content]" in shown
 
 
-def test_require_tls(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+def test_require_tls_refuses_mail_in_plaintext(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
     def both(port: int) -> tuple[int, tuple[str, ...]]:
         with pytest.raises(smtpcore.ReplyError) as caught:
             send_hello(port)
@@ -716,7 +717,7 @@ def test_implicit_tls_and_certificate_and_key_in_one_file(
     assert served(monkeypatch, send, "--print", *arguments)[0] == ("x@server.example",)
 
 
-def test_an_auth_file(
+def test_an_auth_file_has_users_and_passwords(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
@@ -740,7 +741,7 @@ def test_an_auth_file(
     assert caplog.messages[:2] == [f"127.0.0.1: wrong password for {user!r}" for user in ("alice", "eve")]
 
 
-def test_an_auth_file_that_others_can_read(
+def test_a_readable_auth_file_is_warned_about(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts = tmp_path / "accounts"
@@ -753,7 +754,7 @@ def test_an_auth_file_that_others_can_read(
 
 
 @pytest.mark.parametrize("content", [b"alice\n", b":x\n", b"alice:\n", b"alice:\xff\n"])
-def test_an_auth_file_that_is_wrong_is_78(
+def test_a_malformed_auth_file_is_78(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, authority: Authority, content: bytes
 ) -> None:
     accounts = tmp_path / "accounts"
@@ -762,7 +763,7 @@ def test_an_auth_file_that_is_wrong_is_78(
     fails(capsys, 78, "serve", "--print", "--tls-cert", authority.both, "--auth-file", str(accounts))
 
 
-def test_files_that_are_missing_are_66(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
+def test_missing_files_are_66(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
     serve = "serve", "--print", "--tls-cert"
     assert "cannot read no.pem: No such file" in fails(capsys, 66, *serve, "no.pem")
     fails(capsys, 66, *serve, authority.cert, "--tls-key", "no.pem")
@@ -824,7 +825,7 @@ def test_a_folder_in_place_of_a_file_is_66(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_key_that_may_not_be_read_is_66(
+def test_an_unreadable_key_is_66(
     capsys: pytest.CaptureFixture[str], authority: Authority, tmp_path: Path
 ) -> None:
     path = tmp_path / "key.pem"
@@ -833,12 +834,12 @@ def test_a_key_that_may_not_be_read_is_66(
     assert f"cannot read {path}: Permission denied" in line
 
 
-def test_a_maildir_that_cannot_be_made_is_73(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_maildir_that_cannot_be_created_is_73(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Maildir" in fails(capsys, 73, "serve", "--maildir", os.devnull)
 
 
 @pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
-def test_a_port_that_is_taken_is_69(capsys: pytest.CaptureFixture[str], adapter: str) -> None:
+def test_a_port_in_use_is_69(capsys: pytest.CaptureFixture[str], adapter: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = fails(capsys, 69, "serve", "--print", "--port", port, "--adapter", adapter)
@@ -852,9 +853,7 @@ def test_an_address_to_listen_on_that_does_not_exist_is_68(
     fails(capsys, 68, "serve", "--print", "--host", "nowhere.invalid")
 
 
-def test_a_port_that_is_forbidden_is_77(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_privileged_port_is_77(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "cannot listen on 127.0.0.1 port 25: Permission denied")
 
@@ -862,7 +861,7 @@ def test_a_port_that_is_forbidden_is_77(
     fails(capsys, 77, "serve", "--print", "--port", "25")
 
 
-def test_trio_that_is_not_installed(
+def test_without_trio_the_adapter_trio_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "trio", None)
@@ -901,7 +900,7 @@ def test_smtp_on_a_tls_port_is_logged(
     assert "no TLS handshake" in message and "does the client speak plain SMTP?" in message
 
 
-def test_a_command_that_is_merely_wrong_is_not_logged(
+def test_a_refused_command_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "smtpcore")
@@ -915,8 +914,8 @@ def test_a_command_that_is_merely_wrong_is_not_logged(
     assert b"\r\n500 " in said and told(caplog) == []
 
 
-def test_a_client_that_has_no_address() -> None:
-    from smtpcore._cli.serve import _peer
+def test_a_client_on_a_Unix_socket_has_no_address() -> None:
+    from smtpcore._cli.receiver import _peer
 
     assert _peer(cast(Any, SimpleNamespace(peername=""))) == "a local client"
 
@@ -925,7 +924,7 @@ def test_a_client_that_has_no_address() -> None:
 
 
 class Server:
-    """A handler that answers as it is told, and keeps what it gets."""
+    """A handler with given decisions, which keeps the messages."""
 
     def __init__(self, *, rcpt: Reply | bool = True, end: Reply | bool = True, refused: str = "") -> None:
         self.rcpt, self.end, self.refused = rcpt, end, refused
@@ -957,7 +956,7 @@ def unresolvable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", fail)
 
 
-def test_send_makes_a_message(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_send_composes_a_message(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     attachment = tmp_path / "ä.png"
     attachment.write_bytes(bytes(range(256)))
     (tmp_path / "inner.eml").write_bytes(b"Subject: inner\n\n")
@@ -1011,7 +1010,7 @@ def sent(*arguments: str) -> tuple[list[str], email.message.EmailMessage]:
     return recipients, message
 
 
-def test_send_takes_cc_and_further_fields() -> None:
+def test_send_accepts_cc_and_further_fields() -> None:
     recipients, message = sent(
         "--cc", "y@server.example", "--header", "X-A: one", "--header", "Bcc: z@server.example"
     )
@@ -1031,7 +1030,7 @@ def test_a_given_date_and_identifier_are_kept() -> None:
     assert (message.get_all("Date"), message.get_all("Message-ID")) == ([date], ["<1@client.example>"])
 
 
-def test_send_takes_html_alone_or_beside_the_text() -> None:
+def test_send_accepts_html_with_or_without_text() -> None:
     _, message = sent("--html", "<p>Hello</p>")
     assert (message.get_content_type(), message.get_content()) == ("text/html", "<p>Hello</p>\r\n")
     _, message = sent("--html", "<p>Hello</p>", "--body", "Hello")
@@ -1049,7 +1048,7 @@ def test_send_takes_html_alone_or_beside_the_text() -> None:
         (["--host", "mx.example", "--port", "2525"], ("mx.example", 2525)),
     ],
 )
-def test_send_connects_to_where_serve_listens_unless_a_host_is_given(
+def test_send_connects_to_the_port_of_serve_unless_a_host_is_given(
     arguments: list[str], where: tuple[str, int]
 ) -> None:
     assert _cli_send._where(_cli._parser().parse_args(["send", *arguments])) == where
@@ -1067,7 +1066,7 @@ def test_a_message_may_have_no_body_or_no_subject() -> None:
     assert b"\r\nSubject: only\r\n" in first and b"Subject" not in second
 
 
-def test_send_takes_the_body_from_the_standard_input() -> None:
+def test_send_reads_the_body_from_the_standard_input() -> None:
     server = Server()
     with serving(server) as port:
         arguments = "--from", "a@client.example", "--to", "x@server.example", "--body", "-"
@@ -1078,7 +1077,7 @@ def test_send_takes_the_body_from_the_standard_input() -> None:
 EML = b"From: a@client.example\nTo: x@server.example\nBcc: z@server.example\nSubject: s\n\n.\ndots\n"
 
 
-def test_send_takes_a_message_from_a_file(tmp_path: Path) -> None:
+def test_send_reads_a_message_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "x.eml").write_bytes(EML)
     server = Server()
     with serving(server) as port:
@@ -1096,7 +1095,7 @@ SIGNED_EML = (
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_send_takes_the_octets_of_a_file_as_they_are(tmp_path: Path, line_end: bytes) -> None:
+def test_send_sends_the_octets_of_a_file_unchanged(tmp_path: Path, line_end: bytes) -> None:
     (tmp_path / "signed.eml").write_bytes(SIGNED_EML.replace(b"\r\n", line_end))
     eight_bit = SIGNED_EML.replace(b"hello", b"\xc3\xa4")
     (tmp_path / "8bit.eml").write_bytes(eight_bit)
@@ -1114,7 +1113,7 @@ def test_send_takes_the_octets_of_a_file_as_they_are(tmp_path: Path, line_end: b
 
 
 @pytest.mark.parametrize("keyword", [b"8BITMIME", b"SMTPUTF8"])
-def test_send_encodes_what_the_server_does_not_take(tmp_path: Path, keyword: bytes) -> None:
+def test_send_encodes_content_for_a_server_without_the_extension(tmp_path: Path, keyword: bytes) -> None:
     subject, body = ("\u00e4", "a") if keyword == b"SMTPUTF8" else ("a", "\u00e4")
     text = f"DKIM-Signature: v=1\nFrom:a@x\nTo:b@y\nSubject:{subject}\n\n{body} and more text than that\n"
     (tmp_path / "x.eml").write_bytes(text.encode())
@@ -1127,7 +1126,7 @@ def test_send_encodes_what_the_server_does_not_take(tmp_path: Path, keyword: byt
 
 @contextmanager
 def conversing(hello: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A server for one message that answers EHLO with what is given; gives its port and the lines it got."""
+    """Run a server for one message with a given reply to EHLO; yield its port and its lines."""
     lines: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -1153,7 +1152,7 @@ def conversing(hello: bytes) -> Iterator[tuple[str, list[bytes]]]:
         thread.join()
 
 
-def test_send_takes_a_message_from_the_standard_input_and_an_envelope_of_its_own() -> None:
+def test_send_reads_a_message_from_the_standard_input_and_uses_the_given_envelope() -> None:
     server = Server()
     with serving(server) as port:
         envelope = "--from", "", "--to", "other@server.example"
@@ -1207,7 +1206,9 @@ def test_a_message_that_is_too_big_is_69(capsys: pytest.CaptureFixture[str]) -> 
         assert "the server takes 10" in fails(capsys, 69, "send", "--port", port, *HELLO)
 
 
-def test_hints_advise_options(capsys: pytest.CaptureFixture[str], authority: Authority) -> None:
+def test_hints_name_options_of_the_command_line(
+    capsys: pytest.CaptureFixture[str], authority: Authority
+) -> None:
     with serving(Server()) as port:
         said = fails(capsys, 69, "send", "--port", port, "--security", "tls", *HELLO)
         assert "use --security starttls (usually port 587)" in said
@@ -1220,11 +1221,11 @@ def test_hints_advise_options(capsys: pytest.CaptureFixture[str], authority: Aut
 
 
 @pytest.mark.parametrize("words", AS_OPTIONS)
-def test_what_is_said_otherwise_on_the_command_line_is_said_in_hints(words: str) -> None:
+def test_each_translated_part_of_a_hint_occurs_in_a_hint(words: str) -> None:
     assert words in re.sub(r'"\s+f?"', "", inspect.getsource(_hints))
 
 
-def test_no_hint_on_the_command_line_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_hint_on_the_command_line_names_an_argument_of_connect(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["send", "--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
@@ -1239,7 +1240,7 @@ def test_no_hint_on_the_command_line_is_for_programs(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("option", ["--ehlo", "--local-hostname"])
-def test_the_name_that_ehlo_gives(option: str) -> None:
+def test_the_argument_of_EHLO_can_be_given(option: str) -> None:
     with conversing(b"250 mx\r\n") as (port, lines):
         arguments = "--security", "none", option, "client.example", *HELLO
         assert main(["send", "--port", port, *arguments]) == 0
@@ -1298,7 +1299,7 @@ def test_a_refused_port_is_69(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"port {port}: Connection refused (hint: " in fails(capsys, 69, "send", "--port", port, *HELLO)
 
 
-def test_a_server_that_is_silent_when_connecting_is_75(
+def test_a_connection_that_times_out_is_75(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent(*arguments: object, **options: object) -> None:
@@ -1308,15 +1309,15 @@ def test_a_server_that_is_silent_when_connecting_is_75(
     fails(capsys, 75, "send", *HELLO)
 
 
-def test_a_server_that_says_nothing_is_75_in_the_time_that_is_given(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # connects, but nobody is there
+def test_a_missing_greeting_is_75_after_the_given_timeout(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # the connection is made, but no greeting comes
         port = str(listener.getsockname()[1])
         said = fails(capsys, 75, "send", "--port", port, "--timeout", "0.05", *HELLO)
     assert "phase: greeting" in said
 
 
 def test_a_connection_that_breaks_is_75(capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(lambda session: None) as port:  # 421, and gone
+    with serving(lambda session: None) as port:  # it sends 421 and closes
         fails(capsys, 75, "send", "--port", port, *HELLO)
 
 
@@ -1325,14 +1326,14 @@ def test_a_lost_connection_is_75(capsys: pytest.CaptureFixture[str]) -> None:
         fails(capsys, 75, "send", "--port", port, *HELLO)
 
 
-def test_something_else_than_smtp_is_76(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_peer_that_does_not_speak_SMTP_is_76(capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(b"SSH-2.0-OpenSSH_9.6\r\n") as port:
         fails(capsys, 76, "send", "--port", port, *HELLO)
 
 
 @contextmanager
 def scripted(greeting: bytes) -> Iterator[str]:
-    """A server that says one thing and goes."""
+    """Run a server that sends a line and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def act() -> None:
@@ -1392,18 +1393,18 @@ def test_the_port_follows_from_the_security(
 
 @pytest.fixture
 def submission(authority: Authority) -> Iterator[list[str]]:
-    """A server that wants a login; gives the command that reaches it."""
+    """Run a server that requires a login; yield the command that sends to it."""
     config = ServerConfig(auth_mechanisms=("PLAIN",), require_auth=True)
     with serving(Server(), ssl_context=authority.server, config=config) as port:
         yield ["send", "--port", port, "--security", "starttls", "--ca-file", authority.ca, *HELLO]
 
 
-def test_a_password_file(submission: list[str], tmp_path: Path) -> None:
+def test_a_password_is_read_from_a_file(submission: list[str], tmp_path: Path) -> None:
     (tmp_path / "password").write_text(f"{PASSWORD}\r\na second line\n")
     assert main([*submission, "--user", "alice", "--password-file", str(tmp_path / "password")]) == 0
 
 
-def test_a_password_that_is_asked_for(submission: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_asked_for_on_a_terminal(submission: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SMTPCORE_PASSWORD", raising=False)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     asked: list[str] = []
@@ -1433,7 +1434,7 @@ def test_a_wrong_password_is_77(
     assert "535" in line and "guess" not in line
 
 
-def test_a_login_that_is_wanted_and_not_given_is_77(submission: list[str]) -> None:
+def test_a_missing_login_is_77(submission: list[str]) -> None:
     assert main(submission) == 77
 
 
@@ -1458,7 +1459,7 @@ def big(tmp_path: Path) -> list[str]:
     return [*HELLO, "--attach", str(tmp_path / "big.bin")]
 
 
-def test_much_content_has_a_progress_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_large_content_has_a_progress_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with serving(Server()) as port:
@@ -1493,7 +1494,7 @@ def test_a_pipe_gets_no_progress_bar(capsys: pytest.CaptureFixture[str], tmp_pat
 # --- both -------------------------------------------------------------------------------------------------
 
 
-def test_an_unwritable_maildir_loses_nothing(tmp_path: Path) -> None:
+def test_a_message_is_refused_if_the_maildir_cannot_be_written(tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path, trace=False)
     (tmp_path / "new").rmdir()
     with serving(maildir) as port:
@@ -1504,11 +1505,11 @@ def test_an_unwritable_maildir_loses_nothing(tmp_path: Path) -> None:
     assert len(stored(tmp_path)) == 1
 
 
-def test_tls_that_is_out_of_order() -> None:
+def test_a_refused_STARTTLS_is_69() -> None:
     assert _cli_send.exit_code(TlsUnavailable("the server refused STARTTLS")) == 69
 
 
-def test_the_log_names_a_few_of_many_recipients(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_at_most_five_recipients(caplog: pytest.LogCaptureFixture) -> None:
     envelope = Envelope(Mail("a@client.example"))
     envelope.rcpts += [Rcpt(f"x{number}@server.example") for number in range(7)]
     with caplog.at_level(logging.INFO, "smtpcore.serve"):

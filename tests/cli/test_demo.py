@@ -32,7 +32,7 @@ def output() -> str:
     return done.stdout
 
 
-def test_the_dialogue_is_all_there_in_order(output: str) -> None:
+def test_the_demo_prints_the_whole_dialogue_in_order(output: str) -> None:
     lines = re.findall(r"^ +\d+\.\d{3} (.*)", output, re.MULTILINE)
     verbs = [line.split()[1] for line in lines if not re.match(r"..\s250-|--", line)]
     dialogue = (
@@ -62,7 +62,7 @@ def test_the_main_facts_are_printed(output: str, fact: str) -> None:
     assert fact in output
 
 
-def test_it_is_proven_identical(output: str) -> None:
+def test_the_demo_compares_the_stored_message_with_the_sent_one(output: str) -> None:
     for what in ("message", "attachment"):
         found = re.findall(
             rf"^{what} +(sent|stored) +(\d+) octets, sha256 ([0-9a-f]{{64}})$", output, re.MULTILINE
@@ -72,7 +72,7 @@ def test_it_is_proven_identical(output: str) -> None:
     assert output.endswith("identical: yes\n")
 
 
-def test_the_password_does_not_show(output: str) -> None:
+def test_the_password_is_not_printed(output: str) -> None:
     assert "AUTH PLAIN ***" in output
     assert _demo.PASSWORD not in output and "AGFsaWNl" not in output
 
@@ -92,7 +92,7 @@ def on_a_terminal(**environment: str) -> str:
         try:
             while piece := os.read(ours, 65536):
                 pieces.append(piece)
-        except OSError:  # how Linux says that nobody has the terminal open any more
+        except OSError:  # the error of Linux when the other end of the terminal is closed
             pass
         os.close(ours)
     assert process.returncode == 0
@@ -104,7 +104,7 @@ def test_a_terminal_gets_colour() -> None:
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_gets_no_colour_if_none_is_wanted(environment: dict[str, str]) -> None:
+def test_a_terminal_gets_no_colour_if_the_environment_forbids_it(environment: dict[str, str]) -> None:
     shown = on_a_terminal(**environment)
     assert "identical: yes" in shown and "\x1b" not in shown
 
@@ -118,14 +118,14 @@ class LostReader(io.StringIO):
         return super().write(text)
 
 
-def test_a_reader_that_goes_away_in_the_middle_ends_the_demo(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_demo_ends_when_the_reader_of_its_output_ends(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Failure, match="the reader of the output has closed it"):
         _demo.run(LostReader())
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
-def test_a_terminal_is_not_wider_than_its_columns(columns: int) -> None:
+def test_lines_are_wrapped_at_the_width_of_the_terminal(columns: int) -> None:
     shown = on_a_terminal(COLUMNS=str(columns), NO_COLOR="1")
     lines = shown.replace("\r\n", "\n").split("\n")
     assert max(map(len, lines)) <= columns
@@ -140,7 +140,7 @@ def dialogue_of(lines: list[str]) -> list[str]:
     return lines[first : lines.index("", first)]
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_the_demo_has_no_traceback_when_the_reader_of_its_output_ends() -> None:
     with subprocess.Popen(
         COMMAND, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -150,7 +150,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert process.returncode == 74
 
 
-# -- what it would say if something were wrong --
+# -- what is printed if something is wrong --
 
 
 def run() -> tuple[int, str]:
@@ -158,7 +158,7 @@ def run() -> tuple[int, str]:
     return _demo.run(out), out.getvalue()
 
 
-def test_it_runs_in_a_process_of_others() -> None:
+def test_the_demo_runs_inside_another_program() -> None:
     code, text = run()
     assert code == 0 and text.endswith("identical: yes\n")
 
@@ -172,16 +172,14 @@ def test_it_runs_in_a_process_of_others() -> None:
         (b"From: ", b"From:  "),
     ],
 )
-def test_a_store_that_changes_something_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes
-) -> None:
+def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes) -> None:
     write = MaildirSink.write
     monkeypatch.setattr(MaildirSink, "write", lambda sink, data: write(sink, data.replace(old, new)))
     code, text = run()
     assert code == 1 and text.endswith("identical: NO\n")
 
 
-def test_a_store_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(sink: MaildirSink) -> bool:
         sink.abort()
         return True

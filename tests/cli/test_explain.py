@@ -44,7 +44,7 @@ def test_a_reply_is_explained_by_its_codes(
 
 
 @pytest.mark.parametrize("text, kind", [("250 2.0.0 ok", "success"), ("354 go", "the server waits for more")])
-def test_what_is_not_a_failure_needs_no_advice(
+def test_a_success_is_explained_without_advice(
     capsys: pytest.CaptureFixture[str], text: str, kind: str
 ) -> None:
     lines = explained(capsys, text)
@@ -65,7 +65,7 @@ def test_what_is_not_a_failure_needs_no_advice(
         ("socket.gaierror: [Errno -2] Name or service not known", "has no address"),
     ],
 )
-def test_the_text_of_an_error_is_found(capsys: pytest.CaptureFixture[str], text: str, meaning: str) -> None:
+def test_the_text_of_an_error_is_explained(capsys: pytest.CaptureFixture[str], text: str, meaning: str) -> None:
     lines = explained(capsys, text)
     assert meaning in lines["meaning"] and lines["try"]
 

@@ -13,7 +13,7 @@ from .test_private import EXTENSIONS, HoldStatus, private
 
 
 @pytest.mark.req("EXT-07")
-def test_command_gives_the_reply() -> None:
+def test_command_returns_the_reply() -> None:
     steps = [("HOLD-STATUS a", "250 one"), ("EXPN staff", "250 a@client.example"), QUIT]
 
     async def conversation(client: Any) -> list[Reply]:

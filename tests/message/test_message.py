@@ -1,4 +1,4 @@
-"""Messages: the envelope, the octets, what is changed on the way and what is not."""
+"""Messages: the envelope, the octets, and what changes before sending."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def new_message(**fields: object) -> EmailMessage:
 
 
 def old_message(**fields: object) -> OldMessage:
-    """The same of the older interface, which takes anything."""
+    """Make the same message with the older interface, which accepts any value."""
     message = OldMessage()
     for name, value in {"From": "from@example.org", "To": "to@example.org", **fields}.items():
         if value is not None:
@@ -85,8 +85,8 @@ def words_decoded(text: str) -> str:
     return str(make_header(decode_header(text)))
 
 
-def to_nobody(message: OldMessage, *, eight_bit_mime: bool = True, smtputf8: bool = True) -> PreparedMessage:
-    """With an envelope that has nothing to do with the header."""
+def enveloped(message: OldMessage, *, eight_bit_mime: bool = True, smtputf8: bool = True) -> PreparedMessage:
+    """Prepare a message with an envelope that does not depend on its header."""
     return prepare_message(
         message, sender="", recipients=["u@x"], eight_bit_mime=eight_bit_mime, smtputf8=smtputf8
     )
@@ -94,7 +94,7 @@ def to_nobody(message: OldMessage, *, eight_bit_mime: bool = True, smtputf8: boo
 
 def refused(message: OldMessage, **options: bool) -> str:
     with pytest.raises(LocalProtocolError) as caught:
-        to_nobody(message, **options)
+        enveloped(message, **options)
     return str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_blind_copies_are_not_in_the_content() -> None:
         Bcc="hidden@example.org", Resent_Bcc="hidden@example.org", Return_Path="<hidden@example.org>"
     )
     message.add_attachment(new_message(Bcc="mentioned@example.org"))
-    content = to_nobody(message).content
+    content = enveloped(message).content
     assert b"hidden" not in content
     assert b"\r\nBcc: mentioned@example.org\r\n" in content  # a message that is quoted is content
 
@@ -134,7 +134,7 @@ def test_the_message_that_was_given_is_not_changed() -> None:
     assert (message.as_bytes(), message.keys()) == before
 
 
-def test_an_envelope_that_is_given_counts_and_the_header_is_not_asked() -> None:
+def test_a_given_envelope_is_used_without_reading_the_header() -> None:
     message = new_message(From="this is no address", To=None)
     prepared = prepare_message(
         message, sender="<s@x>", recipients=["<a@x>", "b@X", "b@x", "Postmaster", '"q q"@x']
@@ -144,13 +144,13 @@ def test_an_envelope_that_is_given_counts_and_the_header_is_not_asked() -> None:
     assert prepare_message(message, sender="", recipients=["a@x"]).sender == ""
 
 
-def test_the_sender_is_sender_before_from_and_the_first_of_several() -> None:
+def test_the_reverse_path_is_Sender_or_the_first_mailbox_of_From() -> None:
     assert prepare_message(new_message(From="a@x, b@x", Sender="c@x")).sender == "c@x"
     assert prepare_message(new_message(From="a@x, b@x")).sender == "a@x"
 
 
 @pytest.mark.parametrize("modern", [True, False])
-def test_the_newest_resent_block_counts_and_no_other(modern: bool) -> None:
+def test_the_envelope_is_that_of_the_newest_resent_block(modern: bool) -> None:
     octets = (
         b"Received: by y; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
         b"Resent-Date: Thu, 1 Jan 2026 00:00:00 +0000\r\nResent-From: r2@x\r\nResent-To: t2@x\r\n"
@@ -189,12 +189,14 @@ def test_resent_sender_is_preferred_to_resent_from() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [new_message, old_message])
-def test_no_envelope_is_guessed(kind: type[OldMessage], fields: dict[str, object], problem: str) -> None:
+def test_a_doubtful_envelope_is_refused(
+    kind: type[OldMessage], fields: dict[str, object], problem: str
+) -> None:
     with pytest.raises(LocalProtocolError, match=problem):
         prepare_message(kind(**fields))
 
 
-def test_what_breaks_the_parser_of_the_library_is_no_list_of_addresses() -> None:
+def test_a_field_that_breaks_the_standard_parser_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="the To field is not a valid list of addresses"):
         prepare_message(old_message(To="a@x, b@"))
 
@@ -212,7 +214,7 @@ def test_what_breaks_the_parser_of_the_library_is_no_list_of_addresses() -> None
         ("", ["nonsense"], "no @"),
     ],
 )
-def test_an_envelope_that_is_given_must_be_one(sender: str, recipients: Sequence[str], problem: str) -> None:
+def test_a_given_envelope_must_be_valid(sender: str, recipients: Sequence[str], problem: str) -> None:
     with pytest.raises(LocalProtocolError, match=problem):
         prepare_message(new_message(), sender=sender, recipients=recipients)
 
@@ -246,7 +248,7 @@ def test_encoded_words_are_decoded_in_names_and_never_in_addresses() -> None:
         "bell\x07inside",
     ],
 )
-def test_names_of_all_kinds_are_written_so_that_they_are_read_again(name: str) -> None:
+def test_display_names_survive_writing_and_reading(name: str) -> None:
     for value in (Address(name, "to", "example.org"), None):
         message = (
             old_message(To=formataddr((name, "to@example.org"))) if value is None else new_message(To=value)
@@ -277,13 +279,13 @@ def test_a_name_in_ascii_is_quoted_not_encoded() -> None:
         "a@b\u3000.c",
     ],
 )
-def test_what_the_library_has_made_of_an_address_is_refused(text: str) -> None:
+def test_an_address_that_the_library_has_decoded_is_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="the To field"):
         prepare_message(new_message(To=text))
 
 
 @pytest.mark.parametrize("text", ["a@b\u00a0c", "a@b\u3000.c", "a@b\x1cc", "a . b@c", "a(c).b@c"])
-def test_what_the_library_would_make_of_an_address_is_refused(text: str) -> None:
+def test_an_address_that_the_library_would_decode_is_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="white space in an address"):
         prepare_message(old_message(To=text))
 
@@ -321,7 +323,7 @@ def test_a_quoted_local_part_stays_one() -> None:
 
 
 def test_an_invalid_address_field_is_sent_if_the_envelope_is_given() -> None:
-    assert b"\r\nTo: nonsense without at\r\n" in to_nobody(new_message(To="nonsense without at")).content
+    assert b"\r\nTo: nonsense without at\r\n" in enveloped(new_message(To="nonsense without at")).content
     assert "Reply-To" in refused(old_message(Reply_To="n\u00f6nsense"))
 
 
@@ -433,8 +435,8 @@ def test_utf8_in_a_parsed_header_is_encoded_or_with_smtputf8_left_alone(modern: 
     )
 
 
-def test_octets_in_a_header_that_are_no_utf8_are_replaced() -> None:
-    prepared = to_nobody(parsed(b"Subject: a\xffb\n\n", modern=False))
+def test_header_octets_that_are_not_UTF8_are_replaced() -> None:
+    prepared = enveloped(parsed(b"Subject: a\xffb\n\n", modern=False))
     assert str(again(prepared)["Subject"]) == "a\ufffdb"
     prepared = prepare_message(
         parsed(b"Subject: a\xffb\n\n", modern=False), sender="\u00fc@x", recipients=["u@x"]
@@ -445,20 +447,20 @@ def test_octets_in_a_header_that_are_no_utf8_are_replaced() -> None:
 # --- Fields ---
 
 
-def test_a_field_that_was_parsed_goes_out_as_it_came() -> None:
+def test_a_parsed_field_is_sent_unchanged() -> None:
     fields = (
         b"DKIM-Signature: v=1; a=rsa-sha256;\r\n\tb=abc\r\n  def\r\nSubject:  two  spaces \r\n"
         b"To: a@x (comment),\r\n   =?utf-8?q?n?= <b@x>\r\nX-Words: =?utf-8?q?x?=\r\n"
         b"Content-Type: text/plain;\r\n\tcharset=us-ascii\r\n"
     )
     for modern in (True, False):
-        content = to_nobody(parsed(fields.replace(b"\r\n", b"\n") + b"\nHello\n", modern=modern)).content
-        # One space behind the colon is the library's.
+        content = enveloped(parsed(fields.replace(b"\r\n", b"\n") + b"\nHello\n", modern=modern)).content
+        # The standard library writes one space after the colon.
         assert content == fields.replace(b"Subject:  two", b"Subject: two") + b"\r\nHello\r\n"
 
 
-def test_a_field_that_was_parsed_and_cannot_go_out_is_written_anew() -> None:
-    prepared = to_nobody(
+def test_a_parsed_field_that_cannot_be_sent_is_written_anew() -> None:
+    prepared = enveloped(
         parsed(b"Subject: " + b"word " * 300 + b"end\nX-A: a\n \n b\nX-B: a\0b\n\n", modern=False)
     )
     assert max(map(len, header_of(prepared))) <= 78
@@ -482,23 +484,23 @@ def test_a_subject_that_is_set_is_folded_encoded_and_read_again() -> None:
         " leading and trailing ",
     ):
         message = new_message(Subject=subject)
-        prepared = to_nobody(message)
+        prepared = enveloped(message)
         assert prepared.content.isascii()
         assert max(map(len, header_of(prepared))) <= 998
         assert str(again(prepared)["Subject"]).strip() == str(message["Subject"]).strip()
 
 
 def test_words_are_encoded_in_whole_characters_of_75_octets_at_most() -> None:
-    prepared = to_nobody(new_message(Subject="\u65e5" * 100))
+    prepared = enveloped(new_message(Subject="\u65e5" * 100))
     words = re.findall(rb"=\?utf-8\?b\?[^?]*\?=", prepared.content)
     assert len(words) > 5 and all(len(word) <= 75 for word in words)
     for word in words:
         assert set(str(make_header(decode_header(word.decode())))) == {"\u65e5"}
 
 
-def test_words_that_cannot_be_decoded_stay_what_they_are() -> None:
+def test_words_that_cannot_be_decoded_are_kept() -> None:
     octets = "Subject: =?x-unknown?q?a?= b =?utf-8?q?=C3=A4?= \u00fc\n\n".encode()
-    prepared = to_nobody(parsed(octets, modern=False))
+    prepared = enveloped(parsed(octets, modern=False))
     subject = str(parsed(prepared.content, modern=False)["Subject"])
     assert words_decoded(subject) == "=?x-unknown?q?a?= b \u00e4 \u00fc"
 
@@ -520,7 +522,7 @@ def test_words_that_cannot_be_decoded_stay_what_they_are() -> None:
         ("Subject", "half a character \ud83d"),
     ],
 )
-def test_no_field_can_begin_another(name: str, value: str) -> None:
+def test_no_value_can_add_a_field(name: str, value: str) -> None:
     message = OldMessage()
     message[name] = value
     message.set_payload("body")
@@ -549,13 +551,13 @@ def test_a_field_with_parameters_that_cannot_be_written_is_refused() -> None:
 def test_line_ends_of_all_kinds_become_crlf_and_the_last_line_gets_one(kind: type[OldMessage]) -> None:
     message = kind()
     message.set_payload("a\nb\rc\r\nd\n\r\ne")
-    assert body_of(to_nobody(message)) == b"a\r\nb\r\nc\r\nd\r\n\r\ne\r\n"
-    assert to_nobody(parsed(b"\n")).content == b"\r\n"
-    assert to_nobody(OldMessage()).content == b"\r\n"
+    assert body_of(enveloped(message)) == b"a\r\nb\r\nc\r\nd\r\n\r\ne\r\n"
+    assert enveloped(parsed(b"\n")).content == b"\r\n"
+    assert enveloped(OldMessage()).content == b"\r\n"
 
 
 def test_dots_are_left_to_the_content_encoder() -> None:
-    assert body_of(to_nobody(parsed(b"\n.\n..\n"))) == b".\r\n..\r\n"
+    assert body_of(enveloped(parsed(b"\n.\n..\n"))) == b".\r\n..\r\n"
 
 
 @pytest.mark.parametrize(
@@ -574,7 +576,7 @@ def test_eight_bits_are_encoded_for_a_server_without_8bitmime(text: str, encodin
     assert text_of(again(prepared)) == text
 
 
-def test_the_labels_around_what_was_encoded_are_made_true() -> None:
+def test_the_encodings_around_an_encoded_part_are_corrected() -> None:
     octets = (
         b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n"
         b"Content-Transfer-Encoding: 8bit\n\n"
@@ -583,35 +585,35 @@ def test_the_labels_around_what_was_encoded_are_made_true() -> None:
         b"\xc3\xa4 and more of it\n"
         b"--inner--\n--outer\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\nASCII\n--outer--\n"
     )
-    assert to_nobody(parsed(octets)).content == octets.replace(b"\n", b"\r\n")
-    prepared = to_nobody(parsed(octets), eight_bit_mime=False)
+    assert enveloped(parsed(octets)).content == octets.replace(b"\n", b"\r\n")
+    prepared = enveloped(parsed(octets), eight_bit_mime=False)
     encodings = [part["Content-Transfer-Encoding"] for part in again(prepared).walk()]
     assert encodings == ["7bit", "7bit", "quoted-printable", "7bit"]
-    # And the other way round: what says less than is there.
+    # A label that promises less than the part contains is corrected too.
     mislabelled = octets.replace(b"Content-Transfer-Encoding: 8bit\n", b"")
-    prepared = to_nobody(parsed(mislabelled))
+    prepared = enveloped(parsed(mislabelled))
     encodings = [part["Content-Transfer-Encoding"] for part in again(prepared).walk()]
     assert encodings == ["8bit", "8bit", "8bit", None]
 
 
-def test_text_that_says_nothing_about_itself_is_labelled_when_it_is_not_ascii() -> None:
-    prepared = to_nobody(parsed("Subject: a\n\n\u00e4\n".encode(), modern=False))
+def test_text_without_a_charset_gets_one_if_it_is_not_ASCII() -> None:
+    prepared = enveloped(parsed("Subject: a\n\n\u00e4\n".encode(), modern=False))
     assert header_of(prepared) == [
         b"Subject: a",
         b"MIME-Version: 1.0",
         b"Content-Type: text/plain; charset=utf-8",
         b"Content-Transfer-Encoding: 8bit",
     ]
-    assert b"charset=unknown-8bit" in to_nobody(parsed(b"\n\xff\n", modern=False)).content
+    assert b"charset=unknown-8bit" in enveloped(parsed(b"\n\xff\n", modern=False)).content
 
 
 def test_a_mime_version_stands_in_the_message_only_and_once() -> None:
     octets = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\xc3\xa4\n--b--\n"
-    assert to_nobody(parsed(octets)).content.count(b"MIME-Version") == 1
-    assert to_nobody(parsed(b"MIME-Version: 1.0\n\n\xc3\xa4\n")).content.count(b"MIME-Version") == 1
+    assert enveloped(parsed(octets)).content.count(b"MIME-Version") == 1
+    assert enveloped(parsed(b"MIME-Version: 1.0\n\n\xc3\xa4\n")).content.count(b"MIME-Version") == 1
 
 
-def test_nothing_is_binary_any_more() -> None:
+def test_binary_parts_are_encoded() -> None:
     message = new_message()
     message.add_attachment(b"plain", "application", "octet-stream", cte="binary")
     content = prepare_message(message).content
@@ -625,26 +627,26 @@ def test_a_header_object_of_the_older_interface_is_a_value() -> None:
 
 
 def test_a_word_that_fits_no_line_stays_on_the_first() -> None:
-    assert b"Subject: " + b"x" * 900 in header_of(to_nobody(new_message(Subject="x" * 900)))
+    assert b"Subject: " + b"x" * 900 in header_of(enveloped(new_message(Subject="x" * 900)))
 
 
-def test_long_lines_are_encoded_where_that_can_be() -> None:
+def test_long_lines_are_encoded_if_possible() -> None:
     for line in ("x" * 999, "\u00fc" + "x" * 997):
-        prepared = to_nobody(parsed(b"Content-Type: text/plain; charset=utf-8\n\n" + line.encode() + b"\n"))
+        prepared = enveloped(parsed(b"Content-Type: text/plain; charset=utf-8\n\n" + line.encode() + b"\n"))
         assert prepared.content.isascii() and max(map(len, prepared.content.split(b"\r\n"))) <= 78
         assert text_of(again(prepared)) == line + "\n"
-    untouched = to_nobody(parsed(b"\n" + b"x" * 998 + b"\n"))
+    untouched = enveloped(parsed(b"\n" + b"x" * 998 + b"\n"))
     assert untouched.content == b"\r\n" + b"x" * 998 + b"\r\n"
 
 
 def test_a_long_line_that_ends_a_part_is_encoded_with_crlf() -> None:
     text = b"--b\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 999 + b"\r\n--b--\r\n"
-    content = to_nobody(parsed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + text)).content
+    content = enveloped(parsed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + text)).content
     assert b"=\r\n" in content and content.count(b"\n") == content.count(b"\r\n")
 
 
-def test_nul_is_encoded_where_that_can_be() -> None:
-    prepared = to_nobody(parsed(b"Content-Type: text/plain\n\na\0b\n"))
+def test_NUL_is_encoded_if_possible() -> None:
+    prepared = enveloped(parsed(b"Content-Type: text/plain\n\na\0b\n"))
     assert b"\0" not in prepared.content
     assert again(prepared).get_payload(decode=True) == b"a\0b\n"
 
@@ -678,7 +680,7 @@ def test_base64_in_one_line_that_is_too_long_is_put_on_lines(modern: bool) -> No
     header = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
     message = header + b"\r\n" + base64.b64encode(octets) + b"\r\n"
     for prepared in (
-        to_nobody(parsed(message, modern=modern)),
+        enveloped(parsed(message, modern=modern)),
         prepare_message(message, sender="", recipients=["u@x"]),
     ):
         assert prepared.content.startswith(header)
@@ -686,9 +688,9 @@ def test_base64_in_one_line_that_is_too_long_is_put_on_lines(modern: bool) -> No
         assert again(prepared).get_payload(decode=True) == octets
 
 
-def test_base64_that_is_none_stays_what_it_is() -> None:
+def test_malformed_base64_is_not_changed() -> None:
     octets = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nA\r\n"
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
     octets = (
         b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"A" * 1001 + b"\r\n"
     )
@@ -697,15 +699,15 @@ def test_base64_that_is_none_stays_what_it_is() -> None:
 
 def test_an_unknown_encoding_is_not_changed() -> None:
     octets = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-own\r\n\r\na\r\nb\r\n"
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
 
 
 @pytest.mark.parametrize("coding", ["base64", "quoted-printable"])
-def test_eight_bits_in_what_is_said_to_be_encoded_are_labelled_so(coding: str) -> None:
+def test_octets_above_127_in_an_encoded_part_are_labelled_8bit(coding: str) -> None:
     octets = (
         f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {coding}\n\n\u00e4\n".encode()
     )
-    prepared = to_nobody(parsed(octets, modern=False))
+    prepared = enveloped(parsed(octets, modern=False))
     assert again(prepared)["Content-Transfer-Encoding"] == "8bit"
 
 
@@ -721,11 +723,11 @@ def test_text_of_the_older_interface_that_never_was_octets_gets_a_charset() -> N
     assert text_of(again(prepare_message(message))) == "\u00e4\u65e5\n"
 
 
-def test_octets_of_an_unknown_charset_stay_what_they_are() -> None:
+def test_octets_of_an_unknown_charset_are_kept() -> None:
     octets = (
         b"Content-Type: text/plain; charset=x-unknown\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xe4\xff\r\n"
     )
-    assert to_nobody(parsed(octets, modern=False)).content == octets
+    assert enveloped(parsed(octets, modern=False)).content == octets
 
 
 def test_messages_of_the_older_interface_with_parts() -> None:
@@ -765,7 +767,7 @@ def signed_octets(octets: bytes) -> bytes:
 
 @pytest.mark.parametrize("modern", [True, False])
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_what_is_signed_is_not_touched_but_for_its_line_ends(modern: bool, line_end: bytes) -> None:
+def test_only_line_ends_of_a_signed_part_change(modern: bool, line_end: bytes) -> None:
     octets = (
         (SIGNED % b"text  \r\n\r\n").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
     )
@@ -781,36 +783,36 @@ QUOTED = (
 
 
 @pytest.mark.parametrize("modern", [True, False])
-def test_a_message_that_is_quoted_in_what_is_signed_is_not_touched(modern: bool) -> None:
+def test_a_message_within_a_signed_part_is_not_changed(modern: bool) -> None:
     octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], QUOTED)
     # Outside, each of these is changed: the label, and what depends on its line ends.
-    prepared = to_nobody(parsed(octets % b"\xff\r\n", modern=modern))
+    prepared = enveloped(parsed(octets % b"\xff\r\n", modern=modern))
     assert signed_octets(prepared.content) == QUOTED % b"\xff\r\n"
     assert "8BITMIME" in refused(parsed(octets % b"\xff\r\n", modern=modern), eight_bit_mime=False)
     assert "longer than 998" in refused(parsed(octets % (b"x" * 999), modern=modern))
-    outside = to_nobody(parsed(QUOTED % b"\xff\n", modern=modern))
+    outside = enveloped(parsed(QUOTED % b"\xff\n", modern=modern))
     assert b"Content-Transfer-Encoding: base64" in outside.content
 
 
 @pytest.mark.parametrize("modern", [True, False])
-def test_a_delivery_status_in_what_is_signed_is_not_touched(modern: bool) -> None:
+def test_a_delivery_status_within_a_signed_part_is_not_changed(modern: bool) -> None:
     status = (
         b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\nX-A: \xc3\xa4\r\n\r\n"
         b"Action: failed\r\n"
     )
     octets = SIGNED.replace(SIGNED.partition(b"--sig\r\n")[2].partition(b"\r\n--sig\r\n")[0], status)
-    assert signed_octets(to_nobody(parsed(octets, modern=modern)).content) == status
+    assert signed_octets(enveloped(parsed(octets, modern=modern)).content) == status
     assert "SMTPUTF8" in refused(parsed(octets, modern=modern), smtputf8=False)
 
 
-def test_not_even_what_is_bad_is_mended_in_what_is_signed() -> None:
+def test_malformed_content_of_a_signed_part_is_not_repaired() -> None:
     octets = (SIGNED % b"text").replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
     octets = octets.replace(b"boundary=in", b'boundary="in*"').replace(b"--in", b"pre\xc3\xa4mble\r\n--in*", 1)
     octets = octets.replace(b"--in--", b"--in*--")
     assert signed_octets(prepare_message(parsed(octets)).content) == signed_octets(octets)
 
 
-def test_eight_bits_in_what_is_signed_need_8bitmime() -> None:
+def test_octets_above_127_in_a_signed_part_need_8BITMIME() -> None:
     octets = SIGNED % "t\u00e4xt".encode()
     octets = octets.replace(b":text/plain", b": text/plain").replace(b"Odd:  =", b"Odd: =")
     prepared = prepare_message(parsed(octets))
@@ -826,7 +828,7 @@ def test_eight_bits_in_what_is_signed_need_8bitmime() -> None:
         (b"a\0b", "contains a NUL"),
     ],
 )
-def test_what_is_signed_and_cannot_go_out_is_refused(inside: bytes, problem: str) -> None:
+def test_a_signed_part_that_cannot_be_sent_is_refused(inside: bytes, problem: str) -> None:
     assert problem in refused(parsed(SIGNED % inside))
 
 
@@ -863,7 +865,7 @@ def test_a_delivery_status_keeps_its_groups() -> None:
         b"Final-Recipient: rfc822; a@x\r\nAction: failed\r\nStatus: 5.1.1\r\n"
         b"\r\n--b--\r\n"
     )
-    prepared = to_nobody(parsed(octets))
+    prepared = enveloped(parsed(octets))
     assert prepared.content == octets
 
 
@@ -872,7 +874,7 @@ def test_a_missing_or_invalid_boundary_is_replaced() -> None:
     for boundary in (None, "bad", "b\u00e4d", "x" * 71):
         if boundary is not None:
             message.set_param("boundary", boundary)
-        prepared = to_nobody(message)
+        prepared = enveloped(message)
         assert [text_of(part) for part in again(prepared).iter_parts()] == [
             "a\n",
             "--bad\n",
@@ -880,24 +882,24 @@ def test_a_missing_or_invalid_boundary_is_replaced() -> None:
         ]
         assert re.fullmatch("=_[0-9a-f]{40}", again(prepared).get_boundary() or "")
     message.set_param("boundary", "good")
-    assert again(to_nobody(message)).get_boundary() == "good"
+    assert again(enveloped(message)).get_boundary() == "good"
     message.preamble = "--good"
-    assert again(to_nobody(message)).get_boundary() != "good"
+    assert again(enveloped(message)).get_boundary() != "good"
 
 
 def test_a_multipart_without_parts_gets_an_empty_one() -> None:
     message = OldMessage()
     message["Content-Type"] = "multipart/mixed; boundary=b"
     message.set_payload([])
-    assert body_of(to_nobody(message)) == b"--b\r\n\r\n--b--\r\n"
+    assert body_of(enveloped(message)) == b"--b\r\n\r\n--b--\r\n"
 
 
-def test_what_stands_beside_the_parts_goes_if_it_makes_trouble() -> None:
+def test_a_preamble_or_epilogue_that_cannot_be_sent_is_removed() -> None:
     octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n%s\r\n--b\r\n\r\ntext\r\n--b--\r\n%s"
     untouched = octets % (b"preamble", b"epilogue\r\n")
-    assert to_nobody(parsed(untouched)).content == untouched
+    assert enveloped(parsed(untouched)).content == untouched
     for trouble in (b"pre\xc3\xa4mble", b"x" * 999, b"a\0b"):
-        content = to_nobody(parsed(octets % (trouble, trouble))).content
+        content = enveloped(parsed(octets % (trouble, trouble))).content
         assert trouble not in content and b"\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n" in content
 
 
@@ -907,10 +909,10 @@ def test_a_multipart_in_a_multipart_keeps_its_epilogue() -> None:
         b"--o\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n"
         b"--i\r\n\r\ntext\r\n--i--\r\nepilogue\r\n--o--\r\n"
     )
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
 
 
-def test_parts_where_there_can_be_none_are_refused() -> None:
+def test_parts_in_a_type_without_parts_are_refused() -> None:
     message = OldMessage()
     message["Content-Type"] = "text/plain"
     message.set_payload([OldMessage()])
@@ -923,9 +925,9 @@ def test_parts_where_there_can_be_none_are_refused() -> None:
     assert "neither text nor parts" in refused(message)
 
 
-def test_what_claims_to_have_parts_and_has_none_goes_out_as_it_is() -> None:
+def test_a_multipart_without_parts_in_bytes_is_sent_unchanged() -> None:
     octets = b"Content-Type: multipart/mixed\r\n\r\nno parts\r\n"
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
     assert "part whose type says that it has parts" in refused(parsed(octets + b"x" * 999))
     assert "8BITMIME" in refused(parsed(octets + b"\xc3\xa4\r\n"), eight_bit_mime=False)
 
@@ -934,7 +936,7 @@ def test_the_first_of_several_mime_fields_counts() -> None:
     octets = (
         b"Content-Transfer-Encoding: 8bit\nContent-Transfer-Encoding: base64\n\nt\xc3\xa4xt, and more of it\n"
     )
-    prepared = to_nobody(parsed(octets, modern=False), eight_bit_mime=False)
+    prepared = enveloped(parsed(octets, modern=False), eight_bit_mime=False)
     assert parsed(prepared.content, modern=False)["Content-Transfer-Encoding"] == "quoted-printable"
 
 
@@ -966,7 +968,7 @@ def test_a_message_given_as_bytes_goes_out_as_it_is_but_for_its_line_ends(
 @pytest.mark.parametrize(
     "field", [b"Bcc: z@y.example\r\n", b"Bcc :z@y.example\r\n", b"RETURN-PATH:\r\n <z@y.example>\r\n"]
 )
-def test_what_is_never_sent_is_taken_out_of_bytes_and_nothing_else(field: bytes) -> None:
+def test_only_Bcc_and_the_like_are_removed_from_bytes(field: bytes) -> None:
     octets = FILE.replace(b"Subject:", field + b"Subject:")
     prepared = prepare_message(octets)
     assert prepared.content == FILE
@@ -1018,7 +1020,7 @@ def test_eight_bits_in_bytes_are_encoded_only_for_a_server_without_8bitmime(enco
     assert prepare_message(bare).content == bare
 
 
-def test_what_is_labelled_8bit_is_relabelled_for_a_server_without_8bitmime() -> None:
+def test_the_label_8bit_is_corrected_for_a_server_without_8BITMIME() -> None:
     octets = b"From:a@x\r\nTo:b@x\r\nContent-Transfer-Encoding:8bit\r\n\r\nascii\r\n"
     assert prepare_message(octets).content == octets
     assert prepare_message(octets, eight_bit_mime=False).content == octets.replace(b":8bit", b": 7bit")
@@ -1074,13 +1076,13 @@ def test_signed_parts_of_bytes_keep_the_space_after_each_colon() -> None:
     )
     octets = octets.replace(b"To: b@x\r\nSubject", b"Subject", 1)
     assert signed_octets(prepare_message(octets).content) == signed_octets(octets)
-    # Even where the message has to be taken apart.
+    # Also if a part of the message has to be encoded.
     octets += b"\0"
     assert signed_octets(prepare_message(octets).content) == signed_octets(octets)
 
 
 @pytest.mark.parametrize("message", ["From: a@x\r\n\r\n", None, 5, [b"x"]])
-def test_what_is_no_message_is_refused_by_its_type(message: object) -> None:
+def test_an_object_that_is_not_a_message_is_a_TypeError(message: object) -> None:
     function: object = prepare_message
     assert callable(function)
     with pytest.raises(TypeError, match="a message is an EmailMessage or bytes, not"):
@@ -1191,9 +1193,9 @@ def test_eight_bits_in_a_digest_are_encoded_in_its_messages(octets: bytes, moder
 
 
 def test_a_part_that_is_taken_out_of_a_digest_says_that_it_is_a_message() -> None:
-    part = next(again(to_nobody(parsed(DIGEST % b"text"))).iter_parts())
+    part = next(again(enveloped(parsed(DIGEST % b"text"))).iter_parts())
     for message in (part, MIMEMultipart(_subparts=[part])):
-        kinds = [one.get_content_type() for one in again(to_nobody(message)).walk()]
+        kinds = [one.get_content_type() for one in again(enveloped(message)).walk()]
         assert "message/rfc822" in kinds
 
 
@@ -1210,7 +1212,7 @@ def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -
         encoders.encode_quopri(part)
     message = MIMEMultipart(_subparts=[part])
     for eight_bit in (True, False):
-        prepared = to_nobody(message, eight_bit_mime=eight_bit)
+        prepared = enveloped(message, eight_bit_mime=eight_bit)
         assert prepared.content.isascii() is not eight_bit
         attached = next(again(prepared).iter_parts())
         assert attached["Content-Transfer-Encoding"] in (None, "7bit", "8bit")
@@ -1223,14 +1225,14 @@ def test_no_message_is_left_out_of_a_part_that_holds_two() -> None:
     message.set_payload([new_message(), new_message()])
     assert "holds 2 messages" in refused(message)
     message.set_payload([])
-    assert body_of(to_nobody(message)) == b""
+    assert body_of(enveloped(message)) == b""
 
 
-def test_a_message_in_base64_that_is_none_stays_what_it_is() -> None:
+def test_malformed_base64_of_a_message_is_not_changed() -> None:
     part = MIMEBase("message", "rfc822")
     part["Content-Transfer-Encoding"] = "base64"
     part.set_payload("A")
-    assert body_of(to_nobody(part)) == b"A\r\n"
+    assert body_of(enveloped(part)) == b"A\r\n"
 
 
 # --- Values of the older interface ---
@@ -1300,7 +1302,7 @@ def test_a_name_of_a_field_is_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud83d", "\u00e4\udcff", "\udcff\u00e4\ud83d"])
-def test_half_a_character_in_a_text_is_refused(text: str) -> None:
+def test_a_lone_surrogate_is_refused(text: str) -> None:
     message = old_message(**{"Content-Type": "text/plain; charset=utf-8"})
     message.set_payload(text)
     assert "lone surrogate" in refused(message)
@@ -1323,7 +1325,7 @@ def nested(levels: int, kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["multipart/mixed", "message/rfc822"])
 def test_parts_are_nested_a_hundred_levels_deep_at_most(kind: str) -> None:
     octets = nested(NESTING_LIMIT, kind)
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
     assert prepare_message(octets, sender="", recipients=["u@x"]).content == octets
     for levels in (NESTING_LIMIT + 1, 5000):
         with pytest.raises(LocalProtocolError, match="nested too deep: 100 levels are allowed"):
@@ -1372,25 +1374,25 @@ def test_an_address_field_is_not_read_deeper_than_python_can(text: str) -> None:
 def test_an_address_field_without_an_address_is_not_sent(kind: type[OldMessage], name: str) -> None:
     for value in ("", " ", " , ", "(a comment)", Header("")):
         if kind is new_message and (isinstance(value, Header) or (name == "Sender" and value.strip(" "))):
-            continue  # the library takes neither
-        content = to_nobody(kind(**{"To": None, name: value})).content
+            continue  # the standard library accepts neither
+        content = enveloped(kind(**{"To": None, name: value})).content
         assert name.encode() not in content
         assert (
             f"{name}: undisclosed-recipients:;\r\n".encode()
-            in to_nobody(old_message(**{"To": None, name: "undisclosed-recipients:;"})).content
+            in enveloped(old_message(**{"To": None, name: "undisclosed-recipients:;"})).content
         )
-    content = to_nobody(parsed(f"From: a@x\r\n{name}: \r\nSubject: \r\n\r\n".encode())).content
+    content = enveloped(parsed(f"From: a@x\r\n{name}: \r\nSubject: \r\n\r\n".encode())).content
     assert content == b"From: a@x\r\nSubject: \r\n\r\n"
 
 
-def test_a_quoted_message_keeps_what_it_has() -> None:
+def test_an_attached_message_is_kept_as_it_is() -> None:
     octets = b"Content-Type: message/rfc822\r\n\r\nFrom: a@x\r\nTo: \r\n\r\n"
-    assert to_nobody(parsed(octets)).content == octets
+    assert enveloped(parsed(octets)).content == octets
 
 
-def test_a_group_stays_though_it_is_empty() -> None:
+def test_an_empty_group_is_kept() -> None:
     message = new_message(To=[Group("undisclosed-recipients")], Cc=[])
-    content = to_nobody(message).content
+    content = enveloped(message).content
     assert b"\r\nTo: undisclosed-recipients:;\r\n" in content and b"Cc" not in content
 
 

@@ -314,7 +314,7 @@ def test_plain_server_accepts_255_octets_of_each(part: str) -> None:
 
 @pytest.mark.req("SAS-06")
 @pytest.mark.parametrize("name", ["\u0007", "\u0627\u0031", "\ue000", "\u00ad"])
-def test_plain_server_fails_what_saslprep_refuses_or_empties(name: str) -> None:
+def test_PLAIN_server_refuses_text_that_SASLprep_refuses_or_empties(name: str) -> None:
     octets = name.encode()
     for message in (b"\0" + octets + b"\0secret", b"\0alice\0" + octets):
         step = PlainServer().start(message)
@@ -323,7 +323,7 @@ def test_plain_server_fails_what_saslprep_refuses_or_empties(name: str) -> None:
 
 
 @pytest.mark.req("SAS-06")
-def test_plain_server_prepares_before_anything_is_compared() -> None:
+def test_PLAIN_server_prepares_before_it_compares() -> None:
     message = "\u2168\0I\u00adX\0\u00aa".encode()
     assert PlainServer().start(message) == Credentials("PLAIN", "IX", "IX", "a")
     assert PlainServer(prepare=False).start(message) == Credentials("PLAIN", "I\u00adX", "\u2168", "\u00aa")
@@ -411,7 +411,7 @@ def test_login_server_reads_the_initial_response_as_the_user_name() -> None:
 
 
 @pytest.mark.parametrize("bad", [b"", b"\xff", b"a\0b", b"\x07"])
-def test_login_server_refuses_unusable_answers(bad: bytes) -> None:
+def test_LOGIN_server_refuses_invalid_responses(bad: bytes) -> None:
     step = LoginServer().start(bad)
     assert isinstance(step, Failed) and step.malformed
     server = LoginServer()
@@ -431,7 +431,7 @@ def test_login_server_refuses_nul_even_unprepared() -> None:
 )
 def test_login_client_ignores_the_text_of_a_challenge(challenges: tuple[bytes, bytes]) -> None:
     client = LoginClient("alice", "secret")
-    for _ in range(2):  # an exchange that failed half-way leaves nothing behind for the next one
+    for _ in range(2):  # a failed exchange does not influence the next one
         client.initial_response()
         assert client.respond(challenges[0]) == b"alice"
     assert client.respond(challenges[1]) == b"secret"
@@ -451,13 +451,13 @@ def test_an_answer_without_a_question_is_a_local_error() -> None:
     server = PlainServer()
     server.start(None)
     for answer in (server.accepted, server.rejected):
-        with pytest.raises(LocalProtocolError, match="asked nothing"):
+        with pytest.raises(LocalProtocolError, match="has not asked a question"):
             answer()
     server.step(b"\0alice\0secret")
     with pytest.raises(LocalProtocolError, match="no stored secret"):
         server.supply("secret")
     server.accepted()
-    with pytest.raises(LocalProtocolError, match="asked nothing"):
+    with pytest.raises(LocalProtocolError, match="has not asked a question"):
         server.rejected()
 
 
@@ -526,10 +526,10 @@ def test_the_work_does_not_tell_which_accounts_exist(monkeypatch: pytest.MonkeyP
     for stored in ["abc", "abcdefghijkl", "p\u00e4swor", "\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6\u03b7\u03b8"]:
         # Characters that a password has twice are looked up once, and save a few of hundreds of lookups.
         assert lookups(monkeypatch, presented, stored) == pytest.approx(unknown, rel=0.05)
-    assert unknown > 500  # an ASCII password takes no short cut
+    assert unknown > 500  # the work for an ASCII password is the same
 
 
-def test_something_is_compared_even_without_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_are_compared_although_there_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
 
@@ -583,7 +583,7 @@ def test_no_secret_is_in_any_exception(provoke: Callable[[], object]) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         provoke()
     assert "hunter2" not in str(caught.value) + repr(caught.value)
-    # A second exception behind it could hold what the message does not show.
+    # An exception in its context could contain the secret.
     assert caught.value.__context__ is None
     shown = "".join(traceback.format_exception_only(caught.value))
     assert "hunter2" not in shown
@@ -595,7 +595,7 @@ def test_a_failure_never_quotes_the_client(message: bytes) -> None:
     steps = [PlainServer().start(message), LoginServer().start(message)]
     assert {step.reason for step in steps if isinstance(step, Failed)} <= {
         "a PLAIN message has exactly two NULs",
-        "an empty or unusable name or password",
+        "a name or password that is empty or not valid",
     }
 
 
@@ -795,7 +795,7 @@ class ToySecret(StoredSecret):
 
 @dataclass(frozen=True, slots=True)
 class Proven(AuthQuestion):
-    """A question of the mechanism's own: this user has proven who it is; may it act as it wants to?"""
+    """A question of the mechanism's own: may this user, who is authenticated, act as the other identity?"""
 
 
 class ToyServer(ServerMechanism):
@@ -942,7 +942,7 @@ def test_data_in_the_response_to_the_final_challenge_fails() -> None:
 
 
 class Impostor(ToyServer):
-    """Knows no secret: signs with something else, or says 235 at once."""
+    """Does not know the secret: it signs with another one, or replies 235 at once."""
 
     __slots__ = ("_signs",)
 
@@ -1018,7 +1018,7 @@ def test_a_server_first_mechanism_begins_with_its_challenge() -> None:
 
 
 @pytest.mark.parametrize("initial", [b"", b"\0\0\0"])
-def test_a_server_first_mechanism_takes_no_initial_response(initial: bytes) -> None:
+def test_a_server_first_mechanism_refuses_an_initial_response(initial: bytes) -> None:
     step = FirstServer().start(initial)
     assert isinstance(step, Failed) and step.malformed
 
@@ -1070,7 +1070,7 @@ class TokenClient(ClientMechanism):
         return b"\x01"
 
 
-def test_a_failure_may_be_explained_before_it_happens() -> None:
+def test_a_mechanism_can_send_an_error_report_before_it_fails() -> None:
     client = TokenClient("expired")
     talk = converse(client, TokenServer(), reject)
     assert talk.wire[1:] == ["334 " + encode_base64(b'{"status":"invalid_token"}'), "AQ=="]
@@ -1080,7 +1080,7 @@ def test_a_failure_may_be_explained_before_it_happens() -> None:
 
 @pytest.mark.req("AUT-09")
 @pytest.mark.parametrize("line_limit", [512, 0])
-def test_an_empty_message_and_an_identity_only_the_application_knows(line_limit: int) -> None:
+def test_the_application_can_choose_the_identity(line_limit: int) -> None:
     talk = converse(
         TokenClient(""),
         TokenServer(),
