@@ -30,8 +30,8 @@ Then the actions and their outcome follow, in order.
 ``E: Mail <a@example.com> SIZE=1000``
     An event: its class and its fields, see ``describe()``; or only the class. Adjacent chunks are one. If a
     step has one such line, it has one for each of its events. The end of a message always has one, with its
-    sender and recipients, of which ``<r{1-100}@example.org>`` are a hundred: otherwise a dialog would not notice
-    that a recipient got lost.
+    sender and recipients, of which ``<r{1-100}@example.org>`` are a hundred: otherwise a dialog would not
+    notice that a recipient got lost.
 ``S: 250 2.1.0 sender ok``
     A line of the server. It may end in ``...`` for any text; ``S~`` is followed by a regular expression,
     ``S*100: 250 ...`` is the same line a hundred times.
