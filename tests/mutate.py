@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -39,7 +40,8 @@ TESTS = Path("tests")
 QUICK = ("tests/core/test_dialogs.py",)
 BROAD = ("tests/net/test_client.py", "tests/properties")
 EXAMPLES = 50  # of each property
-SECONDS = 300  # for the tests of one mutant: an endless loop counts as noticed
+SECONDS = 300  # for tests without a change
+SLOWER = 5  # times as long as that, and the mutant is in an endless loop, which counts as noticed
 
 # Runs in a process of its own: each line of its input is a folder and the arguments of pytest. It writes the
 # exit status of each.
@@ -220,8 +222,8 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def fails(self, tests: Sequence[str]) -> bool:
-        """Whether the tests fail, or do not end."""
+    def fails(self, tests: Sequence[str], seconds: float = SECONDS) -> bool:
+        """Whether the tests fail, or do not end in so many seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         # Hypothesis is imported before pytest can look at its assertions, which does not matter here.
@@ -230,7 +232,7 @@ class Runner:
         self._process.stdin.write(json.dumps([str(self._root), arguments]) + "\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        watch = threading.Timer(SECONDS, os.kill, (child, signal.SIGKILL))
+        watch = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
         watch.start()
         try:
             return int(self._process.stdout.readline()) != 0
@@ -261,22 +263,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stages = [options.tests] if options.tests else chosen_tests(options.module)
     if options.quick and len(stages) > 1:
         stages.pop()
-    sound: list[Sequence[str]] = []  # stages that pass without a change
+    seconds: dict[int, float] = {}  # that each stage takes without a change, in which it has to pass
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, "copy")
         shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         with Runner(copied) as runner:
             for mutant in sorted(sample, key=lambda one: (one.line, one.what)):
-                for tests in stages:
-                    if tests not in sound:
+                for number, tests in enumerate(stages):
+                    if number not in seconds:
                         _write(copied / options.module, source)
+                        begin = time.monotonic()
                         if runner.fails(tests):
                             print(f"{' '.join(tests)} fail as it is", file=sys.stderr)
                             return 2
-                        sound.append(tests)
+                        seconds[number] = time.monotonic() - begin
                     _write(copied / options.module, mutant.source)
-                    if runner.fails(tests):
+                    if runner.fails(tests, max(SLOWER * seconds[number], 10)):
                         break
                 else:
                     survivors += 1

@@ -6,7 +6,7 @@ A test says what it proves with a mark, ``@pytest.mark.req("DAT-05", "DAT-06")``
 
     python -m tests.requirements                      run the tests, print the table
     python -m tests.requirements --last               print the table of the run before
-    python -m tests.requirements --list not-yet       and the requirements nobody has proven
+    python -m tests.requirements --list not-yet       and the requirements that no test proves
     python -m tests.requirements --last --require 300 --require-must FRM,DAT
 
 When is a requirement proven? Its mark makes *claims*: one claim is a test function with all of its

@@ -245,7 +245,7 @@ class CommandParser:
                 limits=self._config.limits,
             )
         except LocalProtocolError as error:
-            raise Refused(_bad_path(error, path, "5.1.7")) from None
+            raise Refused(_bad_path(error, path, "5.1.7", not_ascii=550)) from None
         mail = _new(Mail)
         mail._path = proven(ReversePath, text, route)
         mail.parameters = parameters
@@ -259,7 +259,7 @@ class CommandParser:
                 path, smtputf8=smtputf8, lenient=self._lenient, limits=self._config.limits
             )
         except LocalProtocolError as error:
-            raise Refused(_bad_path(error, path, "5.1.3")) from None
+            raise Refused(_bad_path(error, path, "5.1.3", not_ascii=553)) from None
         rcpt = _new(Rcpt)
         rcpt._path = proven(ForwardPath, text, route)
         rcpt.parameters = parameters
@@ -385,9 +385,9 @@ def verb_of(line: str) -> str:
     return match[0].upper()
 
 
-def _bad_path(error: LocalProtocolError, path: str, status: str) -> Reply:
+def _bad_path(error: LocalProtocolError, path: str, status: str, *, not_ascii: int) -> Reply:
     if not path.isascii() and "SMTPUTF8" in str(error):
-        return Reply.sanitized(553, "5.6.7", str(error))  # RFC 6531 3.5
+        return Reply.sanitized(not_ascii, "5.6.7", str(error))  # RFC 6531 3.5
     return Reply.sanitized(501, status, str(error))
 
 

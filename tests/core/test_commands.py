@@ -657,10 +657,11 @@ def test_utf8_is_accepted_where_smtputf8_was_requested() -> None:
         )
 
 
-def test_utf8_without_the_parameter_is_553() -> None:
-    for verb in ("MAIL FROM", "RCPT TO"):
+@pytest.mark.req("UTF-12", "UTF-13")
+def test_utf8_without_the_parameter_is_550_to_MAIL_and_553_to_RCPT() -> None:
+    for verb, code in (("MAIL FROM", 550), ("RCPT TO", 553)):
         reply = refused(octets(f"{verb}:<{FOREIGN}>"))
-        assert (reply.code, str(reply.status)) == (553, "5.6.7")
+        assert (reply.code, str(reply.status)) == (code, "5.6.7")
     assert refused(octets("MAIL FROM:<j\xf6rg..x@y> SMTPUTF8")).code == 501
 
 

@@ -72,7 +72,7 @@ def test_a_malformed_dialog_is_reported_with_its_line(text: str, complaint: str)
         ("HELLO\nC: NOOP\nE: Rset\nS: 250 ...", "received"),
         ("HELLO\nC: NOOP\nE: Noop\nE: Noop\nS: 250 ...", "received"),
         ("HELLO\nC: NOOP x\nE: Noop y\nS: 250 ...", "received"),
-        (f"{MESSAGE}\nS: 250 ...", "not told"),
+        (f"{MESSAGE}\nS: 250 ...", "has no line E"),
         (f"{MESSAGE}\nE: EndOfMessage\nS: 250 ...", "received"),
         (f"{MESSAGE}\nE: EndOfMessage <a@x.example>\nS: 250 ...", "received"),
         (f"{MESSAGE}\nE: EndOfMessage <a@x.example> <c2@x.example> <c1@x.example>\nS: 250 ...", "received"),

@@ -307,6 +307,16 @@ def test_counted_octets_are_discarded_wherever_they_lie(searched: bool, size: in
     assert buffer.take() == b"\r\nQUIT\r\n"
 
 
+def test_no_more_octets_are_discarded_than_are_left() -> None:
+    buffer = ReceiveBuffer(FLOOR)
+    buffer.feed(b"NOOP\r\nabc")
+    buffer.start = 6
+    assert buffer.discard(10) == 3
+    assert len(buffer) == 0
+    buffer.feed(b"RSET\r\n")
+    assert list(lines_of(buffer)) == [b"RSET"]
+
+
 def test_a_bare_LF_is_seen_until_it_is_used() -> None:
     buffer = ReceiveBuffer(FLOOR)
     assert not buffer.has_bare_lf

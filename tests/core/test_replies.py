@@ -687,6 +687,14 @@ def test_a_malformed_reply_is_an_error_however_it_is_cut(wire: bytes, reason: st
         assert outcome.pending == 0
 
 
+@pytest.mark.req("RPL-27")
+def test_a_bare_LF_is_an_error_at_once_although_more_octets_follow_it() -> None:
+    parser = ReplyParser(max_line=512, max_lines=10)
+    parser.feed(b"\n2")
+    with pytest.raises(RemoteProtocolError, match=_BARE_LF):
+        parser.next_reply()
+
+
 def test_a_broken_parser_stays_broken_and_holds_nothing() -> None:
     parser = ReplyParser(max_line=512, max_lines=10)
     parser.feed(b"250 a\r\nrubbish\r\n250 b\r\n250")

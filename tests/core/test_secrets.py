@@ -56,6 +56,15 @@ def test_a_secret_is_masked_wherever_it_stands(text: str, masked: str) -> None:
 
 
 @pytest.mark.req("AUT-52")
+def test_any_eight_characters_of_a_base64_response_are_masked_and_seven_are_not() -> None:
+    secrets = remember(PLAIN)
+    encoded = b64(PLAIN)
+    for at in range(len(encoded) - 7):
+        assert secrets.mask(f"500 {encoded[at : at + 8]}") == "500 ***"
+        assert secrets.mask(f"500 {encoded[at : at + 7]}") == f"500 {encoded[at : at + 7]}"
+
+
+@pytest.mark.req("AUT-52")
 @pytest.mark.parametrize("name", [b"u", b"us", b"use"])
 def test_the_base64_of_a_password_is_masked_wherever_it_stood_in_the_response(name: bytes) -> None:
     # Its base64 is a part of that of the response only if a multiple of three octets precede it.
@@ -83,6 +92,11 @@ def test_a_binary_response_is_masked() -> None:
     secrets = remember(response)
     assert secrets.mask(f"no {b64(response)}") == "no ***"
     assert secrets.mask("no \xff\xfe\x80-binary-\xe4\xf6") == "no ***"
+
+
+def test_words_of_eight_characters_in_a_key_value_pair_are_secrets_and_shorter_ones_are_not() -> None:
+    secrets = remember(b"auth=Bearer token678 shorter")
+    assert secrets.mask("token678 shorter Bearer") == "*** shorter Bearer"
 
 
 def test_short_secrets_are_not_masked_but_their_base64_is() -> None:

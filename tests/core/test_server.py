@@ -224,7 +224,7 @@ def test_the_greeting_begins_with_the_host_name(hostname: str) -> None:
     assert Peer(hostname=hostname).go_on() == [f"220 {hostname} ESMTP service ready"]
 
 
-@pytest.mark.req("GRT-01")
+@pytest.mark.req("GRT-01", "UTF-16")
 @pytest.mark.parametrize("hostname", ["", "a b", "mx_1.example", "-", "192.0.2.1]", "a\r\nb", "m\xfc.example"])
 def test_a_malformed_host_name_is_refused(hostname: str) -> None:
     with pytest.raises(LocalProtocolError, match="neither a domain nor an address literal"):

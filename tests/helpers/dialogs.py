@@ -1,7 +1,7 @@
 r"""Dialogs: sessions written down, and the means to read and to replay them against ``ServerConnection``.
 
 A dialog is a text file of ``tests/dialogs``, in UTF-8, read line by line. Empty lines and lines that begin
-with ``#`` are for people. In front stand, in any order,
+with ``#`` are for people. It begins with, in any order,
 
 ``req: DAT-05, DAT-06``
     the requirements it proves;
@@ -11,7 +11,7 @@ with ``#`` are for people. In front stand, in any order,
 ``cut: no, BECAUSE``
     if what happens depends on what arrives together.
 
-Then comes what happens, in order.
+Then the actions and their outcome follow, in order.
 
 ``C: EHLO client.example``
     The client sends a line; its CRLF is not written. ``C> QU`` sends octets as they stand, ``C*100: NOOP`` and
@@ -24,24 +24,24 @@ Then comes what happens, in order.
 ``CLOSE``
     The application calls ``close()``.
 ``A: reject 550 5.1.1 no such user``
-    What the application answers to the event that the line above brings about. The others are ``A: accept``,
-    with a text or without, ``A: send 250 2.1.5 one | two``, a reply of as many lines, and ``A: as bob``, an
-    accept for that identity; ``-`` means no enhanced status code. What nothing is said about is accepted.
+    What the application answers to the event that the line before causes. The others are ``A: accept``, with a
+    text or without, ``A: send 250 2.1.5 one | two``, a reply of as many lines, and ``A: as bob``, an accept for
+    that identity; ``-`` means no enhanced status code. An event without such a line is accepted.
 ``E: Mail <a@example.com> SIZE=1000``
-    An event: its class and its fields, see ``describe()``; or only the class. Adjacent chunks are one. If there
-    is one such line in a step, they are all events of that step. The end of a message is always told, with
-    its sender and recipients, of which ``<r{1-100}@example.org>`` are a hundred: otherwise a dialog would
-    overlook that one got lost.
+    An event: its class and its fields, see ``describe()``; or only the class. Adjacent chunks are one. If a
+    step has one such line, it has one for each of its events. The end of a message always has one, with its
+    sender and recipients, of which ``<r{1-100}@example.org>`` are a hundred: otherwise a dialog would not
+    notice that a recipient got lost.
 ``S: 250 2.1.0 sender ok``
     A line of the server. It may end in ``...`` for any text; ``S~`` is followed by a regular expression,
     ``S*100: 250 ...`` is the same line a hundred times.
 ``HELLO``
-    At the beginning: greeting and EHLO take place, and are nobody's concern.
+    At the beginning: greeting and EHLO take place, and their replies are not compared.
 ``S-``
     The server is silent.
 
-A *step* is what the client does, one line or several, and then what comes of it: everything that the server
-says, no line less and no line more. The first step, in which the client connects, has nothing of the client.
+A *step* is what the client does, one line or several, and then its outcome: all lines that the server sends,
+and no others. The first step, in which the client connects, has no line of the client.
 """
 
 from __future__ import annotations
@@ -86,18 +86,18 @@ _LINE = re.compile(r"([CSAE])(?:\*([0-9]+))?([:>~]) ?(.*)")
 
 
 class DialogError(Exception):
-    """A dialog is not written as it should be."""
+    """A dialog is malformed."""
 
 
 @dataclass
 class Step:
-    """What the client or the application does, and what comes of it.
+    """What the client or the application does, and its outcome.
 
     Attributes:
         actions: Pairs of ``feed``, ``tls``, ``eof``, ``close`` or ``answer``, and what belongs to it.
         replies: An expression for each line of output; None: anything.
         events: What ``describe()`` says, or a class; None: any events.
-        over: What comes of it has been said; what is done now begins another step.
+        over: The outcome has been given; the next action begins another step.
     """
 
     actions: list[tuple[str, bytes]] = field(default_factory=list)
@@ -228,19 +228,19 @@ def _read_step(line: str, steps: list[Step]) -> None:
         match = _LINE.fullmatch(line)
         if match is None:
             raise DialogError(f"this means nothing: {line}")
-        who, count, kind, rest = match.groups()
-        if who == "A" and kind == ":":
+        side, count, kind, rest = match.groups()
+        if side == "A" and kind == ":":
             step.actions.append(("answer", rest.encode()))
             return
-        if who == "E" and kind == ":":
+        if side == "E" and kind == ":":
             step.events = [*(step.events or ()), unescape(_numbered(rest))]
             step.over = True
             return
-        if who == "S" and kind in ":~":
+        if side == "S" and kind in ":~":
             step.replies = [*(step.replies or ()), *[_expression(kind, rest)] * int(count or 1)]
             step.over = True
             return
-        if who != "C" or kind not in ":>":
+        if side != "C" or kind not in ":>":
             raise DialogError(f"this means nothing: {line}")
         octets = unescape(rest) + (b"\r\n" if kind == ":" else b"")
         if count is not None:
@@ -263,7 +263,7 @@ def read_all() -> list[Dialog]:
 def describe(event: Event, envelope: Envelope | None = None) -> bytes:
     """An event in one line: its class, then what is in it.
 
-    A path stands in angle brackets, parameters follow as on the wire; a refused line comes behind the code of
+    A path stands in angle brackets, parameters follow as on the wire; a refused line comes after the code of
     the reply; of credentials there are mechanism, user name and authorization identity; at the end of a message
     stands its envelope.
     """
@@ -291,11 +291,11 @@ def describe(event: Event, envelope: Envelope | None = None) -> bytes:
 
 
 class Player:
-    """The two sides of a dialog: a connection, and an application that does as it is told.
+    """The two sides of a dialog: a connection, and an application that gives the answers of the dialog.
 
     Args:
         dialog: The dialog.
-        answers: What to answer to one event after the other; when there is no more, accept.
+        answers: The answers to one event after the other; when there are no more, accept.
 
     Attributes:
         connection: The connection.
@@ -324,7 +324,7 @@ class Player:
         elif kind == "close":
             connection.close()
         elif not self.closed and connection.state is not State.TLS:
-            connection.receive_data(octets)  # otherwise they are nobody's, or TLS's
+            connection.receive_data(octets)  # otherwise they are lost, or belong to TLS
         elif kind == "eof":
             connection.receive_data(b"")
         self.go_on()
@@ -395,16 +395,16 @@ def play(dialog: Dialog) -> Player:
         happened = player.log[events:]
         if step.events is None:
             silent = not any(one.startswith(_END) for one in happened)
-            assert silent, f"{where}: the message that ends here is not told: {happened}"
+            assert silent, f"{where}: the end of a message has no line E: {happened}"
         else:
             as_told = len(happened) == len(step.events) and all(map(_is, happened, step.events))
             assert as_told, f"{where}:\n  expected {step.events}\n  received {happened}"
     return player
 
 
-def _is(happened: bytes, told: bytes) -> bool:
-    # The envelope of a message is always told.
-    return told == happened or (told == happened.split(b" ")[0] != _END)
+def _is(happened: bytes, expected: bytes) -> bool:
+    # The envelope of a message is always compared.
+    return expected == happened or (expected == happened.split(b" ")[0] != _END)
 
 
 def replay(dialog: Dialog, answers: Iterable[str], cut: random.Random | int | None) -> Player:

@@ -1,7 +1,7 @@
 """A client core and a server core with nothing but memory between them.
 
 What the client sends is cut and handed to the server, what the server answers is cut and handed to the client,
-in turns, until neither has anything left to say. A TLS handshake is two calls: nobody encrypts anything here.
+in turns, until neither has anything left to say. A TLS handshake is two calls: nothing is encrypted here.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ class Stream:
         self.abort()
 
     def finish(self, last: Any = b"") -> None:
-        """See that the script has been followed to its end, with ``last`` written behind it."""
+        """See that the script has been followed to its end, with ``last`` written after it."""
         assert not self._steps, f"the script goes on: {list(self._steps)}"
         self._compare(last)
         assert self.closed
@@ -253,7 +253,7 @@ def talk(
         steps: What happens between the first EHLO and the end, QUIT included if it is said.
         conversation: Called with the client.
         keywords: What the server offers.
-        last: What is written behind the last step.
+        last: What is written after the last step.
         options: Those of connect(), and ``clock``.
     """
     stream = Stream([GREETING, ehlo(*keywords), *steps], clock=options.pop("clock", None))

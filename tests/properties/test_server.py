@@ -276,7 +276,7 @@ ANY_TEXT = st.one_of(st.text(), LONG_TEXT, LONG_TEXT)
 CODES = st.sampled_from([250, 354, 421, 450, 550, 554])
 
 
-@pytest.mark.req("FRM-02", "RPL-02", "RPL-11", "LIM-09")
+@pytest.mark.req("FRM-02", "RPL-02", "RPL-11", "LIM-09", "UTF-21")
 @given(ANY_TEXT, CODES, st.sampled_from([None, "2.0.0", "4.2.0", "5.1.1"]), st.booleans())
 def test_any_reply_of_the_application_is_sent_well_formed(
     text: str, code: int, status: Any, use_accept: bool

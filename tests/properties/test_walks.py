@@ -136,7 +136,7 @@ SUCCESS: dict[type[Event], int] = {
 REFUSALS: dict[bytes, set[int]] = {
     b"EHLO": {501},
     b"HELO": {501, 530},
-    b"MAIL": {501, 503, 530, 552, 553, 555},
+    b"MAIL": {501, 503, 530, 550, 552, 555},
     b"RCPT": {501, 503, 530, 553, 555},
     b"DATA": {501, 503, 530},
     b"RSET": {501, 530},
@@ -177,7 +177,7 @@ def check_refusal(walk: Walk, moment: Moment) -> None:
         assert moment.after.state is State.CLOSED
     elif before.state is State.REFUSED:
         # Syntax comes first.
-        refusals = {500, 501, 502, 504, 553, 555, 521 if config.never_accepts_mail else 503}
+        refusals = {500, 501, 502, 504, 550, 553, 555, 521 if config.never_accepts_mail else 503}
         # What looks like content after a refused DATA ends the session with 554.
         assert reply in refusals or (reply == 554 and moment.after.state is State.CLOSED)
     elif reply == 554:
@@ -200,7 +200,7 @@ def check_refusal(walk: Walk, moment: Moment) -> None:
             assert not offered.get(command, False)
         elif reply == 552:
             assert b"SIZE=" in event.line
-        elif reply in (555, 553):
+        elif reply in (550, 553, 555):
             assert b"=" in event.line or b"@" in event.line or b"SMTPUTF8" in event.line
         elif reply == 530:
             assert (config.require_tls and before.tls is None) or (

@@ -425,7 +425,7 @@ def test_login_server_refuses_nul_even_unprepared() -> None:
     assert isinstance(LoginServer(prepare=False).start(b"a\x07b"), Challenge)
 
 
-@pytest.mark.req("SAS-32")
+@pytest.mark.req("SAS-32", "SAS-37")
 @pytest.mark.parametrize(
     "challenges", [(b"Username:", b"Password:"), (b"User Name\0", b"Password\0"), (b"", b"\xff")]
 )
