@@ -9,13 +9,15 @@ so a write's timeout means something, and nothing is left to flush at the close.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import math
 import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from email.message import Message
 
     from .transcript import Transcript
+
+
+T = TypeVar("T")
 
 
 class _Waiter:
@@ -169,6 +174,21 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
     async def give_way(self) -> None:
         await asyncio.sleep(0)
 
+    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+        """Run a function in a thread of the default executor; a cancellation waits until it has returned."""
+        call = functools.partial(contextvars.copy_context().run, _call, function, *arguments)
+        work = asyncio.get_running_loop().run_in_executor(None, call)
+        cancellation = None
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError as error:
+                cancellation = error
+        if cancellation is not None:
+            work.exception()  # so that it is not reported as never retrieved
+            raise cancellation
+        return work.result()
+
     async def _send(self, data: bytes, deadline: float | None) -> None:
         self._check_open()
         self._transport.write(data)
@@ -200,6 +220,13 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
                 self._transport.abort()
         self._transport.close()
         await self._closed.wait()
+
+
+def _call(function: Callable[..., T], *arguments: object) -> T:
+    try:
+        return function(*arguments)
+    except StopIteration as error:  # a future cannot hold it, and would never be done
+        raise RuntimeError(f"{function!r} raised StopIteration") from error
 
 
 async def open_stream(

@@ -57,6 +57,17 @@ class Stream(SocketStream):
         super().__init__(sock, trio.current_time)
         self._nap = trio.CancelScope()
 
+    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+        """Run a function in a worker thread; a cancellation waits until it has returned."""
+        cleaning_up = trio.current_effective_deadline() == -math.inf  # after a cancellation
+        with trio.CancelScope(shield=True) as scope:
+            result = await trio.to_thread.run_sync(function, *arguments)
+            if not cleaning_up:
+                scope.shield = False
+                await trio.lowlevel.checkpoint_if_cancelled()
+            return result
+        raise AssertionError("the scope itself is never cancelled")
+
     async def give_way(self) -> None:
         await trio.lowlevel.checkpoint()
 

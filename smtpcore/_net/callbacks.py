@@ -44,6 +44,7 @@ from ..extensions.help import Help
 from ..extensions.starttls import StartTls
 from ..handlers import RELAY_DENIED, Handler
 from ..sasl import Credentials, SecretRequest
+from .blocking import in_worker, sink_in_worker
 from .session import ServerOptions, ServerSession, serve_one
 from .sources import IN_MEMORY
 from .stream import Stream
@@ -202,7 +203,7 @@ class Table:
         def get(name: str) -> Any:
             method = getattr(handler, name, None)
             inherited = getattr(method, "__func__", None) is getattr(Handler, name)
-            return None if inherited else method
+            return None if inherited or method is None else in_worker(method)
 
         self.begin_message = get("begin_message")
         self.store = get("store")
@@ -393,7 +394,7 @@ class Callbacks:
             if decision is None or isinstance(decision, (bool, Reply)):
                 self._answer(Data(), decision)
                 return
-            self._sink = decision
+            self._sink = sink_in_worker(session, decision)
         elif self._table.store is not None:
             self._sink = _Spool(self._table.store, session, envelope)
         else:

@@ -29,7 +29,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from .. import sasl
 from .._core.config import ServerConfig
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("smtpcore")
 
 ServeOne = Callable[["ServerSession"], Any]
+T = TypeVar("T")
 
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
 _NO_HANDSHAKE = "no TLS handshake with %s: %s"
@@ -274,6 +275,26 @@ class ServerSession:
         from ..trace import received_from
 
         return received_from(self, envelope or self.envelope)
+
+    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+        """Run a function that waits, for a disk for instance, without holding up other sessions.
+
+        On asyncio and trio the function runs in a worker thread of the adapter. On blocking sockets, and on a
+        stream of one's own without ``run_blocking()``, it is called at once. If the session is cancelled, the
+        cancellation waits until the function has returned.
+
+        Args:
+            function: A plain function.
+            *arguments: The function is called with these.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            Exception: What the function raises.
+        """
+        run_blocking: Callable[..., Awaitable[T]] | None = getattr(self._stream, "run_blocking", None)
+        return function(*arguments) if run_blocking is None else await run_blocking(function, *arguments)
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over the events on blocking sockets, where nothing suspends."""

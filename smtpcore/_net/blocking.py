@@ -1,0 +1,48 @@
+"""Run the methods of handlers that block in worker threads, so that no other session waits for them.
+
+An application marks such a method with :func:`smtpcore.handlers.blocking`. For the callbacks a marked method
+looks like one that is ``async``: it gives an awaitable. So only this module knows of threads, and only a
+stream knows how its adapter runs one: its method ``run_blocking()``. A stream without that method has no
+threads, and the method of the handler is called where the session runs; on blocking sockets that is the
+thread of the session.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from ..handlers import is_blocking
+
+if TYPE_CHECKING:
+    from .session import ServerSession
+
+_SINK_METHODS = ("write", "finish", "abort")
+
+
+def in_worker(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method of a handler that the callbacks call: the session is its first argument."""
+    if not is_blocking(method):
+        return method
+
+    @functools.wraps(method)  # the log names the method
+    def call(session: ServerSession, *arguments: object) -> Any:
+        return session.run_blocking(method, session, *arguments)
+
+    return call
+
+
+def sink_in_worker(session: ServerSession, sink: Any) -> Any:
+    """Return the sink that the callbacks call: the sink itself if none of its methods is marked."""
+    methods = {name: getattr(sink, name) for name in _SINK_METHODS}
+    if not any(map(is_blocking, methods.values())):
+        return sink
+
+    def prepared(method: Callable[..., Any]) -> Callable[..., Any]:
+        if not is_blocking(method):
+            return method
+        return functools.wraps(method)(functools.partial(session.run_blocking, method))
+
+    return SimpleNamespace(**{name: prepared(method) for name, method in methods.items()})
