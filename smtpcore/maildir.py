@@ -1,28 +1,33 @@
-"""A Maildir to receive into: mail that was answered 250 survives a crash and a power cut.
+"""Store messages in a Maildir: mail that was answered 250 survives a crash and a power cut.
 
-A Maildir is a folder with three folders in it. A message is written into ``tmp``, and when it is whole and
-safe it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to those
-readers. So no reader ever sees half a message, and no lock is needed.
+A Maildir is a folder with three folders in it. A message is written into ``tmp``. When the message is whole
+and safe, it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to
+those readers. So a reader never sees half a message, and no lock is needed.
 
-**The order is the point.** With its 250 a server takes the responsibility for a message, and must not lose it
-for frivolous reasons (RFC 5321 6.1). So ``finish()`` first has the file written to the disk, then links it,
-then has the *folder* written to the disk, since no reader finds a name that is not on the disk, and only then
-says True. If a step fails, the message is removed again and the client gets 451 or 452: it still has the
-message, and comes back.
+**The order is the point.** With its 250 a server accepts the responsibility for a message, and must not lose
+it for frivolous reasons (RFC 5321 6.1). So ``finish()`` first synchronizes the file with the disk, then links
+it, then synchronizes the *folder*, since a reader does not find a name that is not on the disk, and only then
+returns True. If a step fails, the message is removed again and the client gets 451 or 452: it still has the
+message, and sends it again.
 
-**A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that was
-answered 250. Names contain the time, the process and a counter, but two containers may both be process 1, and a
-clock may be set back. ``link()`` fails if the name exists, and the message gets another one.
+**A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that
+was answered 250. Names contain the time, the process and a counter, but two containers may both be process 1,
+and a clock may be set back. ``link()`` fails if the name exists, and the message gets another one.
+
+**No session waits for the disk of another.** Synchronizing takes some milliseconds. On asyncio and trio
+``finish()`` runs in a worker thread (:func:`smtpcore.handlers.blocking`), several messages at a time, which
+most disks and file systems synchronize together. A session that is cancelled meanwhile waits for its thread,
+and removes the message, since its client did not get 250.
 
 A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
 :class:`MaildirHandler` is made, and later at most once an hour, when a message begins.
 
-A message is delivered once, however many recipients it has: there is one box here. It begins with the
-fields that RFC 5321 4.4 asks of a server that makes final delivery, Return-Path and Received; ``trace=False``
-leaves them out, and the file is then the content as it came, octet by octet. Line ends stay CRLF.
+A message is delivered once, however many recipients it has, since there is one mailbox. The message begins
+with the fields that RFC 5321 4.4 requires of a server that makes final delivery, Return-Path and Received;
+``trace=False`` leaves them out, and the file is then the content as it was received, octet by octet. Line
+ends stay CRLF.
 
-The disk is waited for: in an asyncio or trio server all sessions pause for that long, some milliseconds a
-message. It needs POSIX, where a folder can be synchronized.
+This module needs POSIX, where a folder can be synchronized.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._core.events import Envelope
-from .handlers import Handler
+from .handlers import Handler, blocking
 from .trace import trace_fields
 
 if TYPE_CHECKING:
@@ -53,13 +58,14 @@ _counter = itertools.count(1)
 
 
 class MaildirHandler(Handler):
-    """A handler that stores what it gets: ``serve(MaildirHandler("inbox"))``.
+    """A handler that stores each message: ``serve(MaildirHandler("inbox"))``.
 
     It accepts mail for every recipient. A handler of your own that does not can inherit from it, or call
-    ``begin_message()`` of one.
+    ``begin_message()`` of one. A sink of your own that calls ``finish()`` of a :class:`MaildirSink` should
+    mark its own ``finish()`` with :func:`smtpcore.handlers.blocking`.
 
     Args:
-        path: The folder; it is made, for its owner only, if it is not there.
+        path: The folder; it is made, for its owner only, if it is missing.
         trace: Put Return-Path and Received before the message.
 
     Raises:
@@ -79,10 +85,17 @@ class MaildirHandler(Handler):
         self._sweep()
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:
-        """A message begins; see :class:`~smtpcore.handlers.Handler`.
+        """Begin a message in ``tmp``; see :meth:`smtpcore.handlers.Handler.begin_message`.
+
+        Args:
+            session: The session, for the trace fields.
+            envelope: The sender and the recipients.
+
+        Returns:
+            The sink that stores the content.
 
         Raises:
-            OSError: It cannot be stored; DATA is answered 451, or 452 if there is no room.
+            OSError: The file cannot be made; DATA is answered 451, or 452 if there is no room.
         """
         if time.monotonic() - self._swept > _BETWEEN_SWEEPS:
             self._sweep()
@@ -108,7 +121,7 @@ class MaildirHandler(Handler):
 
 
 class MaildirSink:
-    """Takes the content of one message.
+    """Stores the content of one message.
 
     Args:
         maildir: The folder of the Maildir.
@@ -123,21 +136,25 @@ class MaildirSink:
         self._file = open(descriptor, "wb")
 
     def write(self, data: bytes) -> None:
-        """Take the next piece.
+        """Write the next piece of the content.
+
+        Args:
+            data: The octets.
 
         Raises:
             OSError: The disk is full, for instance.
         """
         self._file.write(data)
 
+    @blocking
     def finish(self) -> bool:
         """Make the message safe, and show it to readers.
 
         Returns:
-            True. From here on the message is ours.
+            True: from here on this server has the responsibility for the message.
 
         Raises:
-            OSError: It is not safe; call ``abort()``.
+            OSError: The message is not safe; call ``abort()``.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -164,7 +181,7 @@ class MaildirSink:
             source.unlink()
 
     def abort(self) -> None:
-        """Remove what there is of the message, wherever it is: no client got 250 for it."""
+        """Remove the message, in whichever folder it is: its client did not get 250."""
         with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
             self._file.close()
         self.path.unlink(missing_ok=True)

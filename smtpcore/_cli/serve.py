@@ -38,6 +38,7 @@ from .._core.state import State
 from .._net.listener import GRACE, BaseServer
 from .._net.session import ServeOptions, ServerSession
 from .._net.sources import IN_MEMORY
+from ..handlers import blocking
 from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials
 from ..transcript import Entry, Transcript, format_entry
@@ -483,6 +484,7 @@ class Delivery:
         if self._copy is not None:
             self._copy.write(data)
 
+    @blocking
     def finish(self) -> bool:
         """See ``MessageSink``."""
         where = ""
