@@ -17,7 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from ._core.config import Extension, ServerConfig
 from ._core.limits import Limits, Timeouts
@@ -32,6 +32,7 @@ from ._net.sockets import reach
 from ._net.stream import TIMED_OUT, Address, BaseStream
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
+from ._net.workers import Blocking, R
 from .stream import Client as Client
 from .stream import ServerSession as ServerSession
 
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from email.message import Message
 
     from .transcript import Transcript
-
-
-T = TypeVar("T")
 
 
 class _Waiter:
@@ -171,10 +169,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         finally:
             same.detach()  # the transport closes it
 
-    async def give_way(self) -> None:
-        await asyncio.sleep(0)
-
-    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
         """Run a function in a thread of the default executor; a cancellation waits until it has returned."""
         call = functools.partial(contextvars.copy_context().run, _call, function, *arguments)
         work = asyncio.get_running_loop().run_in_executor(None, call)
@@ -188,6 +183,9 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             work.exception()  # so that it is not reported as never retrieved
             raise cancellation
         return work.result()
+
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)
 
     async def _send(self, data: bytes, deadline: float | None) -> None:
         self._check_open()
@@ -222,7 +220,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         await self._closed.wait()
 
 
-def _call(function: Callable[..., T], *arguments: object) -> T:
+def _call(function: Blocking[R], *arguments: object) -> R:
     try:
         return function(*arguments)
     except StopIteration as error:  # a future cannot hold it, and would never be done

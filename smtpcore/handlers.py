@@ -34,6 +34,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar
 
 from ._core.replies import Reply
+from ._net.workers import mark_as_blocking
 
 if TYPE_CHECKING:
     from ._core.addresses import ForwardPath, ReversePath
@@ -55,7 +56,6 @@ _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail"
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-_MARK: Final = "_smtpcore_blocking"
 
 
 def blocking(method: _Method) -> _Method:
@@ -87,13 +87,8 @@ def blocking(method: _Method) -> _Method:
     """
     if inspect.iscoroutinefunction(method):
         raise TypeError(f"a method that blocks is plain, not async: {method.__qualname__}")
-    setattr(method, _MARK, True)
+    mark_as_blocking(method)
     return method
-
-
-def is_blocking(method: object) -> bool:
-    """Return whether a method is marked. For :mod:`smtpcore._net`."""
-    return getattr(method, _MARK, False) is True
 
 
 class MessageSink(Protocol):

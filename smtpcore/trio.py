@@ -31,6 +31,7 @@ from ._net.session import ServerOptions, refusal_of
 from ._net.sockets import SocketStream, reach
 from ._net.stream import TIMED_OUT, Address
 from ._net.transaction import Recipients, Sender
+from ._net.workers import Blocking, R
 from .stream import Client as Client
 from .stream import ServerSession as ServerSession
 
@@ -57,7 +58,7 @@ class Stream(SocketStream):
         super().__init__(sock, trio.current_time)
         self._nap = trio.CancelScope()
 
-    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
         """Run a function in a worker thread; a cancellation waits until it has returned."""
         cleaning_up = trio.current_effective_deadline() == -math.inf  # after a cancellation
         with trio.CancelScope(shield=True) as scope:

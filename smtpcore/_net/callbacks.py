@@ -44,10 +44,10 @@ from ..extensions.help import Help
 from ..extensions.starttls import StartTls
 from ..handlers import RELAY_DENIED, Handler
 from ..sasl import Credentials, SecretRequest
-from .blocking import in_worker, sink_in_worker
 from .session import ServerOptions, ServerSession, serve_one
 from .sources import IN_MEMORY
 from .stream import Stream
+from .workers import in_worker, sink_in_worker
 
 if TYPE_CHECKING:
     from ..transcript import Transcript

@@ -29,7 +29,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import sasl
 from .._core.config import ServerConfig
@@ -44,6 +44,7 @@ from .hints import words_of
 from .options import wrong_type
 from .recorder import Recorder, make_transcript
 from .stream import Stream, arrived, run
+from .workers import Blocking, R, run_blocking
 
 if TYPE_CHECKING:
     from ..transcript import Transcript
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("smtpcore")
 
 ServeOne = Callable[["ServerSession"], Any]
-T = TypeVar("T")
 
 _CONTENT, _TLS, _CLOSED = State.CONTENT, State.TLS, State.CLOSED
 _NO_HANDSHAKE = "no TLS handshake with %s: %s"
@@ -276,7 +276,7 @@ class ServerSession:
 
         return received_from(self, envelope or self.envelope)
 
-    async def run_blocking(self, function: Callable[..., T], /, *arguments: object) -> T:
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
         """Run a function that waits, for a disk for instance, without holding up other sessions.
 
         On asyncio and trio the function runs in a worker thread of the adapter. On blocking sockets, and on a
@@ -293,8 +293,7 @@ class ServerSession:
         Raises:
             Exception: What the function raises.
         """
-        run_blocking: Callable[..., Awaitable[T]] | None = getattr(self._stream, "run_blocking", None)
-        return function(*arguments) if run_blocking is None else await run_blocking(function, *arguments)
+        return await run_blocking(self._stream, function, arguments)
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over the events on blocking sockets, where nothing suspends."""

@@ -10,16 +10,35 @@ thread of the session.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
-
-from ..handlers import is_blocking
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from .session import ServerSession
+    from .stream import Stream
 
-_SINK_METHODS = ("write", "finish", "abort")
+R = TypeVar("R")
+Blocking = Callable[..., R]
+"""A function that waits, for a disk for instance."""
+
+_MARK: Final = "_smtpcore_blocking"
+_SINK_METHODS: Final = ("write", "finish", "abort")
+
+
+def mark_as_blocking(method: Callable[..., Any]) -> None:
+    """Mark a function or a method; see :func:`smtpcore.handlers.blocking`."""
+    setattr(method, _MARK, True)
+
+
+def is_blocking(method: object) -> bool:
+    """Return whether a method is marked."""
+    return getattr(method, _MARK, False) is True
+
+
+async def run_blocking(stream: Stream, function: Blocking[R], arguments: tuple[Any, ...]) -> R:
+    """Run a function in a worker thread, if the adapter of the stream has them; otherwise call it."""
+    run: Callable[..., Awaitable[R]] | None = getattr(stream, "run_blocking", None)
+    return function(*arguments) if run is None else await run(function, *arguments)
 
 
 def in_worker(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,13 +47,13 @@ def in_worker(method: Callable[..., Any]) -> Callable[..., Any]:
         return method
 
     @functools.wraps(method)  # the log names the method
-    def call(session: ServerSession, *arguments: object) -> Any:
+    def call(session: Any, *arguments: object) -> Any:
         return session.run_blocking(method, session, *arguments)
 
     return call
 
 
-def sink_in_worker(session: ServerSession, sink: Any) -> Any:
+def sink_in_worker(session: Any, sink: Any) -> Any:
     """Return the sink that the callbacks call: the sink itself if none of its methods is marked."""
     methods = {name: getattr(sink, name) for name in _SINK_METHODS}
     if not any(map(is_blocking, methods.values())):

@@ -16,7 +16,7 @@ import smtpcore.asyncio
 import smtpcore.sync
 import smtpcore.trio
 from smtpcore import EndOfMessage, ReplyError
-from smtpcore._net.blocking import in_worker, sink_in_worker
+from smtpcore._net.workers import in_worker, sink_in_worker
 from smtpcore.handlers import Handler, blocking
 
 CONTENT = b"Subject: x\r\n\r\nx\r\n"
