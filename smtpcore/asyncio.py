@@ -12,6 +12,8 @@ and that is waited for: so a write's timeout means something, and nothing is lef
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import math
 import os
 import socket
@@ -35,6 +37,7 @@ from ._net.sockets import reach
 from ._net.stream import Arrival, Take
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
+from ._net.workers import Blocking, R
 from .stream import Client as Client
 from .stream import ServerSession as ServerSession
 
@@ -192,6 +195,21 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         if self._take is not None and self._stops():
             self._give(b"")
 
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
+        """Run a function in a thread of the default executor; a cancellation waits until it has returned."""
+        call = functools.partial(contextvars.copy_context().run, _call, function, *arguments)
+        work = asyncio.get_running_loop().run_in_executor(None, call)
+        cancellation = None
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError as error:
+                cancellation = error
+        if cancellation is not None:
+            work.exception()  # so that it is not reported as never retrieved
+            raise cancellation
+        return work.result()
+
     async def give_way(self) -> None:
         await asyncio.sleep(0)
 
@@ -252,6 +270,13 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
+
+
+def _call(function: Blocking[R], *arguments: object) -> R:
+    try:
+        return function(*arguments)
+    except StopIteration as error:  # a future cannot hold it, and would never be done
+        raise RuntimeError(f"{function!r} raised StopIteration") from error
 
 
 async def open_stream(

@@ -19,6 +19,9 @@ small and on disk otherwise. ``begin_message()`` returns a sink, which gets the 
 has at most one message at a time, and each message ends: with ``finish()`` if it is complete, otherwise with
 ``abort()``.
 
+**Waiting for a disk.** On asyncio and trio a plain method that waits holds up every session. Mark it with
+:func:`blocking`, and it runs in a worker thread, several sessions at a time.
+
 ``serve()`` raises TypeError for an object that cannot be a handler: none of the methods, a class instead of an
 object, a method that takes the wrong arguments, or a public method whose name is nearly one of these, since a
 misspelt ``accept_recipient`` would accept mail for every recipient.
@@ -26,10 +29,12 @@ misspelt ``accept_recipient`` would accept mail for every recipient.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar
 
 from ._core.replies import Reply
+from ._net.workers import mark_as_blocking
 
 if TYPE_CHECKING:
     from ._core.addresses import ForwardPath, ReversePath
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
     from ._net.session import ServerSession
     from .sasl import Credentials, SecretRequest, StoredSecret
 
-__all__ = ["RELAY_DENIED", "Handler", "MessageSink"]
+__all__ = ["RELAY_DENIED", "Handler", "MessageSink", "blocking"]
 
 _Decision = bool | Reply | None
 _MaybeAsync = _Decision | Awaitable[_Decision]
@@ -49,6 +54,42 @@ RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 _NOT_HANDLED: Final = Reply(451, "4.3.5", "this server is not set up for this command")
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def blocking(method: _Method) -> _Method:
+    """Mark a method of a :class:`Handler` or of a :class:`MessageSink` that waits, for a disk for instance.
+
+    ::
+
+        class Inbox(Handler):
+            @blocking
+            def store(self, session, envelope, content):
+                save_and_sync(content)
+                return True
+
+    On asyncio and trio the method runs in a worker thread, and other sessions go on meanwhile: their methods
+    may run at the same time. The session itself waits for the method, so the reply is sent after it has
+    returned. If the session is cancelled, it waits for the method too, and then discards the message with
+    ``abort()``. asyncio uses the default executor of its event loop (``loop.set_default_executor()``), trio
+    its default limiter of threads. On blocking sockets, where each session has a thread, the mark has no
+    effect. A call of the method in other places is an ordinary call.
+
+    Args:
+        method: A plain method. It must not call methods of the session that answer the client.
+
+    Returns:
+        The method.
+
+    Raises:
+        TypeError: The method is ``async``: it awaits what it waits for.
+    """
+    if inspect.iscoroutinefunction(method):
+        raise TypeError(f"a method that blocks is plain, not async: {method.__qualname__}")
+    mark_as_blocking(method)
+    return method
 
 
 class MessageSink(Protocol):

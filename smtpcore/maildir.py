@@ -1,27 +1,33 @@
-"""A Maildir to receive into: a message that was answered 250 survives a crash and a power failure.
+"""Store messages in a Maildir: mail that was answered 250 survives a crash and a power cut.
 
-A Maildir is a folder with three folders in it. A message is written into ``tmp``. When it is complete and safe
-on the disk, it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to
-the readers. So no reader ever sees an incomplete message, and no lock is needed.
+A Maildir is a folder with three folders in it. A message is written into ``tmp``. When the message is whole
+and safe, it is linked into ``new``, where mail readers find it, and removed from ``tmp``; ``cur`` belongs to
+those readers. So a reader never sees half a message, and no lock is needed.
 
-**The order is the point.** With its 250 a server becomes responsible for a message, and must not lose it for
-frivolous reasons (RFC 5321 6.1). So ``finish()`` synchronizes the file with the disk, then links it, then
-synchronizes the *folder*, because without that the name could be lost, and only then returns True. If a step
-fails, the message is removed and the client gets 451 or 452: it still has the message and tries again later.
+**The order is the point.** With its 250 a server accepts the responsibility for a message, and must not lose
+it for frivolous reasons (RFC 5321 6.1). So ``finish()`` first synchronizes the file with the disk, then links
+it, then synchronizes the *folder*, since a reader does not find a name that is not on the disk, and only then
+returns True. If a step fails, the message is removed again and the client gets 451 or 452: it still has the
+message, and sends it again.
 
-**A link, not a rename.** ``rename()`` would replace a file of the same name, a message that was answered 250.
-Names contain the time, the process and a counter, but two containers may both have process 1, and a clock may
-be set back. ``link()`` fails if the name exists, and the message gets another name.
+**A link, not a rename**: ``rename()`` replaces a file that has the same name, which would be a message that
+was answered 250. Names contain the time, the process and a counter, but two containers may both be process 1,
+and a clock may be set back. ``link()`` fails if the name exists, and the message gets another one.
 
-A crash leaves files in ``tmp``. Files that were not used for 36 hours are removed, as maildir(5) says: when a
-:class:`MaildirHandler` is made, and after that at most once an hour, when a message begins.
+**No session waits for the disk of another.** Synchronizing takes some milliseconds. On asyncio and trio
+``finish()`` runs in a worker thread (:func:`smtpcore.handlers.blocking`), several messages at a time, which
+most disks and file systems synchronize together. A session that is cancelled meanwhile waits for its thread,
+and removes the message, since its client did not get 250.
 
-A message is stored once, whatever the number of its recipients. It begins with Return-Path and Received, the
-fields of a server that makes final delivery (RFC 5321 4.4). With ``trace=False`` the file is the content as
-received, octet by octet. Line ends stay CRLF.
+A crash leaves files in ``tmp``. Those that were not used for 36 hours are removed, as maildir(5) says: when a
+:class:`MaildirHandler` is made, and later at most once an hour, when a message begins.
 
-``finish()`` blocks until the disk has the message: in an asyncio or trio server all sessions wait for that,
-some milliseconds for each message. The module needs POSIX, where a folder can be synchronized.
+A message is delivered once, however many recipients it has, since there is one mailbox. The message begins
+with the fields that RFC 5321 4.4 requires of a server that makes final delivery, Return-Path and Received;
+``trace=False`` leaves them out, and the file is then the content as it was received, octet by octet. Line
+ends stay CRLF.
+
+This module needs POSIX, where a folder can be synchronized.
 """
 
 from __future__ import annotations
@@ -37,7 +43,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._core.events import Envelope
-from .handlers import Handler
+from .handlers import Handler, blocking
 from .trace import trace_fields
 
 if TYPE_CHECKING:
@@ -45,27 +51,28 @@ if TYPE_CHECKING:
 
 _ABANDONED = 36 * 3600  # seconds after which a file in tmp belongs to no delivery (maildir(5))
 _BETWEEN_SWEEPS = 3600  # seconds
-# The errors of link() on a file system without hard links, such as FAT.
+# What link() gives on a file system without hard links, such as FAT.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 _counter = itertools.count(1)
 
 
 class MaildirHandler(Handler):
-    """A handler that stores each message in a Maildir: ``serve(MaildirHandler("inbox"))``.
+    """A handler that stores each message: ``serve(MaildirHandler("inbox"))``.
 
-    It accepts every recipient. To accept fewer, inherit from it and override ``accept_recipient()``, or set
-    ``served_domains``.
+    It accepts mail for every recipient. A handler of your own that does not can inherit from it, or call
+    ``begin_message()`` of one. A sink of your own that calls ``finish()`` of a :class:`MaildirSink` should
+    mark its own ``finish()`` with :func:`smtpcore.handlers.blocking`.
 
     Args:
-        path: The folder. If it does not exist, it is created with access for its owner only.
-        trace: Write Return-Path and Received before the content.
+        path: The folder; it is made, for its owner only, if it is missing.
+        trace: Put Return-Path and Received before the message.
 
     Raises:
-        OSError: The folders cannot be created.
+        OSError: The folders cannot be made.
 
     Attributes:
-        path: The folder.
+        path: As given.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, trace: bool = True) -> None:
@@ -78,17 +85,17 @@ class MaildirHandler(Handler):
         self._sweep()
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:
-        """Create the file of a message; see :class:`~smtpcore.handlers.Handler`.
+        """Begin a message in ``tmp``; see :meth:`smtpcore.handlers.Handler.begin_message`.
 
         Args:
-            session: The session.
+            session: The session, for the trace fields.
             envelope: The sender and the recipients.
 
         Returns:
             The sink that stores the content.
 
         Raises:
-            OSError: The file cannot be written; DATA is answered 451, or 452 if there is no room.
+            OSError: The file cannot be made; DATA is answered 451, or 452 if there is no room.
         """
         if time.monotonic() - self._swept > _BETWEEN_SWEEPS:
             self._sweep()
@@ -102,7 +109,7 @@ class MaildirHandler(Handler):
         return sink
 
     def _sweep(self) -> None:
-        """Remove abandoned files from ``tmp``."""
+        """Remove the files in ``tmp`` that deliveries left behind."""
         self._swept = time.monotonic()
         oldest = time.time() - _ABANDONED
         with contextlib.suppress(OSError), os.scandir(self.path / "tmp") as entries:
@@ -120,7 +127,7 @@ class MaildirSink:
         maildir: The folder of the Maildir.
 
     Attributes:
-        path: The file of the message: in ``tmp``, and after ``finish()`` in ``new``.
+        path: Where the message is at the moment: in ``tmp``, and after ``finish()`` in ``new``.
     """
 
     def __init__(self, maildir: Path) -> None:
@@ -135,15 +142,16 @@ class MaildirSink:
             data: The octets.
 
         Raises:
-            OSError: The piece cannot be written, for example because the disk is full.
+            OSError: The disk is full, for instance.
         """
         self._file.write(data)
 
+    @blocking
     def finish(self) -> bool:
-        """Make the message safe on the disk, and move it to ``new``.
+        """Make the message safe, and show it to readers.
 
         Returns:
-            True: the server may reply 250.
+            True: from here on this server has the responsibility for the message.
 
         Raises:
             OSError: The message is not safe; call ``abort()``.
@@ -165,7 +173,7 @@ class MaildirSink:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # Only rename() is left, which replaces a file: 64 random bits make the name unique.
+            # rename() is what remains. 64 random bits in the name see to it that the name is free.
             self.path = source.rename(self._new / _unique_name(f"R{secrets.token_hex(8)}"))
             return
         self.path = target
@@ -173,14 +181,14 @@ class MaildirSink:
             source.unlink()
 
     def abort(self) -> None:
-        """Remove the file, from ``tmp`` or ``new``: the message was not answered 250."""
-        with contextlib.suppress(OSError):  # close() writes the buffer, which may fail again
+        """Remove the message, in whichever folder it is: its client did not get 250."""
+        with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 def _create_in(folder: Path) -> tuple[Path, int]:
-    """Create a file with a new name; return its path and a descriptor to write to."""
+    """Create a file under a name that is free; give its path and a descriptor to write to."""
     while True:
         path = folder / _unique_name()
         with contextlib.suppress(FileExistsError):
@@ -188,7 +196,7 @@ def _create_in(folder: Path) -> tuple[Path, int]:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Give a file a second name; return False if the name exists."""
+    """Give a file a second name; False if the name exists."""
     try:
         os.link(source, target)
     except FileExistsError:
@@ -197,7 +205,7 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _unique_name(more: str = "") -> str:
-    """Return a name that no other process of this host and no other message of this process uses."""
+    """Give a name that no other process on this host, and no other message of this process, has."""
     now = time.time_ns()
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
     return f"{now // 10**9}.M{now // 1000 % 10**6}P{os.getpid()}Q{next(_counter)}{more}.{host}"

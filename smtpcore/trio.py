@@ -33,6 +33,7 @@ from ._net.serving import refusal_of, session_runner
 from ._net.sockets import SocketStream, reach
 from ._net.tls import READ_SIZE
 from ._net.transaction import Recipients, Sender
+from ._net.workers import Blocking, R
 from .stream import Client as Client
 from .stream import ServerSession as ServerSession
 
@@ -59,6 +60,17 @@ class Stream(SocketStream):
         super().__init__(sock)
         sock.setblocking(False)
         self._nap: trio.CancelScope | None = None
+
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
+        """Run a function in a worker thread; a cancellation waits until it has returned."""
+        cleaning_up = trio.current_effective_deadline() == -math.inf  # after a cancellation
+        with trio.CancelScope(shield=True) as scope:
+            result = await trio.to_thread.run_sync(function, *arguments)
+            if not cleaning_up:
+                scope.shield = False
+                await trio.lowlevel.checkpoint_if_cancelled()
+            return result
+        raise AssertionError("the scope itself is never cancelled")
 
     async def give_way(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import stat
+import threading
 import time
 from collections.abc import Callable
 from email.policy import default
@@ -27,6 +28,9 @@ from smtpcore import ConnectionClosed, Reply, ReplyError, SendResult, ServerConf
 from smtpcore._net.session import ServerSession
 from smtpcore.maildir import MaildirHandler
 from smtpcore.trace import trace_fields
+from smtpcore.transcript import Entry, Transcript
+
+Address = tuple[str, int]
 
 CONTENT = b"Received: from b\r\nReceived: from a\r\nSubject: \xc3\xa9\r\n\r\n.\r\n..dots\r\n\r\nlast line\r\n"
 SENDER, RECIPIENTS = "a@client.example", ["x@server.example", "y@server.example"]
@@ -227,6 +231,143 @@ def test_file_and_folder_are_on_the_disk_before_the_reply(
     monkeypatch.setattr(os, "fsync", look)
     deliver(maildir)
     assert steps == [("file", "tmp", CONTENT), ("folder", "new", CONTENT)]
+
+
+# -- in the worker threads of each adapter --
+
+
+def in_adapter(adapter: str, maildir: MaildirHandler, act: Callable[[Address], None], **options: Any) -> None:
+    """Serve a Maildir with an adapter while a function acts as the clients, in a thread of its own."""
+
+    async def on_asyncio() -> None:
+        async with smtpcore.asyncio.serve(maildir, **options) as server:
+            await asyncio.to_thread(act, server.addresses[0])
+
+    async def on_trio() -> None:
+        async with smtpcore.trio.serve(maildir, **options) as server:
+            await trio.to_thread.run_sync(act, server.addresses[0])
+
+    if adapter == "asyncio":
+        asyncio.run(on_asyncio())
+    elif adapter == "trio":
+        trio.run(on_trio)
+    else:
+        with smtpcore.sync.serve(maildir, **options) as server:
+            act(server.addresses[0])
+
+
+def send_to(address: Address) -> None:
+    with smtpcore.sync.connect(*address, security="none") as client:
+        client.send(SENDER, RECIPIENTS, CONTENT)
+
+
+every_adapter = pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
+
+
+@every_adapter
+@pytest.mark.req("DAT-23")
+def test_250_is_sent_after_the_last_of_the_steps_on_every_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
+    maildir = MaildirHandler(tmp_path, trace=False)
+    steps: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def record_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    def record_link(source: Path, target: Path) -> None:
+        assert source.read_bytes() == CONTENT
+        link(source, target)
+        steps.append("link")
+
+    def record_reply(entry: Entry) -> None:
+        if entry.kind == "reply" and steps:
+            steps.append(entry.text[:3])
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "link", record_link)
+    in_adapter(adapter, maildir, send_to, transcript=lambda: Transcript(sink=record_reply))
+    assert steps[:4] == ["file", "link", "folder", "250"]
+
+
+@every_adapter
+def test_several_messages_are_synchronized_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
+    maildir = MaildirHandler(tmp_path)
+    together = threading.Barrier(3)  # each waits for the others: one after the other they would never pass
+    fsync = os.fsync
+
+    def meet(descriptor: int) -> None:
+        together.wait(60)
+        fsync(descriptor)
+
+    def act(address: Address) -> None:
+        threads = [threading.Thread(target=send_to, args=(address,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+    monkeypatch.setattr(os, "fsync", meet)
+    in_adapter(adapter, maildir, act)
+    assert len(list((tmp_path / "new").iterdir())) == 3
+    assert not together.broken
+
+
+@pytest.mark.req("DAT-23")
+@pytest.mark.parametrize("step", ["file", "folder"])
+@pytest.mark.parametrize("adapter", ["asyncio", "trio"])
+def test_a_server_that_stops_while_a_message_is_synchronized_leaves_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str, step: str
+) -> None:
+    maildir = MaildirHandler(tmp_path)
+    blocked, go_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def block(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (step == "folder"):
+            blocked.set()
+            assert go_on.wait(60)
+        fsync(descriptor)
+
+    def client(address: Address) -> bytes:
+        with socket.create_connection(address, 60) as sock:
+            sock.sendall(b"".join(STEPS))
+            reader = sock.makefile("rb")
+            while not reader.readline().startswith(b"354"):
+                pass
+            sock.sendall(CONTENT + b".\r\n")
+            replies = reader.read()  # up to the end
+        go_on.set()  # the session is cancelled by now, and waits for the disk
+        return replies
+
+    async def on_asyncio() -> bytes:
+        async with smtpcore.asyncio.serve(maildir) as server:
+            replies = asyncio.create_task(asyncio.to_thread(client, server.addresses[0]))
+            await asyncio.to_thread(blocked.wait, 60)
+            await server.close(grace=0)
+            return await replies
+
+    async def on_trio() -> bytes:
+        replies: list[bytes] = []
+
+        async def run_client(address: Address) -> None:
+            replies.append(await trio.to_thread.run_sync(client, address))
+
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(smtpcore.trio.serve, maildir)
+            nursery.start_soon(run_client, server.addresses[0])
+            await trio.to_thread.run_sync(blocked.wait, 60)
+            await server.close(grace=0)
+        return replies[0]
+
+    monkeypatch.setattr(os, "fsync", block)
+    replies = asyncio.run(on_asyncio()) if adapter == "asyncio" else trio.run(on_trio)
+    assert replies.startswith(b"421 ")
+    assert files(maildir) == []
 
 
 def always_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:

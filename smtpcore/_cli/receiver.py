@@ -14,6 +14,7 @@ from .._core.printable import printable
 from .._core.state import State
 from .._net.session import ServerSession
 from .._net.sources import IN_MEMORY
+from ..handlers import blocking
 from ..maildir import MaildirHandler, MaildirSink
 from ..sasl import Credentials
 
@@ -107,6 +108,7 @@ class Delivery:
         if self._copy is not None:
             self._copy.write(data)
 
+    @blocking
     def finish(self) -> bool:
         """Store, print and log the complete message; return True."""
         where = ""

@@ -49,6 +49,7 @@ from ..sasl import Credentials, SecretRequest
 from .handlercheck import name_of
 from .session import Due, ServerSession
 from .spool import Spool
+from .workers import in_worker, sink_in_worker
 
 _NO_STORE: Final = Reply(451, "4.3.5", "this server is not set up to store mail")
 
@@ -102,7 +103,7 @@ class Table:
             """A method; None where the default holds."""
             method = getattr(handler, name, None)
             inherited = getattr(method, "__func__", None) is getattr(Handler, name)
-            return None if inherited else method
+            return None if inherited or method is None else in_worker(method)
 
         self.begin_message = get("begin_message")
         self.store = get("store")
@@ -286,7 +287,7 @@ class Callbacks:
 
     def _begin_with(self, event: Data, method: Callable[..., Any], result: Any) -> None:
         if _is_sink(result):
-            self._begin(result)
+            self._begin(sink_in_worker(self.session, result))
         elif result is False or isinstance(result, Reply):
             self._answer(event, result)
         else:

@@ -44,6 +44,7 @@ from .hints import words_of
 from .recorder import Recorder, make_transcript
 from .serveroptions import ServerOptions, with_starttls
 from .stream import Arrival, Stream, arrived, pump_of, run
+from .workers import Blocking, R, run_blocking
 
 logger = logging.getLogger("smtpcore")
 
@@ -200,6 +201,25 @@ class ServerSession:
         from ..trace import received_from
 
         return received_from(self, envelope or self.envelope)
+
+    async def run_blocking(self, function: Blocking[R], /, *arguments: object) -> R:
+        """Run a function that waits, for a disk for instance, without holding up other sessions.
+
+        On asyncio and trio the function runs in a worker thread of the adapter. On blocking sockets, and on a
+        stream of one's own without ``run_blocking()``, it is called at once. If the session is cancelled, the
+        cancellation waits until the function has returned.
+
+        Args:
+            function: A plain function.
+            *arguments: The function is called with these.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            Exception: What the function raises.
+        """
+        return await run_blocking(self._stream, function, arguments)
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over the events on blocking sockets, where nothing suspends."""

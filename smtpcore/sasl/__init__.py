@@ -1,8 +1,8 @@
 """SASL mechanisms as step objects, for both sides, without I/O (RFC 4422, RFC 4954).
 
 A mechanism is an object that receives the octets of the peer and returns what to do next. Base64, lines and
-reply codes are the connection's part: a mechanism never sees them. A mechanism
-has no security layer (RFC 4422 3.7): TLS encrypts the session. This is the whole interface.
+reply codes are the connection's part: a mechanism never sees them. A mechanism has no security layer (RFC 4422
+3.7): TLS encrypts the session. This is the whole interface.
 
 **A client's mechanism** returns octets to send, and cancels the exchange by raising :class:`MechanismError`::
 

@@ -7,6 +7,7 @@ woken for it. So these figures are rougher than those in memory.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from .servers import (
     CALLBACKS,
     CANNED,
     LOOP,
+    MAILDIR,
+    MAILDIR_IN_LOOP,
     NODEMAILER,
     PROGRAMS,
     SINK,
@@ -32,6 +35,8 @@ from .servers import (
 )
 
 SERVERS = (*PROGRAMS, SMTP_SINK, NODEMAILER)
+_STORING = (MAILDIR, MAILDIR_IN_LOOP)
+_DISCARDING = tuple(name for name in SERVERS if name not in _STORING)
 _MIB = 1024 * 1024
 _FEW, _MANY = "20 connections", "1,000 connections"
 
@@ -39,7 +44,7 @@ _FEW, _MANY = "20 connections", "1,000 connections"
 def rows(scale: float) -> Iterator[tuple[Row, dict[str, tuple[str, Load]]]]:
     """Give each row of the results, with the server and the load of each of its subjects."""
     some = partial(_scaled, scale)
-    everyone = {name: (name, some(4000)) for name in SERVERS}
+    everyone = {name: (name, some(4000)) for name in _DISCARDING}
     yield (
         Row(
             "server-1-kib",
@@ -63,7 +68,7 @@ def rows(scale: float) -> Iterator[tuple[Row, dict[str, tuple[str, Load]]]]:
             "us a message",
             (Aim(SINK, SMTP_SINK, 1, "cost"), Aim(STORE, SMTP_SINK, 1, "cost")),
         ),
-        {name: (name, some(12, connections=4, length=10 * _MIB)) for name in SERVERS},
+        {name: (name, some(12, connections=4, length=10 * _MIB)) for name in _DISCARDING},
     )
     yield (
         Row(
@@ -72,11 +77,11 @@ def rows(scale: float) -> Iterator[tuple[Row, dict[str, tuple[str, Load]]]]:
             "us a message",
             (Aim(SINK, AIOSMTPD, 3.6, "speed"),),
         ),
-        {name: (name, some(1000, reconnect=True)) for name in SERVERS},
+        {name: (name, some(1000, reconnect=True)) for name in _DISCARDING},
     )
     yield (
         Row("server-pipelining", "server, messages of 1 KiB over 10 pipelining connections", "us a message"),
-        {name: (name, some(4000, connections=10, pipelined=True)) for name in SERVERS},
+        {name: (name, some(4000, connections=10, pipelined=True)) for name in _DISCARDING},
     )
     connections = Row(
         "server-connections",
@@ -93,6 +98,24 @@ def rows(scale: float) -> Iterator[tuple[Row, dict[str, tuple[str, Load]]]]:
             for how_many, load in loads.items()
         },
     )
+
+
+def _maildir_row(servers: Mapping[str, Server], rounds: int, scale: float) -> Row:
+    """Measure how long it takes to store messages safely: here the disk counts, and not the processor."""
+    row = Row(
+        "server-maildir",
+        "server, messages of 1 KiB into a Maildir over 20 connections",
+        "us of wall time a message",
+        (Aim(MAILDIR, MAILDIR_IN_LOOP, 1, "speed"),),
+    )
+    load = _scaled(scale, 400)
+    return measure(row, {name: partial(_time, servers[name], load) for name in _STORING}, rounds)
+
+
+def _time(server: Server, load: Load) -> float:
+    began = time.monotonic()
+    load.send(server.port)
+    return (time.monotonic() - began) / load.messages * 1e6
 
 
 class Results(NamedTuple):
@@ -189,7 +212,7 @@ def run(rounds: int, scale: float, missing: list[str], parts: Sequence[str]) -> 
         return results
     with servers_here(missing) as servers:
         for server in servers.values():
-            _cost(server, _scaled(scale, 400))  # modules are loaded, caches filled
+            _cost(server, _scaled(scale, 200))  # modules are loaded, caches filled
         if "servers" in parts:
             for row, subjects in rows(scale):
                 here: dict[str, Subject] = {
@@ -198,6 +221,7 @@ def run(rounds: int, scale: float, missing: list[str], parts: Sequence[str]) -> 
                     if name in servers
                 }
                 results.rows.append(measure(row, here, rounds))
+            results.rows.append(_maildir_row(servers, rounds, scale))
         if "curves" in parts:
             shown = {name: server for name, server in servers.items() if name in CURVE_SERVERS}
             for curve in curves(scale):

@@ -7,22 +7,24 @@ its standard input ends. All of them read each message and discard it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import smtpcore.asyncio
 import smtpcore.sync
 from smtpcore import Chunk, Envelope, Limits, ServerConfig
+from smtpcore.maildir import MaildirHandler, MaildirSink
 
 from .measure import cpu_of
 
@@ -38,6 +40,7 @@ SMTP_SINK, CANNED, AIOSMTPD, NODEMAILER = "smtp-sink", "canned", "aiosmtpd", "no
 SINK, STORE, LOOP = "asyncio, sink", "asyncio, store()", "asyncio, event loop"
 CALLBACKS = "asyncio, async callbacks"
 TRIO, THREADS = "trio, sink", "threads, sink"
+MAILDIR, MAILDIR_IN_LOOP = "asyncio, Maildir", "asyncio, Maildir that waits in the event loop"
 
 
 # --- Ours -------------------------------------------------------------------------------------------------
@@ -78,6 +81,33 @@ class AsyncCallbacks:
     async def store(self, session: object, envelope: Envelope, content: BinaryIO) -> bool:
         content.read()
         return True
+
+
+class WaitingInTheLoop:
+    """A sink that stores a message in a Maildir, and waits for the disk where it is called."""
+
+    def __init__(self, stored: MaildirSink) -> None:
+        self.write, self.abort = stored.write, stored.abort
+        self._stored = stored
+
+    def finish(self) -> bool:
+        return self._stored.finish()
+
+
+class MaildirInTheLoop:
+    """A handler that waits for the disk of each message in the event loop."""
+
+    def __init__(self, maildir: MaildirHandler) -> None:
+        self._maildir = maildir
+
+    def begin_message(self, session: Any, envelope: Envelope) -> WaitingInTheLoop:
+        return WaitingInTheLoop(self._maildir.begin_message(session, envelope))
+
+
+def _maildir_on_asyncio(*, in_the_loop: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        maildir = MaildirHandler(folder)
+        _ours_on_asyncio(MaildirInTheLoop(maildir) if in_the_loop else maildir)
 
 
 async def event_loop(session: Any) -> None:
@@ -200,6 +230,8 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     CALLBACKS: lambda: _ours_on_asyncio(AsyncCallbacks()),
     TRIO: _ours_on_trio,
     THREADS: _ours_on_threads,
+    MAILDIR: lambda: _maildir_on_asyncio(in_the_loop=False),
+    MAILDIR_IN_LOOP: lambda: _maildir_on_asyncio(in_the_loop=True),
     CANNED: lambda: asyncio.run(_canned()),
     AIOSMTPD: lambda: asyncio.run(_aiosmtpd()),
 }
@@ -247,7 +279,7 @@ def why_missing(name: str) -> str | None:
     return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(name: str) -> Iterator[Server]:
     """Run a server by its name, in a process of its own."""
     if name == SMTP_SINK:
@@ -270,9 +302,12 @@ def running(name: str) -> Iterator[Server]:
         _wait_until_it_listens(port, process)
         yield Server(port, process.pid)
     finally:
+        process.stdin.close()
+        if name in PROGRAMS:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)  # it removes what it has stored
         process.kill()
         process.wait()
-        process.stdin.close()
         process.stdout.close()
 
 

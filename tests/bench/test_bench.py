@@ -116,7 +116,11 @@ def test_a_quick_run_measures_every_row_that_its_peers_allow(results: dict[str, 
     if servers.postfix_program("smtp-source") is None or servers.postfix_program("smtp-sink") is None:
         assert any("postfix" in line for line in results["missing"])
         return
-    assert {row.key for row, _ in loopback.rows(1)} | {"client-1-kib", "client-10-mib"} <= keys
+    assert {row.key for row, _ in loopback.rows(1)} | {
+        "server-maildir",
+        "client-1-kib",
+        "client-10-mib",
+    } <= keys
     assert [curve["key"] for curve in results["curves"]] == ["size", "recipients", "connections"]
     for row in results["rows"]:
         assert all(found["low"] <= found["median"] <= found["high"] for found in row["subjects"].values())
