@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import smtpcore
+import smtpcore.testing
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 STANDARD_EXTENSIONS = FOLDER / "standard-extensions.md"  # python -m tests.list_extensions writes it
@@ -29,9 +30,13 @@ GENERATED = "Written by `python -m tests.write_reference`; a test holds it curre
 
 
 def public_modules() -> list[str]:
-    """List the dotted names of the public modules: the package first, then the others in alphabetical order."""
-    names = [module.name for module in pkgutil.iter_modules(smtpcore.__path__)]
-    return ["smtpcore", *(f"smtpcore.{name}" for name in sorted(names) if not name.startswith("_"))]
+    """List the dotted names of the public modules: the package first, then the others in alphabetical order.
+
+    The modules of ``smtpcore.testing`` are public by themselves, as they need other packages.
+    """
+    names = [module.name for module in pkgutil.iter_modules(smtpcore.__path__, "smtpcore.")]
+    names += [module.name for module in pkgutil.iter_modules(smtpcore.testing.__path__, "smtpcore.testing.")]
+    return ["smtpcore", *sorted(name for name in names if "._" not in name)]
 
 
 def page_of(module: str) -> Path:

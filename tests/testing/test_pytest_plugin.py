@@ -6,10 +6,10 @@ Each test runs pytest in a process of its own, on a file that it writes.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -200,8 +200,10 @@ async def use(server, connect):
     ids=["asyncio", "trio", "anyio", "pytest-asyncio", "pytest-trio"],
 )
 def test_an_async_test_can_use_it(tmp_path: Path, plugin: str, source: str) -> None:
-    if plugin and importlib.util.find_spec(plugin) is None:
+    if plugin and find_spec(plugin) is None:
         pytest.skip(f"{plugin} is not installed")
-    outcome = run_pytest(tmp_path, ASYNC_TEST + source)
+    # pytest-asyncio warns where this is not set, and here a warning is an error.
+    scope = ["-o", "asyncio_default_fixture_loop_scope=function"] if find_spec("pytest_asyncio") else []
+    outcome = run_pytest(tmp_path, ASYNC_TEST + source, *scope)
     assert outcome.code == 0, outcome.output
     assert " passed" in outcome.output
