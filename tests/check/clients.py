@@ -42,12 +42,14 @@ def ours(host: str, port: int) -> None:
 
 
 def python_smtplib(host: str, port: int) -> None:
-    with contextlib.suppress(smtplib.SMTPException, OSError):
-        with smtplib.SMTP(host, port, "client.example", timeout=20) as client:
-            client.ehlo_or_helo_if_needed()
-            if client.has_extn("starttls"):
-                client.starttls(context=any_certificate())
-            client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+    with (
+        contextlib.suppress(smtplib.SMTPException, OSError),
+        smtplib.SMTP(host, port, "client.example", timeout=20) as client,
+    ):
+        client.ehlo_or_helo_if_needed()
+        if client.has_extn("starttls"):
+            client.starttls(context=any_certificate())
+        client.sendmail(SENDER, RECIPIENTS, MESSAGE)
 
 
 def _run(*command: str, octets: bytes = b"") -> None:
@@ -78,8 +80,8 @@ def curl(host: str, port: int) -> None:
 
 def msmtp(host: str, port: int) -> None:
     _run(
-        peers.require("msmtp"), f"--host={host}", f"--port={port}", f"--from={SENDER}", "--domain=client.example",
-        "--tls=off", *RECIPIENTS, octets=MESSAGE.replace(b"\r\n", b"\n"),
+        peers.require("msmtp"), f"--host={host}", f"--port={port}", f"--from={SENDER}",
+        "--domain=client.example", "--tls=off", *RECIPIENTS, octets=MESSAGE.replace(b"\r\n", b"\n"),
     )  # fmt: skip
 
 

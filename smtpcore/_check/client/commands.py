@@ -25,7 +25,7 @@ _KNOWN: Final = frozenset("EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY EXPN HEL
 # The keyword that each parameter and each further command belongs to.
 _KEYWORD_OF: Final = {
     "SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "AUTH": "AUTH", "RET": "DSN", "ENVID": "DSN",
-    "NOTIFY": "DSN", "ORCPT": "DSN", "BY": "DELIVERBY", "MT-PRIORITY": "MT-PRIORITY", 
+    "NOTIFY": "DSN", "ORCPT": "DSN", "BY": "DELIVERBY", "MT-PRIORITY": "MT-PRIORITY",
     "REQUIRETLS": "REQUIRETLS", "HOLDFOR": "FUTURERELEASE", "HOLDUNTIL": "FUTURERELEASE", "RRVS": "RRVS",
     "MTRK": "MTRK",
 }  # fmt: skip

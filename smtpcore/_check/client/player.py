@@ -11,8 +11,7 @@ from typing import Final
 from ..wire import Closed, Silent, Wire
 from .scenarios import HOST, Scenario
 
-LOOK: Final = 0.03
-"""Seconds before a reply, in which a client shows whether it waits for that reply."""
+LOOK: Final = 0.03  # seconds
 
 _USUAL: Final = {
     "EHLO": "250",
@@ -142,15 +141,22 @@ class Player:
         scenario: The server to play.
         context: For STARTTLS.
         timeout: Seconds that one wait may take.
+        look: Seconds before a reply, in which the client shows whether it waits for that reply.
     """
 
     def __init__(
-        self, sock: socket.socket, scenario: Scenario, context: ssl.SSLContext, timeout: float
+        self,
+        sock: socket.socket,
+        scenario: Scenario,
+        context: ssl.SSLContext,
+        timeout: float,
+        look: float = LOOK,
     ) -> None:
         self.wire = Wire(sock, timeout, peer="C")
         self.scenario = scenario
         self.seen = Seen(scenario, self.wire.dialog)
         self._context = context
+        self._wait = look
         self._used: dict[str, int] = {}
         self._offered: frozenset[str] | None = None
         self._mail = b""
@@ -175,10 +181,10 @@ class Player:
             self.wire.close()
         return self.seen
 
-    def _look(self, seconds: float = LOOK) -> bool:
+    def _look(self, times: int = 1) -> bool:
         """Whether the client sends something without waiting for a reply."""
         self.wire.acknowledge()
-        return bool(self.wire.pending(seconds))
+        return bool(self.wire.pending(self._wait * times))
 
     # -- replies --
 
@@ -346,7 +352,7 @@ class Player:
         if self.scenario.injected:
             # A client that takes the injected lines for the reply to EHLO goes on without the true one.
             hello = self._record(self.wire.read_line())
-            self.seen.used_injection = hello.verb != "EHLO" or self._look(LOOK * 5)
+            self.seen.used_injection = hello.verb != "EHLO" or self._look(5)
             self._ehlo(hello)
 
     def _end(self, command: Sent, text: str) -> None:

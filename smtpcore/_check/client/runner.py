@@ -10,7 +10,7 @@ from typing import Final
 
 from ..table import Check, Outcome, Result, Verdict
 from . import CHECKS
-from .player import Player
+from .player import LOOK, Player
 from .rounds import Rounds
 from .scenarios import SCENARIOS, Scenario
 
@@ -27,6 +27,7 @@ def check_client(
     *,
     timeout: float = 10.0,
     patience: float = 120.0,
+    look: float = LOOK,
     scenarios: Iterable[Scenario] = SCENARIOS,
     announce: Callable[[Scenario], None] = lambda scenario: None,
 ) -> list[Result]:
@@ -37,6 +38,7 @@ def check_client(
         trigger: Starts it, once for each server; None: each connection that comes meets the next server.
         context: For STARTTLS.
         timeout: Seconds that a wait within a session may take.
+        look: Seconds before each reply, in which the client shows whether it waits for that reply.
         patience: Seconds to wait for a connection without a trigger.
         scenarios: The servers.
         announce: Called before each server is played.
@@ -53,9 +55,11 @@ def check_client(
                 sock, _ = listener.accept()
             except TimeoutError:
                 break
-            rounds.seen.setdefault(scenario.name, []).append(Player(sock, scenario, context, timeout).play())
+            rounds.seen.setdefault(scenario.name, []).append(
+                Player(sock, scenario, context, timeout, look).play()
+            )
         else:
-            _play(listener, trigger, context, scenario, rounds, timeout)
+            _play(listener, trigger, context, scenario, rounds, timeout, look)
     return judge(rounds)
 
 
@@ -66,6 +70,7 @@ def _play(
     scenario: Scenario,
     rounds: Rounds,
     timeout: float,
+    look: float,
 ) -> None:
     """Play one server on every connection that the client makes until it ends."""
     host, port = listener.getsockname()[:2]
@@ -81,7 +86,8 @@ def _play(
             if running:
                 continue
             return
-        rounds.seen.setdefault(scenario.name, []).append(Player(sock, scenario, context, timeout).play())
+        seen = Player(sock, scenario, context, timeout, look).play()
+        rounds.seen.setdefault(scenario.name, []).append(seen)
 
 
 def judge(rounds: Rounds) -> list[Result]:
