@@ -112,7 +112,7 @@ def run_one(check: Check[Session], target: Target, seen: Observations) -> Result
         outcome, why = verdict.outcome, str(verdict)
     except (Silent, Closed) as error:
         # A check says itself where silence or an end is right.
-        outcome, why = Outcome.FAIL, str(error)
+        outcome, why = (Outcome.INCONCLUSIVE if session.limited else Outcome.FAIL), str(error)
     else:
         outcome, why = Outcome.PASS, ""
     finally:

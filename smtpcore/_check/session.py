@@ -40,6 +40,8 @@ class Session:
         self.offered: Keywords | None = None
         self.permitted: list[str] = []
         """What was observed that the RFC permits, and does not recommend."""
+        self.last: Reply | None = None
+        """The last reply that was read."""
         self._observe = observe
         self._keyword = keyword
         if target.implicit_tls:
@@ -59,7 +61,7 @@ class Session:
             Silent: There is none.
             Closed: The server has closed the connection.
         """
-        reply = self.wire.read_reply(timeout)
+        self.last = reply = self.wire.read_reply(timeout)
         if verb == "EHLO" and reply.code == 250:
             self.offered = keywords(reply)
         self._observe(Exchange(verb, reply, self.offered, unasked), self.wire.dialog)
@@ -253,6 +255,13 @@ class Session:
 
     # -- claims --
 
+    @property
+    def limited(self) -> bool:
+        """Whether the last reply was that of a server which ends the session because of too many errors."""
+        return self.last is not None and (
+            self.last.code == 421 or any(b"too many" in text.lower() for text in self.last.texts)
+        )
+
     def permit(self, why: str) -> None:
         """Note that the server does otherwise than recommended, as the RFC allows."""
         self.permitted.append(why)
@@ -319,6 +328,8 @@ class Session:
         try:
             reply = self.command("NOOP")
         except (Silent, Closed) as error:
+            if self.limited:
+                raise Inconclusive(f"the server ends the session: {self.last}") from None
             raise Failed(f"{what}: the session does not go on: {error}") from None
         if reply.code != 250:
             raise Failed(f"{what}: NOOP: {reply}")

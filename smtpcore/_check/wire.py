@@ -136,8 +136,10 @@ class Wire:
             start = len(self._buffer)
             try:
                 self._fill(deadline)
-            except (Silent, Closed):
+            except (Silent, Closed) as error:
                 if not self._buffer:
+                    if isinstance(error, Silent):
+                        self.dialog.append("-- silence")
                     raise
                 end = len(self._buffer) - 1
                 break
@@ -183,6 +185,16 @@ class Wire:
                 self._fill(time.monotonic() + seconds)
         return bytes(self._buffer)
 
+    def acknowledge(self) -> None:
+        """Acknowledge what has arrived at once, where the system can.
+
+        Otherwise a client with Nagle's algorithm holds its next write back until our reply takes the
+        acknowledgement along, and a group of commands looks like one command after the other.
+        """
+        if hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
     def forget(self) -> bytes:
         """Drop what has arrived and was not read; return it."""
         found = bytes(self._buffer)
@@ -227,7 +239,6 @@ class Wire:
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):
             if time.monotonic() < deadline:
                 return
-            self.dialog.append("-- silence")
             raise Silent("no reply in time") from None
         except OSError as error:
             self.clean_end = not isinstance(error, ssl.SSLEOFError)

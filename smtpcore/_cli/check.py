@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .._check.report import as_json, as_junit, exit_code, lines
@@ -16,7 +21,18 @@ from .._check.stored import Command, Folder
 from .._check.table import Check, Result
 from .._check.target import Target
 from .._core.printable import printable
-from .common import EX_CANTCREAT, EX_NOHOST, EX_PROTOCOL, EX_UNAVAILABLE, EX_USAGE, PORT, Failure, write
+from .common import (
+    EX_CANTCREAT,
+    EX_NOHOST,
+    EX_PROTOCOL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    PORT,
+    Failure,
+    complain,
+    write,
+)
+from .demo_certificate import INSECURE_LOCALHOST_PEM
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +98,49 @@ def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Res
 
 
 def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Result]:
-    raise Failure(EX_USAGE, "--client is not there yet")
+    from .._check.client.runner import check_client
+
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Failure(EX_UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    with listener:
+        port = listener.getsockname()[1]
+        complain(f"smtpcore: listening on {host}:{port}")
+        return check_client(
+            listener,
+            _trigger(options) if options.run else None,
+            _tls(),
+            timeout=options.timeout,
+            announce=lambda scenario: complain(f"smtpcore: next: a server that {scenario.sentence}"),
+        )
+
+
+def _tls() -> ssl.SSLContext:
+    """A server's context with the published certificate: clients have to trust any, or this one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        pem = Path(folder) / "localhost.pem"
+        pem.write_text(INSECURE_LOCALHOST_PEM)
+        context.load_cert_chain(pem)
+    return context
+
+
+def _trigger(options: argparse.Namespace) -> Callable[[str, int], object]:
+    """Runs the command of ``--run``, which sends one message."""
+
+    def run(host: str, port: int) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["/bin/sh", "-c", options.run, "sh", host, str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=options.timeout * 6,
+                check=False,
+            )
+
+    return run
 
 
 def _list() -> int:

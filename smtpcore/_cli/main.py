@@ -263,6 +263,11 @@ def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add("--client", action="store_true", help="listen, and judge the client that connects")
     add(
+        "--run",
+        metavar="COMMAND",
+        help="with --client, a command that makes the client send one message to host $1, port $2",
+    )
+    add(
         "--remote",
         action="store_true",
         help="allow a server that is not on this machine, which will get bad input",

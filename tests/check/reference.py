@@ -1,4 +1,4 @@
-"""A deliberately simple server that follows the RFCs, with a method for each decision, so that a mutant is a few lines.
+"""A deliberately simple server that follows the RFCs, with a method for each decision: a mutant is a few lines.
 
 It is slow, blocking, and forgets messages. The check has to find nothing in it.
 """
@@ -190,7 +190,7 @@ class Reference:
             return {}
         known = {"SIZE": "[0-9]{1,20}", "BODY": "7BIT|8BITMIME|BINARYMIME", "SMTPUTF8": ""}
         if self.mechanisms():
-            known["AUTH"] = rf"<>|(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{{2}})+@(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{{2}})+"
+            known["AUTH"] = r"<>|(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})+@(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})+"
         return known
 
     def path(self, prefix: str, argument: str, pattern: str, extra: str) -> tuple[str, str] | None:

@@ -1,9 +1,8 @@
-"""The check of servers: it finds nothing in a server that follows the RFCs, and each mutant by the check named."""
+"""The check of servers: nothing is found in one that follows the RFCs, and each mutant is caught."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 
 import pytest
 import trustme
@@ -45,14 +44,14 @@ def context() -> ssl.SSLContext:
 
 
 @pytest.fixture(scope="module")
-def known(context: ssl.SSLContext) -> Iterator[dict[bool, Target]]:
+def known(context: ssl.SSLContext) -> dict[bool, Target]:
     """What the probe finds out about the reference server, with and without TLS."""
     targets = {}
     for tls in (False, True):
         with running(Reference, context if tls else None) as port:
             targets[tls] = Target("127.0.0.1", port, timeout=30, user=(USER, PASSWORD))
             probe(targets[tls], lambda seen, dialog: None)
-    yield targets
+    return targets
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "STARTTLS"])
@@ -94,6 +93,7 @@ def test_a_mutant_is_caught(mutant: Mutant, known: dict[bool, Target], context: 
             domain=facts.domain,
         )
         result = judge(mutant, target)
-    assert result.outcome is Outcome.FAIL, f"{result.outcome}: {result.why}\n" + "\n".join(result.dialog)
+    expected = Outcome.LATITUDE if mutant.permitted else Outcome.FAIL
+    assert result.outcome is expected, f"{result.outcome}: {result.why}\n" + "\n".join(result.dialog)
     assert result.why
     assert result.dialog

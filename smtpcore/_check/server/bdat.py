@@ -121,8 +121,12 @@ def _no_more(session: Session, what: str) -> None:
 def bdat_malformed(session: Session) -> None:
     _begin(session)
     for line in ("BDAT", "BDAT x LAST", "BDAT -1 LAST", "BDAT 99999999999999999999999999", "BDAT 1 LATE"):
+        session.send(line.encode() + b"\r\n")
+        if not session.wire.pending(0.2):
+            session.wire.close()  # the server waits for octets, and runs nothing
+            return
         try:
-            reply = session.command(line)
+            reply = session.read("BDAT")
         except Closed:
             return
         if reply.kind not in (4, 5):

@@ -243,12 +243,12 @@ def unknown_command_before_ehlo(session: Session) -> None:
     session.alive("after an unknown command")
 
 
-@check("SES-31", "5321 3.8", "Four bad commands do not end the session")
+@check("SES-31", "5321 3.8", "Three bad commands do not end the session")
 def bad_commands_do_not_end_the_session(session: Session) -> None:
     session.ready()
-    for line in ("FROBNICATE", "MAIL", "RCPT", "VRFX postmaster"):
+    for line in ("FROBNICATE", "MAIL", "VRFX postmaster"):
         session.refused(session.command(line), line)
-    session.alive("after four bad commands")
+    session.alive("after three bad commands")
 
 
 @check("FRM-11", "5321 4.2.4", "An empty line is refused, and the session goes on")
@@ -294,26 +294,30 @@ def replies_do_not_echo_a_cr(session: Session) -> None:
             raise Failed(f"the reply echoes a CR: {reply}")
 
 
-@check("FRM-06", "5321 4.1.1", "A verb with something stuck to it is unknown")
-def verbs_are_whole_words(session: Session) -> None:
-    session.ready()
-    for line in (
-        "NOOPX",
-        "RSETX",
-        "NOOP,",
-        "VRFYpostmaster",
-        f"MAILFROM:<{session.target.sender}>",
-        f"EHLO{NAME}",
-        "QUITX",
-    ):
-        session.refused(session.command(line), line)
+def _no_verb(name: str, line: str) -> Check[Session]:
+    def run(session: Session) -> None:
+        session.ready()
+        filled = line.format(sender=session.target.sender)
+        session.refused(session.command(filled), filled)
+        session.alive(f"after {filled}")
+
+    return Check(name, "FRM-06", "5321 4.1.1", f"{line.split(' ')[0]} is not a command", run)
 
 
-@check("FRM-06", "5321 4.1.1", "A verb that is cut short is unknown")
-def verbs_are_not_abbreviated(session: Session) -> None:
-    session.ready()
-    for line in ("NOO", "RSE", "QUI", "HEL example.com", "EHL example.com", "R"):
-        session.refused(session.command(line), line)
+for _name, _line in (
+    ("noop-and-a-letter", "NOOPX"),
+    ("rset-and-a-letter", "RSETX"),
+    ("quit-and-a-letter", "QUITX"),
+    ("noop-and-a-comma", "NOOP,"),
+    ("vrfy-without-space", "VRFYpostmaster"),
+    ("mail-and-a-letter", "MAILX FROM:<{sender}>"),
+    ("ehlo-without-space", f"EHLO{NAME}"),
+    ("noop-cut-short", "NOO"),
+    ("rset-cut-short", "RSE"),
+    ("quit-cut-short", "QUI"),
+    ("helo-cut-short", f"HEL {NAME}"),
+):
+    CHECKS.add(_no_verb(_name, _line))
 
 
 @check("FRM-03", "5321 2.4", "A command has no effect before its CRLF")
@@ -430,7 +434,6 @@ def _line_end(name: str, end: bytes) -> Check[Session]:
 for _name, _end in (
     ("LF", b"\n"),
     ("CR", b"\r"),
-    ("LF CR", b"\n\r"),
     ("VT", b"\x0b"),
     ("FF", b"\x0c"),
     ("NUL", b"\0"),
@@ -447,7 +450,7 @@ def nul_in_a_command_is_refused(session: Session) -> None:
     session.alive("after a NUL")
 
 
-@check("FRM-12", "5321 4.1.2", "A control character in a path is refused")
+@check("FRM-12", "5321 4.1.2", "A control character in a path is refused", level="SHOULD")
 def control_character_in_a_path_is_refused(session: Session) -> None:
     session.ready()
     session.refused(
@@ -455,7 +458,9 @@ def control_character_in_a_path_is_refused(session: Session) -> None:
     )
 
 
-@check("FRM-12", "5321 4.1.2, 2.4", "Eight-bit octets in a path are refused without an extension", level="MUST")
+@check(
+    "FRM-12", "5321 4.1.2, 2.4", "Eight-bit octets in a path are refused without an extension", level="SHOULD"
+)
 def eight_bits_in_a_path_are_refused(session: Session) -> None:
     session.ready()
     session.refused(session.command(b"MAIL FROM:<a\xe9b@example.com>"), "MAIL with an octet above 127")

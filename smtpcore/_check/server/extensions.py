@@ -10,7 +10,7 @@ from ..._core.errors import LocalProtocolError
 from ..._core.parameters import Parameter
 from ...extensions import STANDARD
 from ..session import Session, letter, token
-from ..table import Check, Failed, Inconclusive, Table
+from ..table import Check, Failed, Inconclusive, Level, Table
 
 _SPECIFIC: Final = Table[Session]()
 check = _SPECIFIC.check
@@ -30,6 +30,8 @@ _IDS: Final = {
     "BINARYMIME": ("BIN-01", "3030 3", "BIN-02"),
 }
 _GOOD: Final = (None, "100", "<>", "HDRS", "NEVER", "rfc822;check@example.com", "check")
+_MUST: Final[Level] = "MUST"
+_SHOULD: Final[Level] = "SHOULD"
 _BAD: Final = ("x", "1", "?", "+")
 
 
@@ -54,18 +56,19 @@ def checks_of(extension: Extension) -> Iterator[Check[Session]]:
         )  # fmt: skip
     for row in extension.parameters:
         about = f"{name}-parameter" if row.keyword == keyword else f"{name}-parameter-{row.keyword.lower()}"
-        for suffix, sentence, run in (
-            ("", f"{row.keyword} of {row.command} is accepted", _parameter_is_accepted(row)),
-            ("-in-any-case", f"{row.keyword} of {row.command} is read in any letter case", _in_any_case(row)),
-            ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row)),
-            ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row)),
+        # That a client must not repeat a parameter does not say that a server must mind.
+        for suffix, sentence, run, level in (
+            ("", f"{row.keyword} of {row.command} is accepted", _parameter_is_accepted(row), _MUST),
+            ("-in-any-case", f"{row.keyword} of {row.command} is read in any case", _in_any_case(row), _MUST),
+            ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row), _SHOULD),
+            ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row), _MUST),
         ):
             if run is not None:
-                yield Check(about + suffix, of_parameter, rfc, sentence, run, keyword=keyword)
+                yield Check(about + suffix, of_parameter, rfc, sentence, run, level, keyword)
         yield Check(
             f"{about}-not-offered", "MAI-12" if row.command == "MAIL" else "RCP-18", "5321 4.1.1.11",
             f"{row.keyword} of {row.command} is refused where {keyword} is not offered",
-            _not_offered(row, keyword),
+            _not_offered(row, keyword), "SHOULD",
         )  # fmt: skip
 
 
@@ -281,7 +284,13 @@ def body_values(session: Session) -> None:
         session.command("RSET")
 
 
-@check("EIG-11", "5321 2.4", "8BITMIME does not open the envelope to eight-bit characters", keyword="8BITMIME")
+@check(
+    "EIG-11",
+    "5321 2.4",
+    "8BITMIME does not open the envelope to eight-bit characters",
+    keyword="8BITMIME",
+    level="SHOULD",
+)
 def eight_bit_envelope(session: Session) -> None:
     session.ready()
     reply = session.command("MAIL FROM:<gr\u00fc\u00dfe@example.com> BODY=8BITMIME")
@@ -311,14 +320,26 @@ def utf8_recipient(session: Session) -> None:
         raise Failed(f"a UTF-8 recipient: {reply}")
 
 
-@check("UTF-12", "6531 3.5", "A UTF-8 sender without SMTPUTF8 is refused with 550", keyword="SMTPUTF8")
+@check(
+    "UTF-12",
+    "6531 3.5",
+    "A UTF-8 sender without SMTPUTF8 is refused with 550",
+    keyword="SMTPUTF8",
+    level="SHOULD",
+)
 def utf8_sender_undeclared(session: Session) -> None:
     session.ready()
     line = "MAIL FROM:<gr\u00fc\u00dfe@example.com>"
     session.refused(session.command(line), line, 550, 553, 501)
 
 
-@check("UTF-13", "6531 3.5", "A UTF-8 recipient without SMTPUTF8 is refused with 553", keyword="SMTPUTF8")
+@check(
+    "UTF-13",
+    "6531 3.5",
+    "A UTF-8 recipient without SMTPUTF8 is refused with 553",
+    keyword="SMTPUTF8",
+    level="SHOULD",
+)
 def utf8_recipient_undeclared(session: Session) -> None:
     session.ready()
     session.mail()

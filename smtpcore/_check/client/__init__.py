@@ -1,0 +1,12 @@
+"""The check of clients: a server for each situation, and checks of what the client did."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..table import Check
+from . import commands, content, reactions
+from .rounds import Rounds
+
+CHECKS: Final[tuple[Check[Rounds], ...]] = (*commands.CHECKS, *content.CHECKS, *reactions.CHECKS)
+"""All checks, in the order of the report."""

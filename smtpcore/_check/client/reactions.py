@@ -1,0 +1,321 @@
+"""Checks of what a client does about replies: refusals, closings, TLS, AUTH."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from ..wire import shown
+from .player import Seen
+from .rounds import ClientTable
+
+CHECKS: Final = ClientTable()
+each = CHECKS.each
+
+_MAIL: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))
+
+
+def _goes_on(seen: Seen) -> str | bool:
+    """The message has to arrive."""
+    if seen.contents:
+        return True
+    last = seen.commands[-1] if seen.commands else None
+    return f"the client does not send its message; its last command: {shown(last.line) if last else 'none'}"
+
+
+@each("SEC-06", "5321 3.3", "The client sends its message to a server that accepts it", "accepting")
+def sends_a_message(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each(
+    "EHL-12",
+    "5321 4.1.1.1",
+    "The client sends its message to a server without extensions",
+    "without-extensions",
+    "without-pipelining",
+)
+def needs_no_extension(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each(
+    "RPL-13",
+    "5321 4.2, 4.2.1",
+    "The client understands replies of several lines, and without text",
+    "talkative",
+)
+def understands_lines(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("RPL-06", "5321 4.2, 4.2.1", "The client understands a code with nothing after it", "terse")
+def understands_codes_alone(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("RPL-28", "5321 4.2", "How replies are cut makes no difference to the client", "in-pieces")
+def understands_pieces(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each(
+    "RPL-09", "5321 4.2, 4.3.2", "The client understands an unfamiliar code by its first digit", "other-codes"
+)
+def understands_codes(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("RPL-20", "5321 4.2.1", "The client sends the content once where it was accepted")
+def sends_once(seen: Seen) -> str | bool:
+    if len(seen.contents) > 1 and len({content.octets for content in seen.contents}) == 1:
+        return "the same content is sent twice on one connection"
+    return bool(seen.contents)
+
+
+@each("GRT-13", "5321 3.1, 4.2.1", "After 554 as greeting the client does not go on to mail", "refusing")
+def accepts_a_refusal(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb in _MAIL:
+            return f"{shown(command.line)} after a greeting of 554"
+    if any(command.verb in ("EHLO", "HELO") for command in seen.commands):
+        return "the client introduces itself after a greeting of 554"
+    return True
+
+
+@each("SES-40", "5321 3.8", "After 421 as greeting the client closes the connection", "busy")
+def accepts_a_busy_server(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb != "QUIT":
+            return f"{shown(command.line)} after a greeting of 421"
+    return True
+
+
+@each(
+    "SES-40",
+    "5321 3.8",
+    "After 421 the client gives up the connection",
+    "closing-at-mail",
+    "closing-at-rcpt",
+    "closing-after-the-content",
+)
+def gives_up_after_421(seen: Seen) -> str | bool:
+    for number, command in enumerate(seen.commands):
+        if command.reply.startswith("421"):
+            for after in seen.commands[number + 1 :]:
+                if after.verb not in ("QUIT", "RSET") and not after.early:
+                    return f"{shown(after.line)} after 421"
+            return True
+    return bool(seen.contents)
+
+
+@each(
+    "RPL-25",
+    "5321 3.3",
+    "After a refused MAIL the client sends neither RCPT nor content",
+    "refusing-the-sender",
+)
+def accepts_a_refused_sender(seen: Seen) -> str | bool:
+    mail = seen.first("MAIL")
+    if mail is None:
+        return False
+    for after in seen.after(mail):
+        if after.verb in ("RCPT", "DATA", "BDAT") and not after.early:
+            return f"{shown(after.line)} after a refused MAIL"
+    return "content after a refused MAIL" if seen.contents else True
+
+
+@each(
+    "RCP-23",
+    "5321 3.3",
+    "After nothing but refused recipients the client sends no DATA",
+    "refusing-recipients",
+    "granting-without-recipients",
+)
+def accepts_refused_recipients(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb in ("DATA", "BDAT") and not command.early:
+            return f"{command.verb} although each recipient was refused"
+    return bool(seen.first("RCPT"))
+
+
+@each("PIP-08", "2920 3.1", "354 without recipients is answered by a lone dot", "granting-without-recipients")
+def answers_354_by_a_dot(seen: Seen) -> str | bool:
+    if any(content.octets for content in seen.contents):
+        return "content is sent although each recipient was refused"
+    return bool(seen.first("RCPT"))
+
+
+@each(
+    "RCP-24",
+    "5321 3.3",
+    "Content is sent for the recipients that were accepted",
+    "refusing-the-first-recipient",
+)
+def sends_to_those_accepted(seen: Seen) -> str | bool:
+    accepted = [command for command in seen.commands if command.verb == "RCPT" and command.ok]
+    if not accepted:
+        return False
+    return True if seen.contents else "no content is sent, although a recipient was accepted"
+
+
+@each("DAT-04", "5321 3.3", "After a refused DATA the client sends no content", "refusing-data")
+def accepts_refused_data(seen: Seen) -> str | bool:
+    data = seen.first("DATA")
+    if data is None:
+        return False
+    for after in seen.after(data):
+        if after.verb not in ("QUIT", "RSET", "MAIL", "NOOP", "DATA", "RCPT"):
+            return f"content after a refused DATA: {shown(after.line)}"
+    return True
+
+
+@each(
+    "DAT-26",
+    "5321 4.2.1",
+    "After refused content the client does not send it again on the same connection",
+    "refusing-the-content",
+)
+def accepts_refused_content(seen: Seen) -> str | bool:
+    return "refused content is sent again" if len(seen.contents) > 1 else bool(seen.contents)
+
+
+@each("SIZ-15", "1870 7", "A message above the announced size is not sent", "small", level="SHOULD")
+def obeys_the_size(seen: Seen) -> str | bool:
+    return "content above the announced size is sent" if seen.contents else bool(seen.commands)
+
+
+@each("EHL-11", "5321 2.4", "Keywords are recognised in any letter case", "talkative")
+def reads_keywords_in_any_case(seen: Seen) -> str | bool:
+    return bool(seen.first("MAIL"))
+
+
+@each("RPL-24", "practice", "A reply that answers no command ends the session", "unasked", level="SHOULD")
+def notices_unasked_replies(seen: Seen) -> str | bool:
+    return "the client goes on after a reply that answers no command" if seen.contents else True
+
+
+# -- TLS --
+
+
+@each(
+    "TLS-09",
+    "3207 4.2",
+    "After the handshake the client starts over with EHLO",
+    "starttls",
+    "starttls-offers-more",
+)
+def starts_over_under_tls(seen: Seen) -> str | bool:
+    under = [command for command in seen.commands if command.tls]
+    if not under:
+        return False
+    return (
+        True
+        if under[0].verb in ("EHLO", "HELO", "QUIT")
+        else f"the first command under TLS is {shown(under[0].line)}"
+    )
+
+
+@each("TLS-08", "3207 4.2", "What was offered before TLS is forgotten", "starttls-offers-more")
+def forgets_what_was_offered(seen: Seen) -> str | bool:
+    found = False
+    for command in seen.commands:
+        if command.tls and command.offered is not None:
+            found = True
+            if command.verb in ("BDAT", "AUTH", "STARTTLS") or re.search(rb"(?i) BODY=", command.line):
+                return f"{shown(command.line)} uses what is not offered under TLS"
+            if command.early:
+                return f"{shown(command.line)} is pipelined, which is not offered under TLS"
+    return found
+
+
+@each("TLS-11", "3207 4.2", "STARTTLS is not sent under TLS")
+def starttls_once(seen: Seen) -> str | bool:
+    if any(command.verb == "STARTTLS" and command.tls for command in seen.commands):
+        return "STARTTLS under TLS"
+    return any(command.tls for command in seen.commands)
+
+
+@each("TLS-05", "3207 6", "Plaintext after the 220 of STARTTLS is not taken for a reply", "starttls-injection")
+def refuses_injected_replies(seen: Seen) -> str | bool:
+    if seen.used_injection:
+        return "plaintext after the 220 is taken for the reply to EHLO"
+    return bool(seen.first("STARTTLS"))
+
+
+@each("TLS-17", "3207 4", "After 454 the client does not begin a handshake", "starttls-later")
+def accepts_454(seen: Seen) -> str | bool:
+    starttls = seen.first("STARTTLS")
+    if starttls is None:
+        return False
+    for after in seen.after(starttls):
+        if after.line.startswith(b"\x16"):
+            return "the client begins a handshake after 454"
+    return True
+
+
+@each(
+    "AUT-28",
+    "4954 4",
+    "The password is not shown in plaintext where TLS is offered",
+    "starttls-later",
+    "starttls",
+)
+def hides_the_password(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb == "AUTH" and not command.tls:
+            return "AUTH in plaintext"
+    return bool(seen.commands)
+
+
+# -- AUTH --
+
+
+@each("AUT-15", "4954 4", "Responses are base64", "auth", "refusing-auth")
+def writes_base64(seen: Seen) -> str | bool:
+    responses = [line.rstrip(b"\r\n") for line in seen.responses if line != b"*\r\n"]
+    for command in seen.commands:
+        if command.verb == "AUTH":
+            responses += command.argument.split(b" ")[1:]
+    for response in responses:
+        try:
+            base64.b64decode(b"" if response == b"=" else response, validate=True)
+        except binascii.Error:
+            return f"not valid base64: {shown(response, 20)}"
+    return bool(responses)
+
+
+@each("AUT-27", "4954 4", "Only mechanisms that are offered are used", "auth", "refusing-auth")
+def uses_offered_mechanisms(seen: Seen) -> str | bool:
+    found = False
+    for command in seen.commands:
+        if command.verb == "AUTH":
+            found = True
+            if command.argument.upper().split(b" ")[0] not in (b"PLAIN", b"LOGIN"):
+                return f"a mechanism that is not offered: {shown(command.argument, 20)}"
+    return found
+
+
+@each("AUT-04", "4954 4", "AUTH comes before a transaction, and once", "auth")
+def authenticates_once(seen: Seen) -> str | bool:
+    logins = [command for command in seen.commands if command.verb == "AUTH"]
+    if any(command.mail for command in logins):
+        return "AUTH within a transaction"
+    if len(logins) > 1:
+        return "AUTH after a success"
+    return bool(logins)
+
+
+@each(
+    "AUT-31",
+    "4954 4",
+    "After a refused login the client does not go on as if it had been accepted",
+    "refusing-auth",
+    level="MAY",
+)
+def accepts_a_refused_login(seen: Seen) -> str | bool:
+    if not seen.first("AUTH"):
+        return False
+    return "mail after a refused login" if seen.contents else True

@@ -1,0 +1,76 @@
+"""The check of clients: nothing is found in careful ones, and each mutant is caught by the check named."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterable
+
+import pytest
+import trustme
+
+from smtpcore._check.client import CHECKS
+from smtpcore._check.client.runner import Trigger, check_client
+from smtpcore._check.client.scenarios import SCENARIOS, Scenario
+from smtpcore._check.table import Outcome, Result
+
+from . import clients
+from .client_mutants import MUTANTS, ClientMutant, Simple
+
+# Seconds before a reply. What these clients send too early comes in one write with what was due, but for one.
+_LOOK = 0.004
+_LONG_LOOK = 0.2
+
+
+@pytest.fixture(scope="module")
+def context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def results_of(
+    client: Trigger,
+    context: ssl.SSLContext,
+    scenarios: Iterable[Scenario] = SCENARIOS,
+    look: float = _LOOK,
+) -> dict[str, Result]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        results = check_client(listener, client, context, timeout=20, look=look, scenarios=scenarios)
+    return {result.name: result for result in results}
+
+
+class _LogsIn(Simple):
+    login = True
+
+
+@pytest.mark.parametrize(
+    "client",
+    [clients.ours, lambda host, port: _LogsIn(host, port).run()],
+    ids=["smtpcore", "the reference"],
+)
+def test_nothing_is_found_in_a_careful_client(client: Trigger, context: ssl.SSLContext) -> None:
+    results = results_of(client, context)
+    assert [(one.name, one.why) for one in results.values() if one.outcome is Outcome.FAIL] == []
+    assert sum(result.outcome is Outcome.PASS for result in results.values()) > 45
+
+
+def test_smtplib_does_not_know_other_codes_than_250(context: ssl.SSLContext) -> None:
+    results = results_of(clients.python_smtplib, context)
+    failed = {name for name, result in results.items() if result.outcome is Outcome.FAIL}
+    assert failed == {"client-understands-codes"}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_caught(mutant: ClientMutant, context: ssl.SSLContext) -> None:
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name == mutant.scenario]
+    look = _LONG_LOOK if mutant.check == "waits-for-the-greeting" else _LOOK
+    results = results_of(lambda host, port: mutant.client(host, port).run(), context, scenarios, look)
+    result = results[f"client-{mutant.check}"]
+    assert result.outcome is Outcome.FAIL, f"{result.outcome}: {result.why}\n" + "\n".join(result.dialog)
+    assert result.dialog
+
+
+def test_names_of_checks_and_scenarios_are_unique() -> None:
+    names = [check.name for check in CHECKS] + [scenario.name for scenario in SCENARIOS]
+    assert len(names) == len(set(names))
