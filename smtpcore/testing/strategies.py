@@ -426,9 +426,7 @@ def _parser(extensions: tuple[Extension, ...]) -> CommandParser:
         allow_cleartext_auth=True,
     )
     rules = rules_for(extensions)
-    parser = CommandParser(config, rules)
-    parser.capabilities = rules.offer(config, Facts(config=config))
-    return parser
+    return CommandParser(config, rules, rules.offer(config, Facts(config=config)))
 
 
 def _is_legal(line: bytes, extensions: tuple[Extension, ...]) -> bool:
