@@ -94,10 +94,14 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             if len(self._held) > READ_SIZE:
                 self._paused = True
                 self._transport.pause_reading()
+            if self.expects_silence:
+                _wake(self._drained)
 
     def eof_received(self) -> bool:
         self._at_eof = True
         self._give_held()
+        if self.expects_silence:
+            _wake(self._drained)
         return True  # we may still write
 
     def resume_writing(self) -> None:
@@ -128,8 +132,10 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._watch_deadline()
         try:
             await self._woken
-        except BaseException:
+        except BaseException:  # cancelled
             self._take = None
+            if asyncio.iscoroutine(self._result):
+                self._result.close()  # what had to be awaited, and is not any more
             self.abort()
             raise
         result, error = self._result, self._error
@@ -210,8 +216,6 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 
     def _offer(self, data: bytes) -> bytes:
         self._check_open()
-        if self._transport.get_write_buffer_size():
-            return data
         try:
             return data[self._socket.send(data) :]  # as the transport would, for a third of the time
         except BlockingIOError:
@@ -223,6 +227,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         try:
             async with asyncio.timeout(seconds):
                 while self._transport.get_write_buffer_size():
+                    self._check_silence()
                     self._drained = self._loop.create_future()
                     await self._drained
         except TimeoutError:
@@ -241,7 +246,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 
     async def _finish(self, last: bytes) -> None:
         with suppress(OSError):
-            if self._offer(last) or self._transport.get_write_buffer_size():
+            if self._transport.get_write_buffer_size() or self._offer(last):
                 self._transport.abort()
         self._transport.close()
         if self._failure is None:

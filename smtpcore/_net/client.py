@@ -79,7 +79,7 @@ from .options import ConnectOptions, deadline_of, timeouts_of, wrong_type
 from .recorder import Recorder
 from .results import SendResult, make_exchange
 from .sources import AsyncContent, Source, opened, read_ahead
-from .stream import Stream, arrived
+from .stream import Stream, arrived, expect_silence
 from .transaction import Recipients, Transaction, names_of, prepare_transaction
 
 if TYPE_CHECKING:
@@ -700,6 +700,7 @@ class Client:
                 self._recorder.hide(*self._connection.secrets)
                 self._recorder.record_client(data)
             seconds = self._seconds(self._timeouts.data_block, "the server did not take what was sent")
+            expect_silence(self._stream, self._context.phase == "content")
             try:
                 await self._stream.write(data, seconds)
             except OSError as error:
