@@ -2,7 +2,8 @@
 
 :func:`open_client` and :func:`serve_stream` run what ``connect()`` and ``serve()`` of the adapters run, over
 any object with the methods of :class:`Stream`. They are coroutines that belong to no framework: they wait only
-in the methods of the stream. If those never suspend, :func:`run` drives a conversation to its end.
+in the methods of the stream. If those never suspend, :func:`run` drives a conversation to its end. A stream may
+have a few more methods, which save time (``docs/embedding.md``); none of them is needed.
 
 ``examples/own_stream.py`` runs both conversations over a pair in memory, ``examples/anyio_server.py`` a server
 under anyio.

@@ -115,7 +115,8 @@ class Stream(SocketStream):
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
     async def _writable(self, deadline: float) -> None:
-        wait_ready(deadline, selectors.EVENT_WRITE, self._socket)
+        also = selectors.EVENT_READ if self.expects_silence else 0
+        wait_ready(deadline, selectors.EVENT_WRITE | also, self._socket)
 
     def _break(self) -> None:
         with suppress(OSError):  # not connected any more

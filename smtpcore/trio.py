@@ -91,20 +91,33 @@ class Stream(SocketStream):
                 return self._socket.recv(READ_SIZE)
             except BlockingIOError:
                 pass
-            with trio.CancelScope(deadline=_time_of(self.deadline)) as self._nap:
-                await self._wait(trio.lowlevel.wait_readable)
+            self._nap = trio.CancelScope(deadline=_time_of(self.deadline))
+            with self._nap, suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._socket)
             if self._nap.cancelled_caught and not self._stops():
                 raise TimeoutError(TIMED_OUT)
         return b""
 
     async def _writable(self, deadline: float) -> None:
-        await _within(_time_of(deadline), self._wait, trio.lowlevel.wait_writable)
+        wait = self._wait_for_either if self.expects_silence else self._wait_to_write
+        await _within(_time_of(deadline), wait)
+        if self._broken:
+            raise self._gone()
 
-    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-        try:
-            await wait(self._socket)
-        except trio.ClosedResourceError:
-            raise self._gone() from None
+    async def _wait_to_write(self) -> None:
+        with suppress(trio.ClosedResourceError):
+            await trio.lowlevel.wait_writable(self._socket)
+
+    async def _wait_for_either(self) -> None:
+        async def read() -> None:
+            with suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._socket)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await self._wait_to_write()
+            nursery.cancel_scope.cancel()
 
     def _break(self) -> None:
         if self._socket.fileno() >= 0:

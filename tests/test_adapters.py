@@ -696,11 +696,11 @@ def grants(file: Any) -> None:
 @pytest.mark.parametrize(
     "reply, retryable", [(b"552 5.3.4 too big", False), (b"554 5.7.1 no", False), (b"421 4.3.0 bye", True)]
 )
-@pytest.mark.parametrize("how", ["closes", "closes its half", "reads on"])
+@pytest.mark.parametrize("how", ["closes", "closes its half", "reads on", "reads no more"])
 def test_a_refusal_in_the_middle_of_the_content_is_reported_as_that(
     adapter: Any, certificates: Certificates, how: str, reply: bytes, retryable: bool, security: str
 ) -> None:
-    taken = 0
+    taken, reported = 0, threading.Event()
 
     def session(file: Any) -> None:
         nonlocal taken
@@ -709,7 +709,9 @@ def test_a_refusal_in_the_middle_of_the_content_is_reported_as_that(
         file.write(reply + b"\r\n")
         if how == "closes its half":
             file.end()
-        while how != "closes" and (data := file.read(65536)):
+        if how == "reads no more":
+            reported.wait(LATE)
+        while how in ("closes its half", "reads on") and (data := file.read(65536)):
             taken += len(data)
 
     context = certificates.server if security == "tls" else None
@@ -722,6 +724,7 @@ def test_a_refusal_in_the_middle_of_the_content_is_reported_as_that(
                 with pytest.raises(ReplyError) as caught:
                     await client.send(SENDER, [ONE], BIG)
                 error = caught.value
+                reported.set()
                 assert str(error).startswith(f"the message was refused: {reply.decode()}")
                 assert error.retryable is retryable
                 assert error.result is not None

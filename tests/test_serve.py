@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import os
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -352,6 +354,24 @@ def test_a_session_knows_its_facts(adapter: Any) -> None:
     assert field.startswith(b"Received: from client.example ([127.0.0.1])")
     assert b"by mx.example" in field
     assert b"with ESMTP" in field
+
+
+@every_adapter
+def test_a_session_that_is_over_leaves_nothing_to_the_collector(adapter: Any) -> None:
+    """A cycle of references would keep each session and its stream until the collector comes."""
+    kept: list[weakref.ref[Any]] = []
+
+    class Forgetful(Handler):
+        def accept_connection(self, session: Any) -> bool:
+            kept.extend(map(weakref.ref, (session, session.connection, session._stream)))
+            return True
+
+    gc.disable()
+    try:
+        during(adapter, Forgetful(), lambda where: talk(where, "EHLO client.example", "NOOP"))
+        assert [one() for one in kept] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_sessions_have_different_ids() -> None:

@@ -56,6 +56,7 @@ class BaseStream(ABC):
         first_octets: What the other side said first in a TLS handshake: no TLS, sometimes, but SMTP or HTTP.
         farewell: Gives the octets that a session wants to have sent when it is ended from outside.
         deadline: The time, as ``time.monotonic()`` gives it, when a pump gives TimeoutError; infinite: never.
+        expects_silence: Set by a client during content: a write that waits fails when the peer sends something.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class BaseStream(ABC):
         self.first_octets = b""
         self.farewell: Callable[[], bytes] | None = None
         self.deadline = math.inf
+        self.expects_silence = False
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._broken = False
         self._ended = False
@@ -92,7 +94,10 @@ class BaseStream(ABC):
 
     @abstractmethod
     async def _send(self, data: bytes, deadline: float) -> None:
-        """Send everything that ``_offer()`` has given back, or raise an exception."""
+        """Send everything that ``_offer()`` has given back, or raise an exception.
+
+        It calls ``_check_silence()`` before it waits and when something arrives.
+        """
 
     @abstractmethod
     def _break(self) -> None:
@@ -340,6 +345,17 @@ class BaseStream(ABC):
             pass  # there is no more
         finally:
             self._reading.release()
+
+    def _check_silence(self) -> None:
+        """Raise if the peer has sent something that cannot be awaited yet; ``arrived()`` gives it."""
+        if self.expects_silence and self._reading.acquire(False):
+            try:
+                arrival = self._read_now()
+            finally:
+                self._reading.release()
+            if arrival is not None:
+                self._last_words += arrival
+                raise ConnectionAbortedError("the peer has replied, or closed, before all was sent")
 
     def _gone(self) -> OSError:
         return ConnectionAbortedError("this stream is closed, or an earlier call failed or was cancelled")

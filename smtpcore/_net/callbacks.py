@@ -118,7 +118,7 @@ class Table:
         self.served_domains = None if domains is None else frozenset(domain.lower() for domain in domains)
         decide_on_hello = _ask(get("accept_hello"), lambda event: (event,))
         decide_on_command = _ask(get("on_command") or _DEFAULTS.on_command, lambda event: (event,))
-        self._reactions: dict[type[Event], Reaction] = {
+        self.reactions: dict[type[object], Reaction] = {
             Connect: _ask(get("accept_connection"), lambda event: ()),
             Ehlo: decide_on_hello,
             Helo: decide_on_hello,
@@ -140,18 +140,15 @@ class Table:
             InputDiscarded: Callbacks.log_discarded,
         }
         if self.served_domains is not None:
-            self._reactions[Rcpt] = Callbacks.decide_on_recipient
+            self.reactions[Rcpt] = Callbacks.decide_on_recipient
         if self.begin_message is not None:
-            self._reactions[Data] = Callbacks.begin_message
+            self.reactions[Data] = Callbacks.begin_message
         elif self.store is not None:
-            self._reactions[Data] = Callbacks.begin_spool
+            self.reactions[Data] = Callbacks.begin_spool
 
     def reaction_to(self, kind: type[Event]) -> Reaction:
-        """The reaction to a class of events."""
-        reaction = self._reactions.get(kind)
-        if reaction is None:
-            reaction = self._reactions[Command] if issubclass(kind, Command) else _ignore
-            self._reactions[kind] = reaction
+        """The reaction to a class of events of an extension, which ``reactions`` has afterwards."""
+        self.reactions[kind] = reaction = self.reactions[Command] if issubclass(kind, Command) else _ignore
         return reaction
 
 
@@ -198,22 +195,25 @@ class Callbacks:
 
     def _work(self) -> Due:
         """React to events until it is the client's turn, something has to be awaited, or the session ends."""
-        session, reaction_to = self.session, self._table.reaction_to
+        session, reactions = self.session, self._table.reactions
         if self._tls_due and session.tls is not None:
             self._tls_due = False
             if (telling := self._tell(self._table.tls, session, session.tls)) is not None:
                 return telling
         while True:
             event = session._advance()
-            if not isinstance(event, Event) or event.__class__ is ConnectionClosed:
-                return event
-            if (due := reaction_to(event.__class__)(self, event)) is not None:
+            reaction = reactions.get(event.__class__)
+            if reaction is None:
+                if not isinstance(event, Event) or event.__class__ is ConnectionClosed:
+                    return event
+                reaction = self._table.reaction_to(event.__class__)
+            if (due := reaction(self, event)) is not None:
                 return due
 
     # -- commands --
 
     def grant(self, event: Event) -> None:
-        self.session.accept()
+        self.session.connection.accept()
 
     def reset(self, event: Rset) -> Awaitable[None] | None:
         return self.call(self._table.reset, (self.session,), self._grant_anyway, event)

@@ -66,7 +66,7 @@ from .hints import hint_for, words_of
 from .options import ConnectOptions, deadline_of, timeouts_of
 from .recorder import Recorder
 from .results import make_exchange
-from .stream import Stream, arrived
+from .stream import Stream, arrived, expect_silence
 from .transaction import Transaction
 
 _EXCHANGES: Final = 20  # of the dialogue that errors show: enough for a session's opening and a small message
@@ -349,6 +349,8 @@ class Dialogue:
             self.recorder.hide(*self.connection.secrets)
             self.recorder.record_client(data)
         seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
+        # What follows a final dot in the same write is sent while the server may reply to the dot.
+        expect_silence(self.stream, self.context.phase == "content" and len(self.connection.outstanding) <= 1)
         try:
             await self.stream.write(data, seconds)
         except OSError as error:

@@ -112,10 +112,11 @@ class ServerSession:
         self._content_rate = config.limits.content_rate
         self._stream = stream
         self._pump = pump_of(stream)
-        self._began = time.monotonic()
+        self._latest_end = time.monotonic() + config.timeouts.session
+        self._patience = self.connection.timeout  # is the same in each state
         self._waits_since: float | None = None  # None if there was an event since the last wait
         self._content_began: float | None = None
-        self._content_octets = 0
+        self._content_from = 0  # octets received when it began
         self._lost_client = False
         self._steps = 0  # events, and reads without one, since others have had their turn
         self._next_look = LOOK  # the step at which to look whether it is their turn
@@ -306,7 +307,7 @@ class ServerSession:
         if (writing := self._flush()) is not None:
             await writing
         await self._stream.give_way()
-        if self.state is not _CONTENT and time.monotonic() >= self._began + self._timeouts.session:
+        if self.state is not _CONTENT and time.monotonic() >= self._latest_end:
             self._time_is_up()
 
     def _leave_it_to_the_client(self) -> Due:
@@ -337,17 +338,22 @@ class ServerSession:
             self._steps += 1  # there was a read, and no event
         if self._waits_since is None or state is _CONTENT:
             self._waits_since = now  # content that was refused is read to its end without an event
-        deadline = min(self._waits_since + self.connection.timeout, self._latest(state, now))
-        self._pump.deadline = deadline
+        latest = self._latest_end if state is not _CONTENT else self._latest_end_of_content(now)
+        self._pump.deadline = deadline = min(self._waits_since + self._patience, latest)
         # Between messages a server that stops may end a session, within one it waits for the end.
         self._stream.idle = state is not _CONTENT
         return deadline > now
 
+    def _latest_end_of_content(self, now: float) -> float:
+        """A client must not dawdle for ever."""
+        if self._content_began is None:
+            self._content_began, self._content_from = now, self.octets_received
+        allowed = self._timeouts.idle + (self.octets_received - self._content_from) / self._content_rate
+        return self._content_began + min(allowed, self._timeouts.content)
+
     def _take(self, arrival: Arrival) -> None:
         """Give the core what has arrived."""
         if not isinstance(arrival, OSError):
-            if self.state is _CONTENT:
-                self._content_octets += len(arrival)
             self._received(arrival)
         elif isinstance(arrival, TimeoutError) and arrival.errno is None:
             self._time_is_up()
@@ -356,15 +362,6 @@ class ServerSession:
 
     def _time_is_up(self) -> None:
         self.connection.close(self.connection.timeout_reply)
-
-    def _latest(self, state: State, now: float) -> float:
-        """When the patience of the session as a whole ends: a client must not dawdle for ever."""
-        if state is _CONTENT:
-            if self._content_began is None:
-                self._content_began, self._content_octets = now, 0
-            allowed = self._timeouts.idle + self._content_octets / self._content_rate
-            return self._content_began + min(allowed, self._timeouts.content)
-        return self._began + self._timeouts.session
 
     def _received(self, data: bytes) -> None:
         self.octets_received += len(data)

@@ -39,7 +39,7 @@ class SocketStream(BaseStream):
 
     @abstractmethod
     async def _writable(self, deadline: float) -> None:
-        """Wait until the socket may be written; raises TimeoutError."""
+        """Wait until the socket may be written, or read if ``expects_silence``; raises TimeoutError."""
 
     async def _pump(self, take: Take[T]) -> T:
         while True:
@@ -73,6 +73,7 @@ class SocketStream(BaseStream):
     async def _send(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)
         while rest:
+            self._check_silence()
             await self._writable(deadline)
             with contextlib.suppress(BlockingIOError):
                 rest = rest[self._socket.send(rest, self._AT_ONCE) :]

@@ -163,6 +163,16 @@ def arrived(stream: Stream) -> bytes | None:
     return None if look is None else look()
 
 
+def expect_silence(stream: Stream, silence: bool) -> None:
+    """Say whether the peer has nothing to send until it has what is written now, as during content.
+
+    A stream that can tell then ends a write that has to wait as soon as the peer sends something: a server that
+    has refused a message need not read the rest of it (RFC 5321 4.2.5).
+    """
+    if hasattr(stream, "expects_silence"):
+        stream.expects_silence = silence
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, and give its result.
 

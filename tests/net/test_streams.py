@@ -35,6 +35,7 @@ from smtpcore._net import basestream as _basestream
 from smtpcore._net import listener as _listener
 from smtpcore._net import sockets as _sockets
 from smtpcore._net import tls as _tls
+from smtpcore._net.stream import expect_silence
 
 SOON = 0.05  # seconds until a timeout that is meant to be reached
 LATE = 60.0  # seconds until one that is not
@@ -623,6 +624,203 @@ async def test_last_words_are_left_to_the_reader_if_there_is_one(adapter: Adapte
                 await stream.write(MUCH, SOON)
         assert isinstance(outcome.error, OSError)
         assert stream.arrived() is None
+
+
+@pytest.mark.req("RPL-26")
+@pytest.mark.parametrize("how", ["replies", "closes its half"])
+@scenario
+async def test_a_write_that_waits_ends_when_the_peer_breaks_an_expected_silence(
+    adapter: Adapter, how: str
+) -> None:
+    """The peer keeps the connection and does not read: there is no other sign."""
+    async with connected(adapter) as (stream, peer):
+        expect_silence(stream, True)
+        async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+            if how == "replies":
+                peer.sendall(b"552 no")
+            else:
+                peer.shutdown(socket.SHUT_WR)
+        assert isinstance(outcome.error, ConnectionAbortedError)
+        assert stream.arrived() == (b"552 no" if how == "replies" else None)
+        await assert_broken(stream)
+
+
+@scenario
+async def test_a_write_that_need_not_wait_leaves_what_has_arrived_to_the_reader(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+        expect_silence(stream, True)
+        peer.sendall(b"552 no")
+        await stream.write(b"x", LATE)
+        assert await stream.read(LATE) == b"552 no"
+
+
+@scenario
+async def test_a_write_that_waits_goes_on_if_no_silence_is_expected(
+    adapter: Adapter, pool: ThreadPoolExecutor
+) -> None:
+    async with connected(adapter) as (stream, peer):
+        expect_silence(stream, True)
+        expect_silence(stream, False)
+        async with adapter.beside(lambda: stream.write(MUCH, LATE)) as outcome:
+            peer.sendall(b"250 ok")
+            receiving = pool.submit(receive_exactly, peer, len(MUCH))
+        assert outcome.error is None
+        assert receiving.result(LATE) == MUCH
+        assert await stream.read(LATE) == b"250 ok"
+
+
+# -- the pump --
+
+
+@scenario
+async def test_a_pump_calls_its_function_until_that_gives_something(adapter: Adapter) -> None:
+    pieces: list[Any] = []
+
+    def take(arrival: Any) -> str | None:
+        pieces.append(arrival)
+        return "enough" if b"." in arrival else None
+
+    async with connected(adapter) as (stream, peer):
+        async with adapter.beside(lambda: stream.pump(take)) as outcome:
+            for piece in (b"one", b"two", b"three."):
+                peer.sendall(piece)
+                await adapter.settle()
+        assert outcome.value == "enough"
+        assert b"".join(pieces) == b"onetwothree."
+        peer.sendall(b"afterwards")
+        assert await stream.read(LATE) == b"afterwards"
+
+
+@scenario
+async def test_a_pump_gives_the_end_and_errors_as_values(adapter: Adapter) -> None:
+    def take(arrival: Any) -> Any:
+        return arrival if isinstance(arrival, OSError) or not arrival else None
+
+    async with connected(adapter) as (stream, peer):
+        peer.sendall(b"last")
+        peer.shutdown(socket.SHUT_WR)
+        assert await stream.pump(take) == b""
+        assert await stream.pump(take) == b""
+    async with connected(adapter) as (stream, peer):
+        reset(peer)
+        assert isinstance(await stream.pump(take), ConnectionResetError)
+        await assert_broken(stream)
+    async with connected(adapter) as (stream, _), connected(adapter) as (other, _):
+        async with adapter.beside(lambda: stream.pump(take)) as outcome:
+            await other.close()
+            stream.abort()
+        assert isinstance(outcome.value, ConnectionAbortedError)
+
+
+@scenario
+async def test_the_function_of_a_pump_may_bring_the_deadline_closer(adapter: Adapter) -> None:
+    async with connected(adapter) as (stream, peer):
+
+        def take(arrival: Any) -> Any:
+            if isinstance(arrival, TimeoutError):
+                return arrival
+            stream.deadline = time.monotonic() + SOON
+            return None
+
+        stream.deadline = time.monotonic() + LATE
+        peer.sendall(b"x")
+        assert isinstance(await stream.pump(take), TimeoutError)
+        await stream.write(b"farewell", LATE)
+        assert receive_exactly(peer, 8) == b"farewell"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, StopIteration])
+@scenario
+async def test_what_the_function_of_a_pump_raises_is_raised_by_the_pump(
+    adapter: Adapter, error: type[BaseException]
+) -> None:
+    """And not in the event loop, which others need as well."""
+
+    def take(arrival: Any) -> None:
+        raise error("at work")
+
+    async def pumped() -> str:
+        with pytest.raises(RuntimeError if error is StopIteration else error, match=r"work|StopIteration"):
+            await stream.pump(take)
+        return "raised"
+
+    async with connected(adapter) as (stream, peer):
+        async with adapter.beside(pumped) as outcome:
+            peer.sendall(b"x")
+        assert outcome.value == "raised"
+        await stream.write(b"sorry", LATE)
+        assert receive_exactly(peer, 5) == b"sorry"
+
+
+def test_records_of_tls_that_arrive_together_are_given_together(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """A peer that puts each octet into a record of its own does not make a call of each."""
+    ours = _tls.TlsChannel(server_context, True, None)
+    peer = _tls.TlsChannel(client_context, False, "localhost")
+    done = [False, False]
+    while not all(done):
+        for number, (one, other) in enumerate(((peer, ours), (ours, peer))):
+            done[number] = done[number] or one.shake_hands()
+            if octets := one.output():
+                other.feed(octets)
+    ours.feed(b"".join([peer.encrypt(b"x"), peer.encrypt(b"y"), peer.encrypt(b"z"), peer.farewell()]))
+    assert [ours.decrypt(), ours.decrypt()] == [b"xyz", b""]
+
+
+def test_a_pump_that_is_cancelled_closes_what_was_to_be_awaited_on_asyncio() -> None:
+    """Python would warn of a coroutine that was never awaited."""
+
+    async def due() -> None:
+        raise AssertionError("this is not awaited")
+
+    async def test() -> None:
+        ours, peer = socket.socketpair()
+        with peer:
+            stream = await asyncio_adapter.open_stream("", 0, sock=ours)
+            coroutine = due()
+            task = asyncio.create_task(stream.pump(lambda arrival: coroutine))
+            await asyncio.sleep(0)
+            stream.buffer_updated(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert coroutine.cr_frame is None
+            await stream.close()
+
+    asyncio.run(test())
+
+
+def test_the_system_is_told_the_time_of_a_blocking_read_only_when_it_has_come_closer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[float] = []
+    original = sync_adapter.Stream._set_patience
+
+    def set_patience(stream: Any) -> None:
+        original(stream)
+        calls.append(stream._patience)
+
+    async def test() -> None:
+        async with connected(Sync(monkeypatch)) as (stream, peer):
+            monkeypatch.setattr(sync_adapter.Stream, "_set_patience", set_patience)
+            for seconds in (LATE, LATE, 0.9 * LATE, 0.6 * LATE, 2 * LATE):
+                peer.sendall(b"x")
+                assert await stream.read(seconds) == b"x"
+            assert len(calls) == 1
+            assert 0.4 * LATE < calls[0] <= 0.5 * LATE
+            peer.sendall(b"x")
+            assert await stream.read(0.2 * LATE) == b"x"
+            assert len(calls) == 2
+            with pytest.raises(TimeoutError):
+                await stream.read(SOON)
+            async with Sync(monkeypatch).beside(lambda: stream.read(None)) as outcome:
+                time.sleep(2 * SOON)
+                peer.sendall(b"late")
+            assert outcome.value == b"late"
+            assert calls[-1] == float("inf"), "the system was told that there is no deadline any more"
+
+    sync_adapter.run(test())
 
 
 # -- stopping --
