@@ -26,7 +26,7 @@ Parameters = Mapping[str, ParameterValue]
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 
 _ESMTP_PARAM = expression(ESMTP_PARAM)
-_KEYWORD = expression(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_KEYWORD = expression(r"[A-Z0-9][A-Z0-9-]*")
 _VALUE = expression(r"[!-<>-~]+")
 _HEXCHAR = expression(r"\+([0-9A-Fa-f]{2})")
 # What xtext cannot hold as it is: everything but "!" to "~" without "+" and "=".
@@ -58,7 +58,7 @@ class Parameter:
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.keyword != self.keyword.upper() or _KEYWORD.fullmatch(self.keyword) is None:
+        if _KEYWORD.fullmatch(self.keyword) is None:
             raise LocalProtocolError(
                 f"{self.keyword!r} is not a valid parameter keyword: letters, digits and hyphens, in upper case"
                 " (RFC 5321 4.1.2)"
@@ -231,15 +231,16 @@ def check_parameters(parameters: Parameters) -> None:
         LocalProtocolError: A keyword is not valid, or a value cannot be written.
     """
     for keyword, value in parameters.items():
-        if not isinstance(keyword, str) or keyword != keyword.upper() or not _KEYWORD.fullmatch(keyword):
+        if not isinstance(keyword, str) or _KEYWORD.fullmatch(keyword) is None:
             raise LocalProtocolError(
                 f"{keyword!r} is not a valid parameter keyword: letters, digits and hyphens, in upper case"
             )
-        if value is None or value is False:
+        if isinstance(value, str):
+            if _VALUE.fullmatch(value) is None:
+                raise LocalProtocolError(
+                    f"parameter {keyword}: {value!r} is not a valid value: printable ASCII without spaces and ="
+                )
+        elif value is None or value is False:
             raise LocalProtocolError(f"parameter {keyword}: {value} is not a value; leave the parameter out")
-        if isinstance(value, int) and value < 0:
+        elif isinstance(value, int) and value < 0:
             raise LocalProtocolError(f"parameter {keyword}: {value} is negative")
-        if isinstance(value, str) and _VALUE.fullmatch(value) is None:
-            raise LocalProtocolError(
-                f"parameter {keyword}: {value!r} is not a valid value: printable ASCII without spaces and ="
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from smtpcore._core.grammar import (
     EHLO_KEYWORD,
     EHLO_PARAMETER,
     HELLO_REST,
+    IS_DOMAIN,
     MAIL_REST,
     MECHANISM,
     RCPT_REST,
@@ -125,3 +127,13 @@ def test_is_ipv6_accepts_addresses(text: str) -> None:
 )
 def test_is_ipv6_refuses_malformed_addresses(text: str) -> None:
     assert not is_ipv6(text)
+
+
+def test_a_domain_is_sub_domains_and_dots() -> None:
+    """Every short text against the rules of RFC 5321 4.1.2, read literally."""
+    sub_domain = re.compile(r"[a-z](?:[a-z-]*[a-z])?")
+    for length in range(9):
+        for characters in itertools.product("a-.", repeat=length):
+            text = "".join(characters)
+            expected = all(sub_domain.fullmatch(label) for label in text.split("."))
+            assert (IS_DOMAIN.fullmatch(text) is not None) == expected, text

@@ -30,6 +30,7 @@ from smtpcore import (
     ServerConfig,
     ServerConnection,
 )
+from smtpcore.extensions import STANDARD, Extension, Parameter
 
 ENVELOPE = b"EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
 LOOSE = Limits(bad_commands=10**9, idle_commands=None, message_size=None, recipients=10**9)
@@ -184,12 +185,12 @@ def test_replies_take_linear_work(line: bytes, size: int) -> None:
     assert_linear(work, 300)
 
 
-def ask(connection: ClientConnection) -> None:
+def ask(connection: ClientConnection, offer: bytes = b"250-x\r\n250 PIPELINING\r\n") -> None:
     connection.receive_data(b"220 x\r\n")
     connection.next_event()
     connection.send(Ehlo("a.example"))
     connection.data_to_send()
-    connection.receive_data(b"250-x\r\n250 PIPELINING\r\n")
+    connection.receive_data(offer)
     connection.next_event()
 
 
@@ -211,6 +212,95 @@ def test_refused_recipients_take_linear_work() -> None:
                 answered += 1
 
     assert_linear(work)
+
+
+def test_recipients_with_parameters_that_a_client_sends() -> None:
+    """All before the first reply: each one is judged by what the server offers, and waits for its turn."""
+    notify = Extension("NOTE", parameters=(Parameter.of_names("NOTE", "RCPT", "YES", "NO"),))
+
+    def work(count: int) -> None:
+        connection = ClientConnection(extensions=(*STANDARD, notify))
+        ask(connection, b"250-x\r\n250-NOTE\r\n250 PIPELINING\r\n")
+        connection.send(Mail("a@b.example"))
+        for _ in range(count):
+            connection.send(Rcpt("c@d.example", {"NOTE": "YES"}))
+            connection.data_to_send()
+
+    assert_linear(work)
+
+
+def test_ten_thousand_recipients_cost_no_more_each_than_a_thousand() -> None:
+    """A count for each recipient, by server and client together, that the number of them does not change."""
+
+    def work(count: int) -> None:
+        client = ClientConnection()
+        ask(client)
+        server = ServerConnection("mx.example", config=ServerConfig(limits=LOOSE))
+        server.receive_data(b"EHLO a.example\r\n")
+        client.send(Mail("a@b.example"))
+        for _ in range(count):
+            client.send(Rcpt("c@d.example"))
+        accepted = 0
+        while True:
+            while (event := server.next_event()) is not None:
+                accepted += isinstance(event, Rcpt)
+                server.accept()
+            replies = server.data_to_send().partition(b"250 2.1")  # those before are to the opening and EHLO
+            if replies[1]:
+                client.receive_data(replies[1] + replies[2])
+            while client.next_event() is not None:
+                pass
+            octets = client.data_to_send()
+            if not octets:
+                break
+            server.receive_data(octets)
+        assert accepted == count
+
+    work(10)
+    assert calls(lambda: work(10_000)) <= 10.2 * calls(lambda: work(1000))
+
+
+def test_a_read_for_each_octet_of_content_costs_a_constant() -> None:
+    """Each read of one octet is the same few calls, however much has gone before."""
+
+    def work(count: int) -> None:
+        connection = ServerConnection("mx.example", config=ServerConfig(limits=LOOSE))
+        connection.receive_data(ENVELOPE)
+        while connection.next_event() is not None:
+            connection.accept()
+        for _ in range(count):
+            connection.receive_data(b".")
+            while connection.next_event() is not None:
+                pass
+
+    assert_linear(work)
+
+
+def test_256_MiB_of_content_are_not_copied_more_often_than_one_MiB() -> None:
+    """What 1 MiB costs is the same at the beginning and after 255 MiB, and nothing is held meanwhile."""
+    read = (b"x" * 74 + b"\r\n") * 862  # nearly 64 KiB
+
+    def begun() -> ServerConnection:
+        connection = ServerConnection("mx.example", config=ServerConfig(limits=LOOSE))
+        connection.receive_data(ENVELOPE)
+        while connection.next_event() is not None:
+            connection.accept()
+        return connection
+
+    def work(connection: ServerConnection, reads: int) -> None:
+        for _ in range(reads):
+            connection.receive_data(read)
+            event = connection.next_event()
+            assert isinstance(event, Chunk) and abs(len(event.data) - len(read)) <= 4
+            assert connection.next_event() is None
+
+    connection = begun()
+    work(connection, 1)
+    first = octets(lambda: work(connection, 16))
+    work(connection, 4096 - 32)
+    assert octets(lambda: work(connection, 16)) == first
+    assert calls(lambda: work(connection, 1)) < 50
+    assert len(connection._buffer) == 0 and connection._buffer.data == b""
 
 
 def test_content_that_a_client_sends_takes_linear_work() -> None:
