@@ -291,10 +291,15 @@ class Dialogue:
         """Give the next event: send what the core has to send, and read until there is one."""
         connection, context = self.connection, self.context
         end: float | None = None
-        while (event := self.ready_event()) is None:
-            if self.write_failure is not None:
-                raise self.write_failure
-            if (data := connection.data_to_send()) and not await self._write(data):
+        while True:
+            data = connection.data_to_send()
+            # What is sent has no reply yet, so asking the core for an event first would only take time.
+            if not data or self.write_failure is not None:
+                if (event := self.ready_event()) is not None:
+                    return event
+                if self.write_failure is not None:
+                    raise self.write_failure
+            elif not await self._write(data):
                 continue
             outstanding = connection.outstanding
             context.phase = _PHASES.get(outstanding[0].__class__, "command")
@@ -305,7 +310,8 @@ class Dialogue:
             if end is None:
                 end = now + allowed
             self._receive(await self.stream.read(self._seconds_until(end, now, "", allowed)))
-        return event
+            if (event := self.ready_event()) is not None:
+                return event
 
     def ready_event(self) -> Event | None:
         """Give the next event, or None if that needs sending or reading."""
@@ -351,6 +357,11 @@ class Dialogue:
             self.recorder.hide(*self.connection.secrets)
             self.recorder.record_client(data)
         seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
+        # During content the server has nothing to send before the final dot, unless it refuses the message: a
+        # stream that can tell then ends a write that has to wait. The envelope of a next message comes after a
+        # final dot, whose reply may arrive while the rest is written.
+        if hasattr(self.stream, "expects_silence"):
+            self.stream.expects_silence = self.context.phase == "content" and self.claim is None
         try:
             await self.stream.write(data, seconds)
         except OSError as error:
