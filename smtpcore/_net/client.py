@@ -1,11 +1,11 @@
 """The client: ``send_message()``, ``send()`` and the other things that can be done in an open session.
 
-Written once, as coroutines over a stream. The asyncio and trio adapters await these coroutines; the blocking
-adapter drives the very same ones over a stream whose methods never suspend. A stream has four methods:
-``read(timeout)``, ``write(data, timeout)``, ``start_tls(...)``, ``close()``; and ``abort()`` to drop the
-connection. It should also have ``arrived()``, which reads without waiting.
+The methods are coroutines over a :class:`~smtpcore.stream.Stream`, written once for all adapters. The asyncio
+and trio adapters await them; the blocking adapter drives the same coroutines over a stream whose methods never
+suspend.
 
-How a message goes over the wire is in ``sending``, how commands find their replies in ``dialogue``.
+``sending`` has the mail transaction, ``batch`` the many messages of ``send_many()``, and ``dialogue`` what each
+command needs: its reply in time, or an error that explains itself.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Client:
 
     One conversation at a time: a concurrent second one raises RuntimeError.
 
-    A cancellation of a method ends the session, because the reply that was waited for can no longer be received
-    in its place. :attr:`last_result` then says what became of the message.
+    A cancellation of a method ends the session, because the reply that was awaited would be matched with the
+    next command. :attr:`last_result` then has the outcome of the message.
 
     Attributes:
         transcript: The recorder, if one was given.
@@ -278,10 +278,10 @@ class Client:
         try:
             if not self._dialogue.ended:
                 with contextlib.suppress(SMTPError, RuntimeError), self._dialogue.conversation("quit"):
-                    self._dialogue.say(Quit())
+                    self._dialogue.send(Quit())
                     while not isinstance(await self._dialogue.event(), ConnectionClosed):
                         pass
-                    self._dialogue.ended = "QUIT was said"
+                    self._dialogue.ended = "QUIT was sent"
         finally:
             await self.close()
 

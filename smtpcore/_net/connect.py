@@ -256,10 +256,10 @@ async def _start(dialogue: Dialogue, security: Security, options: ConnectOptions
 
 async def _hello(dialogue: Dialogue, *, fall_back: bool) -> None:
     dialogue.context.phase = "ehlo"
-    dialogue.say(Ehlo(dialogue.domain))
+    dialogue.send(Ehlo(dialogue.domain))
     response = await dialogue.response()
     if fall_back and response.reply.code in (500, 502):  # RFC 5321 3.2
-        dialogue.say(Helo(dialogue.domain))
+        dialogue.send(Helo(dialogue.domain))
         response = await dialogue.response()
     if not response.reply.is_success:
         raise ReplyError(response, f"{response.verb} {dialogue.domain} was answered {response.reply}")
@@ -270,7 +270,7 @@ async def _start_tls(dialogue: Dialogue, security: Security, context: ssl.SSLCon
     dialogue.context.phase = "starttls"
     if "STARTTLS" not in dialogue.connection.capabilities:
         raise TlsUnavailable("the server does not offer STARTTLS, and TLS is required")
-    dialogue.say(StartTls())
+    dialogue.send(StartTls())
     response = await dialogue.response()
     reply = response.reply
     if reply.is_success:

@@ -1,6 +1,6 @@
 """The dialogue of a client with a server: commands go out, replies come in, errors are explained.
 
-A :class:`Dialogue` joins the core to a stream, a clock and a recorder. What it says is decided elsewhere:
+A :class:`Dialogue` joins the core to a stream, a clock and a recorder. Other modules decide what is sent:
 ``connect`` opens the session, ``sending`` sends messages, ``client`` has the other commands. Each of these is a
 conversation: it gives commands to the core and reads until the core has the responses. Every failure is
 translated in one place, :meth:`Dialogue.conversation`: exceptions of sockets and TLS become those of this
@@ -120,7 +120,7 @@ class Dialogue:
         self._exchanges: deque[Response] = deque(maxlen=_EXCHANGES)
         self._busy = False
         self.ended = ""
-        self._failure = ""  # what the last error has said
+        self._failure = ""  # the text of the last error
         self._heard = time.monotonic()
         self.domain = ""
         self.claim: object = None
@@ -247,12 +247,12 @@ class Dialogue:
         Raises:
             ReplyError: The reply is a refusal.
         """
-        self.say(command)
+        self.send(command)
         response = await self.response()
         raise_refusal(response)
         return response
 
-    def say(self, event: Command | Chunk | EndOfMessage) -> None:
+    def send(self, event: Command | Chunk | EndOfMessage) -> None:
         """Give the core an event to send; raise if an unsolicited reply has arrived."""
         self.expect_silence()
         self.connection.send(event)
@@ -280,19 +280,26 @@ class Dialogue:
             raise ConnectionLost("the server has closed the connection")
 
     async def response(self) -> Response:
-        """The next response."""
+        """Wait for the next response."""
         event = await self.event()
-        assert isinstance(event, Response), "something was sent, so it is answered, or lost"
+        assert isinstance(event, Response), (
+            "something was sent, so there is a response, or the connection is lost"
+        )
         return event
 
     async def event(self) -> Event:
-        """The next event: send what the core has to send, and read until there is one."""
+        """Give the next event: send what the core has to send, and read until there is one."""
         connection, context = self.connection, self.context
         end: float | None = None
-        while (event := self.ready_event()) is None:
-            if self.write_failure is not None:
-                raise self.write_failure
-            if (data := connection.data_to_send()) and not await self._write(data):
+        while True:
+            data = connection.data_to_send()
+            # What is sent has no reply yet, so asking the core for an event first would only take time.
+            if not data or self.write_failure is not None:
+                if (event := self.ready_event()) is not None:
+                    return event
+                if self.write_failure is not None:
+                    raise self.write_failure
+            elif not await self._write(data):
                 continue
             outstanding = connection.outstanding
             context.phase = _PHASES.get(outstanding[0].__class__, "command")
@@ -303,10 +310,11 @@ class Dialogue:
             if end is None:
                 end = now + allowed
             self._receive(await self.stream.read(self._seconds_until(end, now, "", allowed)))
-        return event
+            if (event := self.ready_event()) is not None:
+                return event
 
     def ready_event(self) -> Event | None:
-        """The next event, if it needs neither sending nor reading."""
+        """Give the next event, or None if that needs sending or reading."""
         try:
             event = self.connection.next_event()
         except RemoteProtocolError:
@@ -333,7 +341,7 @@ class Dialogue:
             await self._write(data)
 
     def _quit(self) -> bytes:
-        """QUIT for a server that has broken the protocol, if it would take it for a command."""
+        """Give QUIT for a server that has broken the protocol, if it expects a command."""
         data = self.connection.data_to_send()
         if self.transcript is not None and data:
             self.recorder.record_client(data)
@@ -349,8 +357,8 @@ class Dialogue:
             self.recorder.hide(*self.connection.secrets)
             self.recorder.record_client(data)
         seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
-        # What follows a final dot in the same write is sent while the server may reply to the dot.
-        expect_silence(self.stream, self.context.phase == "content" and len(self.connection.outstanding) <= 1)
+        # The envelope of a next message comes after a final dot, whose reply may arrive while it is written.
+        expect_silence(self.stream, self.context.phase == "content" and self.claim is None)
         try:
             await self.stream.write(data, seconds)
         except OSError as error:
@@ -402,7 +410,7 @@ class Dialogue:
         return max(0.0, end - now)
 
     def _wait_in_words(self) -> str:
-        """What has not happened, in how much time."""
+        """Say what has not happened in the time of the last wait."""
         what, allowed, whole = self._wait
         if not what:  # a reply
             oldest = self.connection.outstanding[0]

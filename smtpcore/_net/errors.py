@@ -1,4 +1,4 @@
-"""The errors that only the conversations raise, and the context that they add to every error."""
+"""The errors that only the conversations raise, and the context that they add to each error."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ErrorContext:
             ``"command"``.
         last_command: The verb of the last command sent, if any (never its arguments).
         reply: The last reply received, if any.
-        capabilities: The EHLO keywords the server offered last.
-        octets_received: How many octets the peer had sent.
-        first_octets: The first few octets the peer sent: enough to tell TLS from SMTP from HTTP.
-        idle: Seconds since the peer had last been heard of.
+        capabilities: The EHLO keywords that the server offered last, with their arguments.
+        octets_received: The number of octets that were received.
+        first_octets: The first octets that were received, at most 64: enough to tell TLS, SMTP and HTTP apart.
+        idle: Seconds since octets were last received.
         exchanges: The last commands of the dialogue with their replies, oldest first, at most 20; a command
             without a reply comes last. Secrets are masked and content is left out. :meth:`dialogue` shows them.
     """
@@ -47,7 +47,7 @@ class ErrorContext:
     exchanges: tuple[Exchange, ...] = ()
 
     def dialogue(self) -> str:
-        """The last exchanges as text: each line begins with ``C: `` or ``S: ``, fit for a terminal."""
+        """The last exchanges as text, safe for a terminal; each line begins with ``C: `` or ``S: ``."""
         return "\n".join(str(one) for one in self.exchanges)
 
 
@@ -56,7 +56,7 @@ class ConnectionFailed(TransportError):
 
 
 class TimedOut(TransportError, TimeoutError):
-    """A deadline passed; ``context.phase`` says which (RFC 5321 4.5.3.2)."""
+    """The server did not reply in time; ``context.phase`` has the phase (RFC 5321 4.5.3.2)."""
 
 
 class TlsError(SMTPError):
@@ -64,16 +64,16 @@ class TlsError(SMTPError):
 
     @property
     def retryable(self) -> bool:
-        """True: certificates and servers are mended; a message is kept meanwhile (RFC 8461 5)."""
+        """True: a server or a certificate can be repaired, and a message can wait for that (RFC 8461 5)."""
         return True
 
 
 class TlsUnavailable(TlsError):
-    """TLS was required and the server did not offer, or refused, STARTTLS (RFC 3207 4)."""
+    """TLS was required, and the server did not offer STARTTLS or refused it (RFC 3207 4)."""
 
 
 class AuthenticationUnavailable(SMTPError):
-    """Credentials were given but no usable mechanism is offered; ``context.capabilities`` says what is."""
+    """The server offers no mechanism that the credentials can be used with (``context.capabilities``)."""
 
 
 # The beginning of the error text where the reply is not one to a command.
@@ -81,7 +81,7 @@ _REFUSED = {".": "the message was refused:", "connect": "the connection was refu
 
 
 class ReplyError(SMTPError):
-    """A command was answered 4yz or 5yz.
+    """The server refused a command, or the content, with 4yz or 5yz.
 
     Attributes:
         response: The command and its reply.
@@ -99,7 +99,7 @@ class ReplyError(SMTPError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same attempt may succeed later (4yz, RFC 5321 4.2.1)."""
+        """Whether the same attempt may succeed later: after 4yz (RFC 5321 4.2.1)."""
         return self.response.reply.is_transient
 
 
@@ -115,4 +115,4 @@ class AuthenticationFailed(ReplyError):
 
 
 class RecipientsRefused(ReplyError):
-    """Every recipient was refused; ``result`` holds each reply."""
+    """The server refused every recipient; ``result`` has each reply."""

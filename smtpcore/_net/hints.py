@@ -48,7 +48,7 @@ _URL = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]}']")
 _THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _STARTTLS_FIRST: Final = "the server wants TLS first: use security='starttls'"
 _LOG_IN: Final = "the server wants you to log in: give auth=(user, password)"
-_POLICY: Final = "the server refuses by policy; its text says why, if anything does"
+_POLICY: Final = "the server refuses by policy; the text of its reply may say why"
 _TOO_BIG: Final = "make the message smaller: compress or split attachments"
 _NO_MAILBOX: Final = "the mailbox does not exist: check the spelling of the address"
 _NOT_FROM_HERE: Final = (
@@ -80,7 +80,7 @@ _BY_STATUS: Final = {
     (2, 2): "the recipient's mailbox is full: only its owner can change that, so try again later or tell them",
     (2, 3): _TOO_BIG,
     (3, 4): _TOO_BIG,
-    (4, 6): "the message goes in circles: a rule that forwards it leads back to where it came from",
+    (4, 6): "the message is in a loop: a rule that forwards it leads back to where it came from",
     (5, 3): "send to fewer recipients at once",
 }
 # Codes of X509_verify_cert(), which OpenSSL does not change.
@@ -195,7 +195,7 @@ def _without_mechanism(facts: ErrorContext) -> str:
         )
     if names:
         return (
-            f"the server offers {', '.join(sorted(names))}, which takes more than a user name and a password:"
+            f"the server offers {', '.join(sorted(names))}, which needs more than a user name and a password:"
             " give auth=mechanism, a smtpcore.sasl.ClientMechanism"
         )
     if offered:
@@ -281,14 +281,14 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
 
 def _by_silence(error: TransportError, facts: ErrorContext) -> str | None:
     if error.maybe_delivered:
-        return "the message may have arrived: sending it again may make two of it"
+        return "the message may have arrived: sending it again may duplicate it"
     timed_out = isinstance(error, TimedOut)
     nothing = not facts.octets_received
     if facts.phase == "greeting" and not facts.tls and nothing:
         if facts.port == 465:
             return "port 465 is for TLS from the start: use security='tls'"
         if timed_out:
-            return "no greeting: is this the right port? A server with TLS from the start stays silent, too"
+            return "no greeting: check the port; a server with TLS from the start stays silent too"
         return "the server closed the connection without a greeting: it may refuse this address, or be busy"
     if facts.phase == "tls" and timed_out and facts.security == "tls" and nothing:
         return _no_tls_there(facts)

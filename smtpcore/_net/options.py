@@ -208,7 +208,7 @@ def security_of(port: int, options: ConnectOptions) -> Security:
 
 
 def reference_identifier(host: str) -> str | None:
-    """The name that a certificate has to be for, and that SNI says; ``host`` is where to connect to.
+    """Give the name that the certificate must be for and that SNI contains; ``host`` is where to connect to.
 
     The two differ: a name in absolute form ends in a dot, as DNS libraries give it, but neither SNI (RFC 6066
     3) nor a certificate (RFC 9525 2) has one. The zone of an IPv6 address has a meaning only on this machine.

@@ -1,4 +1,4 @@
-"""What sending a message gives, and what its errors bear: results for each recipient, and exchanges."""
+"""The results of sending a message, for each recipient, and the exchanges that errors keep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..extensions import STANDARD
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A command of a dialogue and its reply, as errors keep the last ones of them.
+    """A command and its reply; errors keep the last ones of a session.
 
     Attributes:
         command: What was sent, with secrets removed: a command, ``EndOfMessage`` for the content and its final
@@ -40,7 +40,7 @@ class Exchange:
 
 
 def make_exchange(command: Command | EndOfMessage | Connect | None, reply: Reply | None) -> Exchange:
-    """Keep a command and its reply, without what is secret in the command."""
+    """Make an exchange of a command and its reply; secrets are removed from a copy of the command."""
     hidden = getattr(command, "_hidden", None)
     if hidden:
         command = copy.copy(command)
@@ -62,10 +62,11 @@ class RecipientResult:
     """What became of one recipient.
 
     Attributes:
-        recipient: As it was given.
-        reply: What the server answered, to RCPT or, if that was accepted, at the end; None if it never did.
-        accepted: The server has taken the message for this recipient.
-        retryable: Not accepted, and worth another try later.
+        recipient: The address as it was given.
+        reply: The reply that decided: to MAIL, RCPT or DATA if that was refused, else to the content; None if
+            the server did not reply.
+        accepted: The server accepted the message for this recipient.
+        retryable: The server did not accept the message for this recipient, and may accept it later.
     """
 
     recipient: str
@@ -81,9 +82,10 @@ class SendResult:
     Attributes:
         sender: The reverse-path.
         results: One result for each recipient, in order.
-        reply: The last word on the message as a whole: to the final dot, or to what was refused before.
-        maybe_delivered: The connection broke between the final dot and its reply: the server may have taken
-            the message for those whose RCPT it had accepted, or not (RFC 5321 4.5.4.1, 6.1).
+        reply: The reply that decided on the message as a whole: to the content, or to MAIL or DATA if that was
+            refused; None if there was none.
+        maybe_delivered: The final dot was sent, and its reply was not received. The server may have accepted
+            the message for the recipients that it had accepted, or not (RFC 5321 4.5.4.1, 6.1).
     """
 
     sender: str
@@ -93,17 +95,17 @@ class SendResult:
 
     @property
     def accepted_recipients(self) -> tuple[str, ...]:
-        """Those for whom the server has taken the message."""
+        """The recipients for which the server accepted the message."""
         return tuple(one.recipient for one in self.results if one.accepted)
 
     @property
     def refused_recipients(self) -> dict[str, Reply | None]:
-        """Those for whom it has not, with the reply."""
+        """The other recipients, with the reply to each."""
         return {one.recipient: one.reply for one in self.results if not one.accepted}
 
     @property
     def retryable_recipients(self) -> tuple[str, ...]:
-        """Those worth another try."""
+        """The refused recipients worth retrying."""
         return tuple(one.recipient for one in self.results if one.retryable)
 
 
@@ -112,7 +114,7 @@ class SendOutcome:
     """What became of one message of ``send_many()``.
 
     Attributes:
-        message: As the application gave it.
+        message: The message as the application gave it.
         result: What ``send()`` would have returned, or what its error would have as ``result``; None if the
             message has no envelope.
         error: What ``send()`` would have raised; None if the server has accepted the message for at least one

@@ -36,7 +36,7 @@ async def transact(dialogue: Dialogue, transaction: Transaction, source: Source 
 
 
 async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
-    """Bring the session to where the transaction can begin.
+    """Bring the session to the state in which the transaction can begin.
 
     Raises:
         MessageTooBig: The server does not accept a message of this size.
@@ -76,7 +76,7 @@ async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) ->
     transaction.begin(time.monotonic(), dialogue.timeouts)
     while True:
         event = dialogue.ready_event() or await dialogue.event()
-        assert isinstance(event, (Response, CommandNotSent)), "what was sent is answered, lost, or was not sent"
+        assert isinstance(event, (Response, CommandNotSent)), "each command has a reply, or was not sent"
         kind = event.command.__class__
         if isinstance(event, Response):
             reply = event.reply
@@ -109,10 +109,10 @@ async def _give_up(dialogue: Dialogue, transaction: Transaction) -> None:
             dialogue.connection.abort()  # MAIL was refused, but a lone dot would send an empty message
         elif transaction.data is not None:
             # RFC 2920 3.1: DATA was granted without a recipient, so a lone dot ends the content.
-            dialogue.say(EndOfMessage())
+            dialogue.send(EndOfMessage())
             await dialogue.response()
         elif dialogue.connection.state in (State.MAIL, State.RCPT):
-            dialogue.say(Rset())
+            dialogue.send(Rset())
             await dialogue.response()
     except (SMTPError, OSError):
         dialogue.connection.abort()  # the outcome of the message is known already
@@ -155,7 +155,7 @@ async def _send_pieces(dialogue: Dialogue, transaction: Transaction, source: Sou
     following = _next_piece(transaction, source)
     whole = bool(piece) and not following
     while piece:
-        dialogue.say(Chunk(piece))
+        dialogue.send(Chunk(piece))
         transaction.allow_content(len(piece), dialogue.limits)
         if not whole:
             await dialogue.flush()
@@ -174,7 +174,7 @@ async def _send_awaited(dialogue: Dialogue, transaction: Transaction, pieces: As
             transaction.pause(time.monotonic() - began)
             if not piece:
                 break
-            dialogue.say(Chunk(piece))
+            dialogue.send(Chunk(piece))
             transaction.allow_content(len(piece), dialogue.limits)
             await dialogue.flush()
     except BaseException:
@@ -187,7 +187,7 @@ async def _send_awaited(dialogue: Dialogue, transaction: Transaction, pieces: As
 
 
 def _next_piece(transaction: Transaction, source: Source) -> bytes:
-    """The next piece, ``b""`` at the end. The time that it takes is the application's."""
+    """Give the next piece, ``b""`` at the end. The time that it takes does not count for the transaction."""
     began = time.monotonic()
     piece = next(source.pieces, b"")
     transaction.pause(time.monotonic() - began)

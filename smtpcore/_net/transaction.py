@@ -1,4 +1,4 @@
-"""A mail transaction on its way: its envelope, the replies so far, and what has become of each recipient."""
+"""A mail transaction: its envelope, the replies so far, and the result for each recipient."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Transaction:
-    """A transaction on its way."""
+    """The state of a mail transaction."""
 
     sender: str
     mail: Mail
@@ -36,7 +36,7 @@ class Transaction:
     replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
     refusal: Response | None = None  # of MAIL or DATA
     data: Reply | None = None
-    sent: bool = False  # the final dot is out, or may be
+    sent: bool = False  # the final dot was sent, or is being sent
     final: Reply | None = None  # to the final dot
     allowed: float = math.inf  # seconds that it may last so far
     end: float = math.inf  # the same by the clock
@@ -59,7 +59,7 @@ class Transaction:
         self.end += seconds
 
     def result(self, final: Reply | None = None) -> SendResult:
-        """What has become of it so far.
+        """Work out the result so far.
 
         Args:
             final: The reply that refuses or accepts the content; by default that to the final dot, if any.
@@ -76,7 +76,7 @@ class Transaction:
             else:
                 reply = rcpt
             accepted = rcpt is not None and rcpt.is_success and final is not None and final.is_success
-            # What was not answered counts as a 451 (RFC 5321 3.8).
+            # A missing reply counts as a 451 (RFC 5321 3.8).
             retryable = not accepted and (
                 reply is None
                 or reply.is_success
@@ -89,13 +89,13 @@ class Transaction:
 
     @property
     def accepted(self) -> list[Reply]:
-        """The replies of those recipients that the content can be sent to."""
+        """The replies to RCPT that accepted a recipient; none if MAIL was refused."""
         if self.refusal is not None and isinstance(self.refusal.command, Mail):
             return []
         return [reply for reply in self.replies if reply.is_success]
 
     def _too_many_recipients(self, reply: Reply) -> bool:
-        """Whether a reply to RCPT says that there are too many, in the old way (RFC 5321 4.5.3.1.10)."""
+        """Whether a reply to RCPT means too many recipients, as older servers say it (RFC 5321 4.5.3.1.10)."""
         # 552 can also be about the size, if that was declared (RFC 1870 6.4), or about the mailbox.
         if reply.code != 552 or self.mail.size is not None or not self.accepted:
             return False
@@ -175,7 +175,9 @@ def prepare_transaction(
     plain = sender if sender[:1] != "<" else str(mail.reverse_path)
     transaction = Transaction(plain, mail, rcpts, names, octets, bool(given or special))
     if size is not None and capabilities.exceeds_size(size):
-        reply = Reply(552, "5.3.4", f"the message has {size} octets, and the server takes {capabilities.size}")
+        reply = Reply(
+            552, "5.3.4", f"the message has {size} octets, and the server accepts {capabilities.size}"
+        )
         transaction.refusal = Response(mail, reply)
     return transaction
 
@@ -215,7 +217,7 @@ def prepare_email(
 
 
 def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
-    """The addresses of recipients; and the parameters of those that have some, by position."""
+    """List the addresses of recipients, and the parameters of those that have some, by position."""
     if isinstance(recipients, (str, Rcpt)):
         recipients = [recipients]
     what = "a string or an Rcpt, or a sequence of these, one for each recipient"
@@ -238,9 +240,9 @@ def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
 
 
 def _international(sender: str, names: list[str], *, keep: bool) -> tuple[str, list[str], str]:
-    """The addresses of an envelope as they are sent, and the first that needs SMTPUTF8, as it was given.
+    """Give the sender and the recipients as they are sent, and the first address that needs SMTPUTF8.
 
-    Without such a one, and unless they are to be kept, all have A-labels in their domains (RFC 6531 3.2).
+    If none needs it and ``keep`` is False, all domains have A-labels (RFC 6531 3.2).
     """
     given = [sender, *names]
     paths = [ReversePath(composed(sender)), *(_rcpt(composed(name)).forward_path for name in names)]

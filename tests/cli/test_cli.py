@@ -1203,7 +1203,7 @@ def test_each_recipient_is_printed_with_its_reply(
 def test_a_message_that_is_too_big_is_69(capsys: pytest.CaptureFixture[str]) -> None:
     config = ServerConfig(limits=smtpcore.Limits(message_size=10))
     with serving(Server(), config=config) as port:
-        assert "the server takes 10" in fails(capsys, 69, "send", "--port", port, *HELLO)
+        assert "the server accepts 10" in fails(capsys, 69, "send", "--port", port, *HELLO)
 
 
 def test_hints_name_options_of_the_command_line(

@@ -425,6 +425,21 @@ def test_content_that_fails_ends_the_session_and_leaves_nothing_in_doubt() -> No
     assert said(outcomes) == [250, ConnectionLost]
 
 
+def test_content_that_fails_before_its_turn_is_raised_in_its_turn() -> None:
+    outcomes: list[SendOutcome] = []
+
+    async def conversation(client: Client) -> None:
+        batch = client.send_many([message(1), (SENDER, "r2@mx.example", failing()), message(3)])
+        with pytest.raises(Failed):
+            await collect(batch, outcomes)
+        await collect(batch, outcomes)
+
+    # Without 8BITMIME the content is read to its end beforehand.
+    steps = [(envelope(1), OK3), (content(1), QUEUED), (envelope(3), OK3), (content(3), QUEUED), QUIT]
+    talk(steps, conversation, keywords=PIPELINING)
+    assert said(outcomes) == [250, 250]
+
+
 class Cancelled(BaseException):
     """As asyncio and trio cancel a task."""
 

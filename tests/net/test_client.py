@@ -448,7 +448,7 @@ def test_after_the_final_dot_a_lost_reply_is_an_outcome_of_its_own(how: Any, kin
     assert result.retryable_recipients == (ONE,)
     if kind is ConnectionLost:
         assert error.maybe_delivered
-        assert error.hint == "the message may have arrived: sending it again may make two of it"
+        assert error.hint == "the message may have arrived: sending it again may duplicate it"
 
 
 @pytest.mark.req("PIP-26")
@@ -2096,7 +2096,7 @@ def test_the_result_of_a_message_is_not_that_of_what_comes_later() -> None:
     talk([*UNPIPELINED, (DOT, EOF)], conversation)
 
 
-@pytest.mark.parametrize("end, why", [("quit", "QUIT was said"), ("close", "it was closed")])
+@pytest.mark.parametrize("end, why", [("quit", "QUIT was sent"), ("close", "it was closed")])
 def test_after_its_end_a_session_says_how_it_ended(end: str, why: str) -> None:
     async def conversation(client: Client) -> None:
         await getattr(client, end)()
