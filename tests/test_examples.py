@@ -27,7 +27,7 @@ from smtpcore._core.replyparser import ReplyParser
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-# Warnings are errors in the examples too. Not "-X dev": asyncio would report steps that are slow on a busy machine.
+# Warnings are errors in the examples too. Not "-X dev": asyncio would report steps that are slow under load.
 PYTHON = [sys.executable, "-W", "error"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
