@@ -2,7 +2,7 @@
 
     python examples/core_client.py --from a@example.com --to b@example.org --port 8025 <message.eml
 
-``ClientConnection`` does all the SMTP. The rest is one loop: react to the replies, send, and read.
+``ClientConnection`` implements SMTP. The rest is one loop: react to the replies, send, and read.
 ``smtpcore.sync.connect()`` does this and more (HELO, AUTH, hints) in one line.
 """
 
@@ -48,10 +48,10 @@ def send(
     """Send a message.
 
     Args:
-        context: Send nothing but under TLS, of this kind; None: plaintext.
+        context: With it the message is sent under TLS only; None: in plaintext.
 
     Returns:
-        The server's last word for each recipient. Who is not in there was never asked about.
+        The last reply for each recipient; a recipient is missing if its RCPT was never sent.
     """
     connection = ClientConnection()
     results: dict[str, Reply] = {}
@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8025)
     parser.add_argument("--from", dest="sender", required=True)
     parser.add_argument("--to", dest="recipients", action="append", required=True, help="may be repeated")
-    parser.add_argument("--starttls", action="store_true", help="nothing without TLS")
+    parser.add_argument("--starttls", action="store_true", help="send under TLS only")
     parser.add_argument("--cafile", help="a certificate authority to trust, in place of the system's")
     args = parser.parse_args()
 

@@ -2,8 +2,8 @@
 
     python examples/core_server.py --domain example.org --port 8025
 
-``ServerConnection`` does all the SMTP. The rest is here: answer events, send, read, and do the TLS handshake
-after STARTTLS. ``threaded_server.py`` does the same with an adapter, for many clients.
+``ServerConnection`` implements SMTP. The rest is here: answer events, send, read, and do the TLS handshake
+after STARTTLS. ``threaded_server.py`` is a similar server on an adapter, for many clients.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
     python examples/relay.py --domain example.org --port 8025 --next-host 127.0.0.1 --next-port 2525
 
 Nothing is stored here, so nothing can be lost: each command of a transaction is passed on when it arrives, and
-answered with the reply of the next hop. So each recipient gets its own reply, and 250 for a message is sent
-after the next hop has sent it, never before. Both roles use the same objects, so a command that was received
-can be sent as it is.
+answered with the reply of the next hop. Each recipient gets its own reply, and the gateway never replies 250 to
+a message before the next hop has. Both roles use the same classes, so a received command can be sent as it is.
 
 The next hop must be on this machine or on a trusted network: the connection to it is in plaintext.
 """
@@ -52,8 +51,8 @@ TIMEOUTS = Timeouts(greeting=60, command=120, data_initiation=60, data_block=120
 HEADER_MOST = 256 * 1024  # the header must end within so many octets
 
 UNREACHABLE = Reply(451, "4.4.1", "the next server cannot be reached now")
-LOOP = Reply(554, "5.4.6", "the message is going in circles")
-CANNOT_CONVERT = Reply(554, "5.6.3", "the next server does not take 8-bit content")
+LOOP = Reply(554, "5.4.6", "mail loop: too many Received fields")
+CANNOT_CONVERT = Reply(554, "5.6.3", "the next server does not accept 8-bit content")
 
 
 class NextHop:
@@ -80,7 +79,7 @@ class NextHop:
         return self._response().reply
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the content. It waits for the next hop to read it, and so does our client."""
+        """Send a piece of the content. This waits until the next hop reads, and our client waits too."""
         self._connection.send(Chunk(data))
         self._socket.settimeout(self._connection.timeout)
         self._socket.sendall(self._connection.data_to_send())
@@ -160,7 +159,7 @@ class Transaction:
         self.beginning = bytearray()  # the beginning of the content, with the header
 
     def begin(self, mail: Mail) -> Reply:
-        """MAIL."""
+        """Connect to the next hop, and pass MAIL on."""
         trace = len(self.trace())
         try:
             self.hop = NextHop(*self.gateway.next_hop, self.session.connection.hostname)
@@ -181,7 +180,7 @@ class Transaction:
         return reply
 
     def pass_on(self, command: Command | EndOfMessage) -> Reply:
-        """Let the next hop answer."""
+        """Pass a command on, and return the reply of the next hop."""
         if self.hop is None:
             return UNREACHABLE
         try:
@@ -193,7 +192,7 @@ class Transaction:
         return as_ours(command, reply)
 
     def begin_content(self) -> Reply:
-        """DATA."""
+        """Pass DATA on, and send the Received field."""
         reply = self.pass_on(Data())
         self.failure = None
         self.beginning.clear()
@@ -202,7 +201,7 @@ class Transaction:
         return reply
 
     def write(self, data: bytes) -> None:
-        """A piece of the content: passed on at once; without the final dot the next hop discards it."""
+        """Pass a piece of the content on at once; without the final dot the next hop discards it."""
         if len(self.beginning) < HEADER_MOST:
             self.beginning += data
         if self.hop is not None and self.failure is None:
@@ -214,7 +213,7 @@ class Transaction:
                 self.failure = self.lost(error)
 
     def end(self) -> Reply:
-        """The content is complete: end it, and return the reply of the next hop."""
+        """End the content, and return the reply of the next hop."""
         reply = self.failure
         if count_received(bytes(self.beginning)) > LOOP_THRESHOLD:
             reply = LOOP

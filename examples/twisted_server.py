@@ -2,8 +2,8 @@
 
     python examples/twisted_server.py --domain example.org --port 8025
 
-``smtpcore`` has no adapter for Twisted and needs none: ``ServerConnection`` does all the SMTP, and this file is
-the loop around it in Twisted's terms. It shows what a loop in another framework has to do:
+``smtpcore`` has no adapter for Twisted and needs none: ``ServerConnection`` implements SMTP, and this file is
+the loop around it. It shows what a loop in another framework has to do:
 
 * An event may be answered later. The file is synchronized in a thread; until that is done the protocol asks
   the core for no further event and reads nothing.
@@ -93,7 +93,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
         self.setTimeout(None)
         self.connection.receive_data(b"")
         if not self.storing:
-            self.drop()  # otherwise the thread comes to its end: whole messages are kept
+            self.drop()  # otherwise the thread completes: complete messages are kept
         self.server.sessions.discard(self)
         self.ended.callback(None)
 
@@ -117,7 +117,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
     # -- the loop --
 
     def advance(self) -> None:
-        """Answer what has arrived, send the replies, and read on, unless something has to be waited for."""
+        """Answer the events, send the replies, and continue to read unless an answer is pending."""
         connection = self.connection
         while not (self.storing or self.full):
             event = connection.next_event()
@@ -128,7 +128,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
         if octets := connection.data_to_send():
             self.transport.write(octets)
         if connection.state is State.CLOSED:
-            self.transport.unregisterProducer()  # loseConnection() would wait for it
+            self.transport.unregisterProducer()  # loseConnection() waits for a registered producer
             self.transport.loseConnection()
             self.setTimeout(CLOSE_TIMEOUT)
         elif self.storing or self.full:
@@ -139,10 +139,10 @@ class ServerProtocol(Protocol, TimeoutMixin):
         else:
             self.transport.resumeProducing()
             if connection.state is State.CONTENT:
-                self.resetTimeout()  # content that was refused is read to its end without an event
+                self.resetTimeout()  # refused content is read to its end without events
 
     def answer(self, event: Event) -> None:
-        """The core has answered what is not valid. The rest is for the application to decide."""
+        """Answer an event. The core has already answered invalid commands."""
         connection = self.connection
         match event:
             case Rcpt(forward_path=path) if not (
@@ -156,7 +156,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
                 self.message.write(data)
             case EndOfMessage() if self.message is not None:
                 self.storing = True
-                self.setTimeout(None)  # the client has nothing to do but wait
+                self.setTimeout(None)  # the client waits for this server
                 deferToThread(self.message.finish).addCallbacks(self.stored, self.not_stored)
             case MessageAborted():
                 self.drop()
@@ -192,7 +192,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
             self.message = None
 
     def close(self, reply: Reply | None = None) -> None:
-        """End the session with 421; a message that is being stored is answered first."""
+        """End the session with 421, after the reply to a message that is being stored."""
         if not (self.storing or self.ended.called):
             self.connection.close(reply)
             self.full = False
@@ -200,7 +200,7 @@ class ServerProtocol(Protocol, TimeoutMixin):
 
 
 class MailServer(Factory):
-    """Makes a protocol for each client.
+    """Creates a protocol for each client.
 
     Args:
         domain: The domain to accept mail for.
@@ -220,7 +220,7 @@ class MailServer(Factory):
         return ServerProtocol(self, ServerConnection("localhost", config=self.config, peer=address))
 
     def stop(self) -> DeferredList:
-        """End all sessions; the result fires when they are over."""
+        """End all sessions; return a Deferred that fires when they have ended."""
         self.stopping = True
         sessions = list(self.sessions)
         for session in sessions:

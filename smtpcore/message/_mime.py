@@ -17,10 +17,10 @@ _CODED = frozenset("quoted-printable base64 x-uuencode uuencode uue x-uue".split
 
 
 def mime_fields(fields: Fields, default_type: str = "text/plain") -> EmailBase:
-    """The MIME fields of a part, to be read and changed freely.
+    """Return the MIME fields of a part as a message of their own, to be read and changed.
 
-    In a message of the older interface, whose parser takes anything: a field that is broken must not be an
-    exception here. The first of several counts.
+    It is a message of the older interface, whose parser accepts malformed fields without an exception. Of
+    several fields with one name the first counts.
     """
     mime = EmailBase()
     mime.set_default_type(default_type)
@@ -67,13 +67,13 @@ def label_encoding(mime: EmailBase, body: bytes, form: Form) -> None:
 
 
 def read_payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
-    """The octets of a payload as they are carried, Content-Transfer-Encoding and all.
+    """Return the octets of a payload as they are sent, in their Content-Transfer-Encoding.
 
-    The library keeps octets above 127 as lone surrogates and does not give them away: ``get_payload()``
-    decodes them with the charset they are said to have, ``get_payload(decode=True)`` has the octets. But the
-    older interface also takes characters that have never been octets, and of these it makes octets of its own.
-    Decoding distinguishes the two: only for octets that were parsed is the text their decoded form. That is
-    asked of a copy without fields, as there are charsets for which ``get_payload()`` raises.
+    The standard library stores octets above 127 as lone surrogates: ``get_payload()`` decodes them with the
+    declared charset, ``get_payload(decode=True)`` returns the octets. But the older interface also accepts text
+    that was never octets, and encodes it in its own way. A comparison distinguishes the two: the text is the
+    decoded form of the octets only if the octets were parsed. The methods are called on a copy without fields,
+    because ``get_payload()`` raises for some charsets.
     """
     bare = copy.copy(part)
     bare.policy = compat32
@@ -93,7 +93,7 @@ def read_payload(part: EmailBase, mime: EmailBase, *, frozen: bool) -> bytes:
     assert isinstance(octets, bytes)
     encoding = encoding_of(mime)
     if encoding in _CODED:
-        # 7-bit by name, and yet octets above 127: what the library makes of that is what it was.
+        # The encoding allows no octets above 127, but there are some. The library decodes what it can.
         if frozen:
             raise LocalProtocolError(f"a signed part is {encoding} and has octets above 127")
         bare["Content-Transfer-Encoding"] = encoding

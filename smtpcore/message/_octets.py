@@ -1,4 +1,4 @@
-"""The octets of a message, and whether the server takes them."""
+"""The octets of a message, and whether the server accepts them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Fields = list[tuple[str, object]]
 
 
 class Source(str):
-    """The text of a field; ``whole`` is the field as it was in the message, with its name and line ends."""
+    """The text of a parsed field; ``whole`` is the field as in the message, with its name and line ends."""
 
     whole: str
 

@@ -72,7 +72,7 @@ def _carried_body(message: EmailBase, source: bytes, form: Form) -> bytes | None
 def render_message(message: EmailBase, form: Form, source: bytes | None) -> bytes:
     try:
         return _render(message, form, source=source, top=True)
-    except RecursionError:  # the caller's own stack was deep
+    except RecursionError:  # the stack of the caller was deep already
         raise too_deep() from None
 
 
@@ -136,7 +136,7 @@ def _body(part: EmailBase, mime: EmailBase, form: Form, *, frozen: bool, bounded
         ]
         return _join(part, mime, children, frozen=frozen, bounded=bounded)
     if kind == "message/delivery-status":
-        # Groups of fields with empty lines between them (RFC 3464 2.1): messages, to the library.
+        # Groups of fields with empty lines between them (RFC 3464 2.1). The library parses them as messages.
         return b"\r\n".join(_render(group, form, frozen=frozen).removesuffix(b"\r\n") for group in parts)
     if len(parts) > 1:
         raise LocalProtocolError(

@@ -1,4 +1,4 @@
-"""What a field says: its text, and the encoded words in it (RFC 2047)."""
+"""The text of a field, and the encoded words in it (RFC 2047)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BETWEEN_ENCODED_WORDS = re.compile(rf"({_ENCODED_WORD.pattern})\s+(?={_ENCODED_
 
 
 def is_source(value: object) -> TypeGuard[str]:
-    """Whether a field was parsed, or may have been: its text is as in a message, folding included."""
+    """Return whether a field may have been parsed, so that its text is as in a message, folding included."""
     return isinstance(value, str) and not hasattr(value, "fold")
 
 
