@@ -157,7 +157,7 @@ class ContentDecoder:
         self.size = 0
         self.violation: Violation | None = None
 
-    def decode(self, data: bytes, start: int = 0) -> int:
+    def decode(self, data: bytes, start: int) -> int:
         """Consume content; not to be called again once :attr:`done`.
 
         Args:
