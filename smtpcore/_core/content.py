@@ -161,7 +161,7 @@ class ContentDecoder:
         self.size = 0
         self.violation: Violation | None = None
 
-    def decode(self, data: bytes, start: int = 0) -> int:
+    def decode(self, data: bytes, start: int) -> int:
         """Consume content; not to be called again once :attr:`done`.
 
         Args:
@@ -183,7 +183,6 @@ class ContentDecoder:
                 content = data[start : end + 2]
                 if dot != end + 2 and _DOT_LINE in content:
                     content = _replace(content, _DOT_LINE, _CRLF)
-                self._begun = True
                 self.chunk = self._admit(content)
                 return end + len(_TERMINATOR)
         if data.startswith(_TERMINATOR[len(held) :], start):
@@ -348,7 +347,6 @@ class ContentEncoder:
             raise LocalProtocolError(f"the content ends in a bare CR: {_MEND_LINE_ENDS}")
         if self._fresh:
             return b".\r\n"
-        self._fresh = True
         self.size += 2
         return _TERMINATOR
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smtpcore._core.capabilities import NO_CAPABILITIES, Capabilities
+from smtpcore._core.config import Extension
+from smtpcore._core.rules import rules_for
 
 from ..helpers.standard import RULES
 
@@ -116,6 +118,13 @@ def test_the_value_of_a_keyword_is_what_its_extension_reads() -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.req("EXT-01")
+def test_the_value_of_a_keyword_is_its_arguments_if_its_extension_reads_none() -> None:
+    readers = rules_for((Extension("X-LIST"),)).readers
+    assert Capabilities.parse(["X-LIST a B"], readers).value("X-LIST") == ("a", "B")
+    assert Capabilities.parse(["X-LIST"], readers).value("X-LIST") == ()
 
 
 # --- The mapping ---

@@ -385,7 +385,7 @@ def test_decoder_keeps_nothing_but_a_possible_terminator() -> None:
         before = weight(decoder)
         handed_out = 0
         for _ in range(1000):
-            decoder.decode(wire)
+            decoder.decode(wire, 0)
             handed_out += len(decoder.chunk)
             if decoder.violation is None:
                 assert decoder.size - handed_out <= 4

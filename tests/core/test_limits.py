@@ -193,6 +193,11 @@ def test_a_timeout_is_that_of_the_rfc(name: str, minutes: int) -> None:
     assert getattr(Timeouts(), name) == 60 * minutes
 
 
+def test_a_session_and_a_message_may_take_hours_by_default() -> None:
+    assert Timeouts().session >= 3600
+    assert Timeouts().content >= 3600
+
+
 @pytest.mark.req("TMO-09")
 def test_every_timeout_can_be_changed() -> None:
     for name in names(Timeouts):
