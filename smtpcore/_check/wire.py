@@ -188,8 +188,8 @@ class Wire:
     def acknowledge(self) -> None:
         """Acknowledge what has arrived at once, where the system can.
 
-        Otherwise a client with Nagle's algorithm holds its next write back until our reply takes the
-        acknowledgement along, and a group of commands looks like one command after the other.
+        Otherwise a peer with Nagle's algorithm holds its next write back for some 40 ms: each check takes
+        longer, and a group of commands looks like one command after the other.
         """
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
@@ -234,6 +234,7 @@ class Wire:
         if self.closed:
             raise Closed("the connection is closed")
         try:
+            self.acknowledge()
             self.socket.settimeout(max(0.0005, deadline - time.monotonic()))
             octets = self.socket.recv(65536)
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):

@@ -31,6 +31,7 @@ _WHILE = (
     "replies-echo-only-printable-text",
     "status-after-helo",
     "empty-content",
+    "login-by-login",
 )
 # Seconds until the silence of a mutant counts. The reference server is given as long as it takes.
 _PATIENCE = 0.5

@@ -6,7 +6,7 @@ from typing import Final
 
 from ..session import NAME, Session
 from ..table import Check, Failed, Inconclusive, Table
-from ..wire import Closed, Silent
+from ..wire import Closed, Silent, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -171,6 +171,14 @@ def help_is_answered(session: Session) -> None:
         raise Failed(f"HELP: {reply}")
 
 
+@check("SES-25", "5321 4.1.1.8", "HELP with a topic is answered", level="MAY")
+def help_with_a_topic(session: Session) -> None:
+    session.ready()
+    reply = session.command("HELP MAIL")
+    if reply.code not in (211, 214, 504, 502):
+        raise Failed(f"HELP MAIL: {reply}")
+
+
 @check("SES-27", "5321 4.1.1.10", "QUIT is answered with 221, and the server closes the connection")
 def quit_is_221_and_closes(session: Session) -> None:
     session.ready()
@@ -301,7 +309,7 @@ def _no_verb(name: str, line: str) -> Check[Session]:
         session.refused(session.command(filled), filled)
         session.alive(f"after {filled}")
 
-    return Check(name, "FRM-06", "5321 4.1.1", f"{line.split(' ')[0]} is not a command", run)
+    return Check(name, "FRM-06", "5321 4.1.1", f"{shown(line.encode()).split(' ')[0]} is not a command", run)
 
 
 for _name, _line in (
@@ -316,6 +324,7 @@ for _name, _line in (
     ("rset-cut-short", "RSE"),
     ("quit-cut-short", "QUI"),
     ("helo-cut-short", f"HEL {NAME}"),
+    ("rset-and-a-nul", "RSET\0"),
 ):
     CHECKS.add(_no_verb(_name, _line))
 

@@ -250,6 +250,15 @@ def size_does_not_end_the_content(session: Session) -> None:
     session.alive("after content that is larger than declared")
 
 
+@check("SIZ-10", "1870 6.3", "Content of exactly the declared size is accepted", keyword="SIZE")
+def size_exact(session: Session) -> None:
+    session.ready()
+    plain = letter(token(), b".\r\n" * 200)
+    session.data(f" SIZE={len(plain)}")
+    reply = session.content(plain.replace(b"\r\n.", b"\r\n.."))
+    session.accepted(reply, f"content of {len(plain)} octets, as declared", 250)
+
+
 @check("SIZ-11", "1870 5", "Content above the limit is read to its end and answered with 552", keyword="SIZE")
 def content_above_the_limit(session: Session) -> None:
     session.ready()

@@ -185,6 +185,7 @@ for _keyword, _line in (
     ("XFORWARD", "XFORWARD NAME=check.example"),
     ("ATRN", "ATRN"),
     ("BURL", "BURL imap://example.com LAST"),
+    ("LHLO", "LHLO check.example"),
 ):
     CHECKS.add(_unoffered(_keyword, _line))
 

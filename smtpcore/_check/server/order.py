@@ -167,6 +167,18 @@ def content_ends_the_recipients(session: Session) -> None:
     session.not_ready_for_data("MAIL after a message")
 
 
+@check("DAT-22", "5321 4.1.1.4", "After refused content the recipients are gone")
+def refused_content_ends_the_recipients(session: Session) -> None:
+    session.ready()
+    session.data()
+    # A line of 100 000 octets, a lone LF and NUL: most servers mind one of them.
+    reply = session.content(letter(token(), b"x" * 100_000 + b"\r\na\nb\0c\r\n"))
+    if reply.kind == 2:
+        raise Inconclusive("the content is accepted")
+    session.mail()
+    session.not_ready_for_data("MAIL after refused content")
+
+
 @check("DAT-22", "5321 4.1.1.4", "After the content the sender is gone")
 def content_ends_the_sender(session: Session) -> None:
     session.ready()
