@@ -307,8 +307,9 @@ def _offered_verbs(seen: Exchange) -> str | None:
         return None
     keyword = {"BDAT": "CHUNKING"}.get(seen.verb, seen.verb)
     if keyword in ("STARTTLS", "AUTH", "CHUNKING", "EXPN", "HELP", "VRFY", "ETRN") and keyword in seen.offered:
-        # 500 is also the answer to a line that is too long (RFC 4954 4, 5321 4.5.3.1.9).
-        return None if b"long" in b" ".join(seen.reply.texts).lower() else f"{seen.verb}: {seen.reply}"
+        # 500 also answers a line that is too long (RFC 4954 4, 5321 4.5.3.1.9), and X.5.4 is about arguments.
+        text = b" ".join(seen.reply.texts).lower()
+        return None if b"long" in text or b".5.4 " in text else f"{seen.verb}: {seen.reply}"
     return None
 
 

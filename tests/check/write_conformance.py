@@ -60,6 +60,10 @@ ARGUMENTS = {
     ("Exim", "bdat-enormous"): (
         "A size of 2^62 overflows its counter: the chunk counts as empty, and its octets are read as commands."
     ),
+    ("OpenSMTPD", "*"): (
+        "It refuses a second EHLO, and RSET and VRFY where it sees no use for them. It passes SIZE and RET on"
+        " without reading them, and compares NOTIFY with that of the recipient before."
+    ),
     ("aiosmtpd", "*"): "A library for tests and applications: it leaves much of the syntax to its handler.",
     (
         "smtp-sink",

@@ -175,7 +175,7 @@ def bdat_then_rcpt(session: Session) -> None:
     _begin(session)
     session.accepted(_chunk(session, letter(token())), "BDAT", 250)
     session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL after BDAT", 503)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     if reply.kind == 2:
         session.permit(f"RCPT after BDAT: {reply}")
 
@@ -195,7 +195,7 @@ def bdat_in_a_group(session: Session) -> None:
         raise Inconclusive("PIPELINING is not offered")
     target, octets = session.target, letter(token())
     session.send(
-        f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{target.recipient}>\r\nBDAT {len(octets)} LAST\r\n".encode()
+        f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{session.recipient}>\r\nBDAT {len(octets)} LAST\r\n".encode()
         + octets
     )
     for verb in ("MAIL", "RCPT", "BDAT"):

@@ -111,7 +111,7 @@ def _needs(extension: Extension) -> Run:
 
 def _line(session: Session, row: Parameter, *words: str) -> str:
     target = session.target
-    path = f"MAIL FROM:<{target.sender}>" if row.command == "MAIL" else f"RCPT TO:<{target.recipient}>"
+    path = f"MAIL FROM:<{target.sender}>" if row.command == "MAIL" else f"RCPT TO:<{session.recipient}>"
     return " ".join((path, *words))
 
 
@@ -373,7 +373,7 @@ def dsn_parameters(session: Session) -> None:
     line = f"MAIL FROM:<{session.target.sender}> RET=HDRS ENVID=check1"
     session.accepted(session.command(line), line)
     for words in ("NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;check@example.com"):
-        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        line = f"RCPT TO:<{session.recipient}> {words}"
         session.accepted(session.command(line), line)
 
 
@@ -382,7 +382,7 @@ def dsn_never_alone(session: Session) -> None:
     session.ready()
     session.mail()
     for words in ("NOTIFY=NEVER,SUCCESS", "NOTIFY=SOMETIMES", "NOTIFY="):
-        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        line = f"RCPT TO:<{session.recipient}> {words}"
         session.refused(session.command(line), line, 501, 555)
 
 
@@ -401,7 +401,7 @@ def status_after_helo(session: Session) -> None:
     session.offered = session.target.plain  # the rules for replies then hold
     session.command("HELO check.example")
     session.command("NOOP")
-    session.command(f"RCPT TO:<{session.target.recipient}>")
+    session.command(f"RCPT TO:<{session.recipient}>")
     session.command("FROBNICATE")
 
 
