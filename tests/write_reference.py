@@ -24,6 +24,7 @@ import smtpcore.testing
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 STANDARD_EXTENSIONS = FOLDER / "standard-extensions.md"  # python -m tests.list_extensions writes it
+CONFORMANCE = FOLDER / "conformance.md"  # python -m tests.check.write_conformance writes it
 
 SECTIONS = ("Args", "Attributes", "Example", "Examples", "Note", "Raises", "Returns", "Yields")
 GENERATED = "Written by `python -m tests.write_reference`; a test holds it current."
@@ -274,7 +275,7 @@ def pages() -> dict[Path, str]:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for stale in set(FOLDER.glob("*.md")) - set(pages()) - {STANDARD_EXTENSIONS}:
+    for stale in set(FOLDER.glob("*.md")) - set(pages()) - {STANDARD_EXTENSIONS, CONFORMANCE}:
         stale.unlink()
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from .session import Judge, Session
 from .table import Verdict
 from .target import Target
-from .wire import Closed, Silent, shown
+from .wire import Closed, Silent
 
 
 def probe(target: Target, judge: Judge) -> None:
@@ -49,32 +49,25 @@ def _remember(session: Session, target: Target) -> None:
 
 def _mail_works(session: Session, target: Target) -> bool:
     """Whether the server accepts a sender and a recipient."""
-    for sender in dict.fromkeys((target.sender, "check@example.com", f"check@{_domain(session, target)}")):
+    domain = target.domain = session.domain or target.domain
+    for sender in dict.fromkeys((target.sender, "check@example.com", f"check@{domain}")):
         reply = session.command(f"MAIL FROM:<{sender}>")
         if reply.kind == 2:
             target.sender = sender
             break
     else:
         return False
-    domain = target.domain
     candidates = (
         target.recipient,
         f"postmaster@{domain}",
         "postmaster",
         "postmaster@localhost",
         "postmaster@example.com",
+        f"root@{domain}",
+        "check@example.com",
     )
     for recipient in dict.fromkeys(filter(None, candidates)):
         if session.command(f"RCPT TO:<{recipient}>").kind == 2:
             target.recipient = recipient
             return True
     return False
-
-
-def _domain(session: Session, target: Target) -> str:
-    """The domain that the server calls itself in its reply to EHLO."""
-    reply = session.command("EHLO check.example")
-    words = reply.texts[0].split()
-    if reply.code == 250 and words and b"." in words[0] and not words[0].startswith(b"["):
-        target.domain = shown(words[0])
-    return target.domain

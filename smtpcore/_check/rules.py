@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,7 +72,7 @@ SUCCESS: Final[dict[str, frozenset[int]]] = {
     "HELO": frozenset((250,)),
     "MAIL": frozenset((250,)),
     "RCPT": frozenset((250, 251, 252)),
-    "DATA": frozenset((250, 354)),
+    "DATA": frozenset((354,)),
     ".": frozenset((250,)),
     "BDAT": frozenset((250,)),
     "RSET": frozenset((250,)),
@@ -305,8 +307,18 @@ def _offered_verbs(seen: Exchange) -> str | None:
         return None
     keyword = {"BDAT": "CHUNKING"}.get(seen.verb, seen.verb)
     if keyword in ("STARTTLS", "AUTH", "CHUNKING", "EXPN", "HELP", "VRFY", "ETRN") and keyword in seen.offered:
-        # 500 is also the answer to a line that is too long (RFC 4954 4, 5321 4.5.3.1.9).
-        return None if b"long" in b" ".join(seen.reply.texts).lower() else f"{seen.verb}: {seen.reply}"
+        # 500 also answers a line that is too long (RFC 4954 4, 5321 4.5.3.1.9), and X.5.4 is about arguments.
+        text = b" ".join(seen.reply.texts).lower()
+        return None if b"long" in text or b".5.4 " in text else f"{seen.verb}: {seen.reply}"
+    return None
+
+
+def _challenge(seen: Exchange) -> str | None:
+    if seen.verb == "AUTH" and seen.reply.code == 334:
+        try:
+            base64.b64decode(seen.reply.texts[-1], validate=True)
+        except binascii.Error:
+            return f"the challenge is not base64: {seen.reply}"
     return None
 
 
@@ -442,6 +454,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "The reply to EHLO and HELO has no enhanced code",
         _no_status_for_ehlo,
     ),
+    Rule("challenges-are-base64", "AUT-06", "4954 4", "A challenge is 334 and base64", _challenge),
     Rule("no-status-with-3yz", "ESC-04", "2034 4", "3yz replies have no enhanced code", _no_status_with_3yz),
 )
 """The rules, in the order of the report."""

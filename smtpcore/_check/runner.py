@@ -13,8 +13,8 @@ from .table import Check, Outcome, Result, Verdict
 from .target import Target
 from .wire import Closed, Silent
 
-_GIVE_UP: Final = 3
-"""Connections in a row that fail before the rest is not tried."""
+_GIVE_UP: Final = 4
+"""Connections in a row without any reply, after which the rest is not tried."""
 
 
 class Observations:
@@ -23,7 +23,8 @@ class Observations:
     def __init__(self, rules: Iterable[Rule] = RULES) -> None:
         self._rules = tuple(rules)
         self._offences: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self._replies = 0
+        self.replies = 0
+        """How many replies were judged."""
 
     def judge(self, seen: Exchange, dialog: list[str]) -> None:
         """Judge a reply.
@@ -32,7 +33,7 @@ class Observations:
             seen: The reply and its circumstances.
             dialog: The dialog up to it.
         """
-        self._replies += 1
+        self.replies += 1
         for rule in self._rules:
             if rule.name not in self._offences and (why := rule.judge(seen)):
                 self._offences[rule.name] = why, tuple(dialog[-14:])
@@ -41,7 +42,7 @@ class Observations:
         """The outcome of each rule."""
         for rule in self._rules:
             why, dialog = self._offences.get(rule.name, ("", ()))
-            outcome = Outcome.PASS if self._replies else Outcome.INCONCLUSIVE
+            outcome = Outcome.PASS if self.replies else Outcome.INCONCLUSIVE
             if why:
                 outcome = Outcome.FAIL if rule.level == "MUST" else Outcome.LATITUDE
             yield Result(rule.name, rule.requirement, rule.rfc, rule.sentence, outcome, why, dialog)
@@ -69,19 +70,20 @@ def check_server(
     seen = Observations()
     probe(target, seen.judge)
     results: list[Result] = []
-    failures = 0
+    failures = heard = 0
     for check in CHECKS:
         if only and not only & {check.name, check.requirement}:
             continue
         if failures >= _GIVE_UP:
-            result = _result(check, Outcome.INCONCLUSIVE, "no connection to the server any more")
+            result = _result(check, Outcome.INCONCLUSIVE, "the server does not answer any more")
         else:
             try:
                 result = run_one(check, target, seen)
-                failures = 0
             except OSError as error:
-                failures += 1
                 result = _result(check, Outcome.INCONCLUSIVE, f"no connection to the server: {error}")
+            if result.outcome is not Outcome.NOT_OFFERED:
+                failures = failures + 1 if seen.replies == heard else 0
+                heard = seen.replies
         results.append(result)
         report(result)
     for result in seen.results():

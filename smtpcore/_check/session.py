@@ -40,6 +40,8 @@ class Session:
         self.offered: Keywords | None = None
         self.permitted: list[str] = []
         """What was observed that the RFC permits, and does not recommend."""
+        self.domain = ""
+        """The domain that the server calls itself in its reply to EHLO, if it has a dot."""
         self.last: Reply | None = None
         """The last reply that was read."""
         self._observe = observe
@@ -81,8 +83,8 @@ class Session:
         self.wire.send(*pieces)
 
     def greeting(self) -> Reply:
-        """Read the greeting."""
-        return self.read("")
+        """Read the greeting. It has more time than other replies: many servers look up the client's name."""
+        return self.read("", self.target.timeout * 3)
 
     def rest(self) -> list[Reply]:
         """Send QUIT, and return every reply that comes before the server closes, that of QUIT included.
@@ -155,6 +157,8 @@ class Session:
         reply = self.command(f"EHLO {NAME}")
         if reply.code != 250:
             raise Inconclusive(f"EHLO was refused: {reply}")
+        name = shown(reply.texts[0].partition(b" ")[0])
+        self.domain = name if "." in name and not name.startswith("[") else ""
 
     def start_tls(self) -> None:
         """Start TLS.
@@ -226,13 +230,24 @@ class Session:
         if reply.kind != 2:
             raise Inconclusive(f"MAIL was refused: {reply}")
 
+    @property
+    def recipient(self) -> str:
+        """A recipient that the server accepts.
+
+        Raises:
+            Inconclusive: None is known.
+        """
+        if not self.target.recipient:
+            raise Inconclusive("no recipient is known that the server accepts: give one with --to")
+        return self.target.recipient
+
     def rcpt(self) -> None:
         """Name the recipient.
 
         Raises:
             Inconclusive: It was refused.
         """
-        reply = self.command(f"RCPT TO:<{self.target.recipient}>")
+        reply = self.command(f"RCPT TO:<{self.recipient}>")
         if reply.kind != 2:
             raise Inconclusive(f"RCPT was refused: {reply}")
 

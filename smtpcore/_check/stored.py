@@ -15,6 +15,7 @@ class Store(Protocol):
 
     def find(self, token: str) -> list[bytes]:
         """Return the messages that contain a token."""
+        ...
 
 
 class Folder:

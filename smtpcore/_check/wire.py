@@ -21,8 +21,8 @@ _RECORDED: Final = 300
 _LINES_RECORDED: Final = 60
 _HEAD: Final = 10
 _TAIL: Final = 40
-_MOST_OCTETS: Final = 1 << 20
-"""Octets of one line, or lines of one reply times 100, that are read at most."""
+_MOST_OCTETS: Final = 1 << 16  # of one line
+_MOST_LINES: Final = 1000  # of one reply
 _CODE = re.compile(rb"[0-9]{3}(?![0-9])")
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
@@ -156,7 +156,10 @@ class Wire:
             Closed: Nothing more will arrive.
         """
         lines = [self.read_line(timeout)]
-        while _CODE.match(lines[-1]) and lines[-1][3:4] == b"-" and len(lines) < _MOST_OCTETS // 100:
+        while _CODE.match(lines[-1]) and lines[-1][3:4] == b"-":
+            if len(lines) == _MOST_LINES:
+                self.close()
+                raise Closed(f"a reply has more than {_MOST_LINES} lines")
             try:
                 lines.append(self.read_line(timeout))
             except (Silent, Closed):
@@ -188,8 +191,8 @@ class Wire:
     def acknowledge(self) -> None:
         """Acknowledge what has arrived at once, where the system can.
 
-        Otherwise a client with Nagle's algorithm holds its next write back until our reply takes the
-        acknowledgement along, and a group of commands looks like one command after the other.
+        Otherwise a peer with Nagle's algorithm holds its next write back for some 40 ms: each check takes
+        longer, and a group of commands looks like one command after the other.
         """
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
@@ -234,6 +237,7 @@ class Wire:
         if self.closed:
             raise Closed("the connection is closed")
         try:
+            self.acknowledge()
             self.socket.settimeout(max(0.0005, deadline - time.monotonic()))
             octets = self.socket.recv(65536)
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):

@@ -13,8 +13,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .._check.client import CHECKS as CLIENT_CHECKS
+from .._check.client.rounds import Rounds
+from .._check.client.runner import check_client
+from .._check.client.scenarios import SCENARIOS
 from .._check.report import as_json, as_junit, exit_code, lines
 from .._check.rules import RULES, Rule
+from .._check.runner import check_server
 from .._check.server import CHECKS
 from .._check.session import Session
 from .._check.stored import Command, Folder
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         Failure: No server listens there, or an option is wrong.
     """
     if options.list:
-        return _list()
+        return _list(client=options.client)
     host, port = _address(options.target or f"127.0.0.1:{PORT}")
     if not options.remote and not _is_loopback(host):
         raise Failure(
@@ -73,8 +78,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Result]:
-    from .._check.runner import check_server
-
     target = Target(
         host,
         port,
@@ -98,8 +101,9 @@ def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Res
 
 
 def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Result]:
-    from .._check.client.runner import check_client
-
+    scenarios = [one for one in SCENARIOS if not options.scenario or one.name in options.scenario]
+    if len(scenarios) < len(set(options.scenario)):
+        raise Failure(EX_USAGE, "no such server (hint: --client --list)")
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -107,13 +111,16 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
     with listener:
         port = listener.getsockname()[1]
         complain(f"smtpcore: listening on {host}:{port}")
-        return check_client(
+        results = check_client(
             listener,
             _trigger(options) if options.run else None,
             _tls(),
             timeout=options.timeout,
+            scenarios=scenarios,
             announce=lambda scenario: complain(f"smtpcore: next: a server that {scenario.sentence}"),
         )
+    only = set(options.only)
+    return [one for one in results if not only or only & {one.name, one.requirement}]
 
 
 def _tls() -> ssl.SSLContext:
@@ -143,13 +150,15 @@ def _trigger(options: argparse.Namespace) -> Callable[[str, int], object]:
     return run
 
 
-def _list() -> int:
-    for row in (*map(_row, CHECKS), *map(_row, RULES)):
+def _list(*, client: bool) -> int:
+    for row in (*map(_row, CLIENT_CHECKS),) if client else (*map(_row, CHECKS), *map(_row, RULES)):
         write(sys.stdout, f"{row}\n")
+    for scenario in SCENARIOS if client else ():
+        write(sys.stdout, f"server  {scenario.name:47} {scenario.sentence}\n")
     return 0
 
 
-def _row(one: Check[Session] | Rule) -> str:
+def _row(one: Check[Session] | Check[Rounds] | Rule) -> str:
     return f"{one.requirement:7} {one.level:6} {one.name:40} {one.sentence} (RFC {one.rfc})"
 
 

@@ -268,6 +268,13 @@ def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="with --client, a command that makes the client send one message to host $1, port $2",
     )
     add(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --client, play this server only (--client --list shows them); may be repeated",
+    )
+    add(
         "--remote",
         action="store_true",
         help="allow a server that is not on this machine, which will get bad input",

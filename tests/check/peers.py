@@ -115,7 +115,7 @@ def opensmtpd(certificates: Certificates) -> Iterator[int]:
             f'pki here cert "{folder}/{certificates.chain.name}"\n'
             f'pki here key "{folder}/{certificates.key.name}"\n'
             f"listen on 127.0.0.1 port {port} tls pki here hostname opensmtpd.example\n"
-            'action "lose" maildir "/dev/null"\n'
+            'action "lose" relay host smtp://127.0.0.1:9\n'
             'match from any for any action "lose"\n'
         )
         with peers.running(program, "-d", "-f", str(folder / "smtpd.conf"), port=port):

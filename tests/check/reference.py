@@ -436,3 +436,5 @@ def running(
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(10)
+        for sock in sockets:
+            sock.close()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 import trustme
@@ -31,6 +35,7 @@ _WHILE = (
     "replies-echo-only-printable-text",
     "status-after-helo",
     "empty-content",
+    "login-by-login",
 )
 # Seconds until the silence of a mutant counts. The reference server is given as long as it takes.
 _PATIENCE = 0.5
@@ -97,3 +102,50 @@ def test_a_mutant_is_caught(mutant: Mutant, known: dict[bool, Target], context: 
     assert result.outcome is expected, f"{result.outcome}: {result.why}\n" + "\n".join(result.dialog)
     assert result.why
     assert result.dialog
+
+
+def _closes(sock: socket.socket) -> None:
+    sock.close()
+
+
+def _is_silent(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while sock.recv(4096):
+            pass
+
+
+def _floods(octets: bytes) -> Callable[[socket.socket], None]:
+    def flood(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(octets)
+
+    return flood
+
+
+class _Odd:
+    """Anything but a server of SMTP."""
+
+    def __init__(self, play: Callable[[socket.socket], None], sock: socket.socket) -> None:
+        self._play, self._sock = play, sock
+
+    def run(self) -> None:
+        self._play(self._sock)
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        _closes,
+        _is_silent,
+        _floods(b"250-more\r\n" * 1000),
+        _floods(b"x" * 10_000),
+        _floods(b"\x16\x03\x01\r\n"),
+    ],
+    ids=["closes", "silent", "a reply without end", "a line without end", "no SMTP"],
+)
+def test_the_check_ends_whatever_the_peer_does(play: Callable[[socket.socket], None]) -> None:
+    with running(lambda sock, context: cast(Reference, _Odd(play, sock))) as port:
+        results = check_server(Target("127.0.0.1", port, timeout=0.05), only=frozenset(("SES-01", "GRT-01")))
+    assert {result.outcome for result in results} & {Outcome.FAIL, Outcome.INCONCLUSIVE}
+    assert Outcome.PASS not in {result.outcome for result in results if result.requirement == "GRT-01"}

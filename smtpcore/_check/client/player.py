@@ -183,7 +183,6 @@ class Player:
 
     def _look(self, times: int = 1) -> bool:
         """Whether the client sends something without waiting for a reply."""
-        self.wire.acknowledge()
         return bool(self.wire.pending(self._wait * times))
 
     # -- replies --

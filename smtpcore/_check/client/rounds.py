@@ -9,7 +9,7 @@ from typing import Final
 from ..table import Check, Failed, Inconclusive, Level, Permitted, Table
 from .player import Seen
 
-TABLE_NOTE: Final = "no round shows it"
+_NOT_SHOWN: Final = "no round shows it"
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class ClientTable(Table[Rounds]):
                         raise rounds.fail(seen, verdict)
                     shown = shown or bool(verdict)
                 if not shown:
-                    raise Inconclusive(TABLE_NOTE)
+                    raise Inconclusive(_NOT_SHOWN)
 
             name = f"client-{judge.__name__.replace('_', '-')}"
             self.add(Check(name, requirement, rfc, sentence, run, level))

@@ -73,6 +73,23 @@ def bdat_in_pieces(session: Session) -> None:
     session.alive("after BDAT in pieces")
 
 
+@check("FRM-07", "5321 2.4", "BDAT and LAST are understood in any letter case", keyword="CHUNKING")
+def bdat_in_any_case(session: Session) -> None:
+    _begin(session)
+    octets = letter(token())
+    session.send(f"bDaT {len(octets)} lAsT\r\n".encode() + octets)
+    session.accepted(session.read("BDAT"), "bDaT lAsT", 250)
+    session.alive("after bDaT lAsT")
+
+
+@check("CHK-23", "3030 2", "After the last chunk the sender and the recipients are gone", keyword="CHUNKING")
+def bdat_ends_the_recipients(session: Session) -> None:
+    _begin(session)
+    session.accepted(_chunk(session, letter(token()), last=True), "BDAT LAST", 250)
+    session.mail()
+    session.not_ready_for_data("MAIL after BDAT LAST")
+
+
 @check("CHK-05", "3030 2", "BDAT after the last chunk is refused with 503", keyword="CHUNKING")
 def bdat_after_last(session: Session) -> None:
     _begin(session)
@@ -158,7 +175,7 @@ def bdat_then_rcpt(session: Session) -> None:
     _begin(session)
     session.accepted(_chunk(session, letter(token())), "BDAT", 250)
     session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL after BDAT", 503)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     if reply.kind == 2:
         session.permit(f"RCPT after BDAT: {reply}")
 
@@ -178,7 +195,7 @@ def bdat_in_a_group(session: Session) -> None:
         raise Inconclusive("PIPELINING is not offered")
     target, octets = session.target, letter(token())
     session.send(
-        f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{target.recipient}>\r\nBDAT {len(octets)} LAST\r\n".encode()
+        f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{session.recipient}>\r\nBDAT {len(octets)} LAST\r\n".encode()
         + octets
     )
     for verb in ("MAIL", "RCPT", "BDAT"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..session import NAME, Session
-from ..table import Check, Failed, Inconclusive, Table
-from ..wire import Closed, Silent
+from ..table import Check, Failed, Inconclusive, Level, Table
+from ..wire import Closed, Silent, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -57,7 +57,7 @@ def _changes_nothing(session: Session, line: str) -> None:
     between = session.command(line)
     if between.code == 421:
         raise Inconclusive(f"{line}: {between}")
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     if reply.code == 503:
         raise Failed(f"{line} has ended the transaction: RCPT: {reply}")
     session.command(line)
@@ -82,7 +82,7 @@ def rset_drops_the_sender(session: Session) -> None:
     session.ready()
     session.mail()
     session.accepted(session.command("RSET"), "RSET within a transaction", 250)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     session.refused(reply, "RCPT after RSET", 503, strict=True)
     session.mail()
 
@@ -169,6 +169,14 @@ def help_is_answered(session: Session) -> None:
     reply = session.command("HELP")
     if reply.code not in (211, 214):
         raise Failed(f"HELP: {reply}")
+
+
+@check("SES-25", "5321 4.1.1.8", "HELP with a topic is answered", level="MAY")
+def help_with_a_topic(session: Session) -> None:
+    session.ready()
+    reply = session.command("HELP MAIL")
+    if reply.code not in (211, 214, 504, 502):
+        raise Failed(f"HELP MAIL: {reply}")
 
 
 @check("SES-27", "5321 4.1.1.10", "QUIT is answered with 221, and the server closes the connection")
@@ -301,7 +309,9 @@ def _no_verb(name: str, line: str) -> Check[Session]:
         session.refused(session.command(filled), filled)
         session.alive(f"after {filled}")
 
-    return Check(name, "FRM-06", "5321 4.1.1", f"{line.split(' ')[0]} is not a command", run)
+    level: Level = "SHOULD" if "\0" in line else "MUST"
+    sentence = f"{shown(line.encode()).split(' ')[0]} is not a command"
+    return Check(name, "FRM-06", "5321 4.1.1", sentence, run, level)
 
 
 for _name, _line in (
@@ -316,6 +326,7 @@ for _name, _line in (
     ("rset-cut-short", "RSE"),
     ("quit-cut-short", "QUI"),
     ("helo-cut-short", f"HEL {NAME}"),
+    ("rset-and-a-nul", "RSET\0"),
 ):
     CHECKS.add(_no_verb(_name, _line))
 
@@ -343,14 +354,19 @@ def commands_are_cut_anywhere(session: Session) -> None:
 
 def _in_any_case(line: str, ways: str) -> Check[Session]:
     def run(session: Session) -> None:
-        session.ready()
+        if ways == "introduction":
+            session.greeting()
+        else:
+            session.ready()
         if ways == "transaction":
             session.mail()
             if line.upper() == "DATA":
                 session.rcpt()
-        filled = line.format(sender=session.target.sender, recipient=session.target.recipient)
+        filled = line.format(sender=session.target.sender, recipient=session.recipient)
         reply = session.command(filled)
-        if reply.code not in (252, 502) and reply.kind not in (2, 3):
+        if reply.kind not in (2, 3):
+            if session.command(filled.upper()).code == reply.code:
+                raise Inconclusive(f"the command is refused in upper case, too: {reply}")
             raise Failed(f"{filled}: {reply}")
         if reply.code == 354:
             session.content(b"Subject: case\r\n\r\n")
@@ -365,8 +381,8 @@ def _in_any_case(line: str, ways: str) -> Check[Session]:
 
 
 for _line, _ways in (
-    (f"eHlO {NAME}", ""),
-    (f"hElO {NAME}", ""),
+    (f"eHlO {NAME}", "introduction"),
+    (f"hElO {NAME}", "introduction"),
     ("mAiL fRoM:<{sender}>", ""),
     ("rCpT tO:<{recipient}>", "transaction"),
     ("dAtA", "transaction"),
@@ -385,7 +401,7 @@ def _with_trailing_blanks(line: str) -> Check[Session]:
             session.mail()
         if line == "DATA":
             session.rcpt()
-        filled = line.format(sender=session.target.sender, recipient=session.target.recipient)
+        filled = line.format(sender=session.target.sender, recipient=session.recipient)
         reply = session.command(f"{filled}  ")
         if reply.kind not in (2, 3):
             raise Failed(f"{filled} and two spaces: {reply}")

@@ -12,6 +12,7 @@ from ...extensions import STANDARD
 from ..session import Session, letter, token
 from ..table import Check, Failed, Inconclusive, Level, Table
 
+Run = Callable[[Session], None]
 _SPECIFIC: Final = Table[Session]()
 check = _SPECIFIC.check
 
@@ -30,8 +31,6 @@ _IDS: Final = {
     "BINARYMIME": ("BIN-01", "3030 3", "BIN-02"),
 }
 _GOOD: Final = (None, "100", "<>", "HDRS", "NEVER", "rfc822;check@example.com", "check")
-_MUST: Final[Level] = "MUST"
-_SHOULD: Final[Level] = "SHOULD"
 _BAD: Final = ("x", "1", "?", "+")
 
 
@@ -57,12 +56,13 @@ def checks_of(extension: Extension) -> Iterator[Check[Session]]:
     for row in extension.parameters:
         about = f"{name}-parameter" if row.keyword == keyword else f"{name}-parameter-{row.keyword.lower()}"
         # That a client must not repeat a parameter does not say that a server must mind.
-        for suffix, sentence, run, level in (
-            ("", f"{row.keyword} of {row.command} is accepted", _parameter_is_accepted(row), _MUST),
-            ("-in-any-case", f"{row.keyword} of {row.command} is read in any case", _in_any_case(row), _MUST),
-            ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row), _SHOULD),
-            ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row), _MUST),
-        ):
+        rows: tuple[tuple[str, str, Run | None, Level], ...] = (
+            ("", f"{row.keyword} of {row.command} is accepted", _parameter_is_accepted(row), "MUST"),
+            ("-in-any-case", f"{row.keyword} of {row.command} is read in any case", _in_any_case(row), "MUST"),
+            ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row), "SHOULD"),
+            ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row), "MUST"),
+        )
+        for suffix, sentence, run, level in rows:
             if run is not None:
                 yield Check(about + suffix, of_parameter, rfc, sentence, run, level, keyword)
         yield Check(
@@ -72,7 +72,7 @@ def checks_of(extension: Extension) -> Iterator[Check[Session]]:
         )  # fmt: skip
 
 
-def _announcement(extension: Extension) -> Callable[[Session], None]:
+def _announcement(extension: Extension) -> Run:
     def run(session: Session) -> None:
         session.ready()
         arguments = (session.offered or {}).get(extension.keyword)
@@ -99,7 +99,7 @@ def _is_bare(extension: Extension) -> bool:
     return False
 
 
-def _needs(extension: Extension) -> Callable[[Session], None]:
+def _needs(extension: Extension) -> Run:
     def run(session: Session) -> None:
         session.ready()
         missing = [name for name in extension.needs if name not in (session.offered or {})]
@@ -111,7 +111,7 @@ def _needs(extension: Extension) -> Callable[[Session], None]:
 
 def _line(session: Session, row: Parameter, *words: str) -> str:
     target = session.target
-    path = f"MAIL FROM:<{target.sender}>" if row.command == "MAIL" else f"RCPT TO:<{target.recipient}>"
+    path = f"MAIL FROM:<{target.sender}>" if row.command == "MAIL" else f"RCPT TO:<{session.recipient}>"
     return " ".join((path, *words))
 
 
@@ -135,7 +135,7 @@ def _value(row: Parameter, candidates: Iterable[str | None], *, good: bool) -> t
 
 def _with(
     row: Parameter, words: Callable[[str | None], tuple[str, ...]], *, good: bool = True, accepted: bool
-) -> Callable[[Session], None] | None:
+) -> Run | None:
     """A check with words made of a value of the parameter; None if no value is known."""
     found = _value(row, (*row.names, *_GOOD) if good else _BAD, good=good)
     if found is None:
@@ -157,23 +157,23 @@ def _with(
     return run
 
 
-def _parameter_is_accepted(row: Parameter) -> Callable[[Session], None] | None:
+def _parameter_is_accepted(row: Parameter) -> Run | None:
     return _with(row, lambda value: (_word(row.keyword, value),), accepted=True)
 
 
-def _in_any_case(row: Parameter) -> Callable[[Session], None] | None:
+def _in_any_case(row: Parameter) -> Run | None:
     return _with(row, lambda value: (_word(row.keyword.lower(), value and value.lower()),), accepted=True)
 
 
-def _twice(row: Parameter) -> Callable[[Session], None] | None:
+def _twice(row: Parameter) -> Run | None:
     return _with(row, lambda value: (_word(row.keyword, value),) * 2, accepted=False)
 
 
-def _malformed(row: Parameter) -> Callable[[Session], None] | None:
+def _malformed(row: Parameter) -> Run | None:
     return _with(row, lambda value: (_word(row.keyword, value),), good=False, accepted=False)
 
 
-def _not_offered(row: Parameter, keyword: str) -> Callable[[Session], None]:
+def _not_offered(row: Parameter, keyword: str) -> Run:
     found = _value(row, (*row.names, *_GOOD), good=True) or ("1",)
 
     def run(session: Session) -> None:
@@ -248,6 +248,15 @@ def size_does_not_end_the_content(session: Session) -> None:
     if reply.kind != 2:
         session.permit(f"content that is larger than declared: {reply}")
     session.alive("after content that is larger than declared")
+
+
+@check("SIZ-10", "1870 6.3", "Content of exactly the declared size is accepted", keyword="SIZE")
+def size_exact(session: Session) -> None:
+    session.ready()
+    plain = letter(token(), b".\r\n" * 200)
+    session.data(f" SIZE={len(plain)}")
+    reply = session.content(plain.replace(b"\r\n.", b"\r\n.."))
+    session.accepted(reply, f"content of {len(plain)} octets, as declared", 250)
 
 
 @check("SIZ-11", "1870 5", "Content above the limit is read to its end and answered with 552", keyword="SIZE")
@@ -364,7 +373,7 @@ def dsn_parameters(session: Session) -> None:
     line = f"MAIL FROM:<{session.target.sender}> RET=HDRS ENVID=check1"
     session.accepted(session.command(line), line)
     for words in ("NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;check@example.com"):
-        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        line = f"RCPT TO:<{session.recipient}> {words}"
         session.accepted(session.command(line), line)
 
 
@@ -373,7 +382,7 @@ def dsn_never_alone(session: Session) -> None:
     session.ready()
     session.mail()
     for words in ("NOTIFY=NEVER,SUCCESS", "NOTIFY=SOMETIMES", "NOTIFY="):
-        line = f"RCPT TO:<{session.target.recipient}> {words}"
+        line = f"RCPT TO:<{session.recipient}> {words}"
         session.refused(session.command(line), line, 501, 555)
 
 
@@ -392,7 +401,7 @@ def status_after_helo(session: Session) -> None:
     session.offered = session.target.plain  # the rules for replies then hold
     session.command("HELO check.example")
     session.command("NOOP")
-    session.command(f"RCPT TO:<{session.target.recipient}>")
+    session.command(f"RCPT TO:<{session.recipient}>")
     session.command("FROBNICATE")
 
 

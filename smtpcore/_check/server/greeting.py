@@ -122,7 +122,7 @@ def second_ehlo_drops_the_sender(session: Session) -> None:
     session.ready()
     session.mail()
     session.accepted(session.command(f"EHLO {NAME}"), "a second EHLO", 250)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     session.refused(reply, "RCPT after a second EHLO", 503)
 
 
@@ -185,6 +185,7 @@ for _keyword, _line in (
     ("XFORWARD", "XFORWARD NAME=check.example"),
     ("ATRN", "ATRN"),
     ("BURL", "BURL imap://example.com LAST"),
+    ("LHLO", "LHLO check.example"),
 ):
     CHECKS.add(_unoffered(_keyword, _line))
 

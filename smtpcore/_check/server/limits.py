@@ -63,7 +63,7 @@ def mail_line_too_long(session: Session) -> None:
         raise Failed(f"a path of 40 000 octets is accepted: {reply}")
     if not session.wire.closed and reply.code != 421:
         with contextlib.suppress(Closed, Silent):
-            answer = session.command(f"RCPT TO:<{session.target.recipient}>")
+            answer = session.command(f"RCPT TO:<{session.recipient}>")
             if answer.kind == 2:
                 raise Failed(f"RCPT after a MAIL line that was too long: {answer}")
 
@@ -73,7 +73,11 @@ def long_line_is_skipped_whole(session: Session) -> None:
     session.ready()
     for octets in (1000, 2048, 4096, 8192, 65536):
         # Wherever a server cuts the line, it finds commands in the rest.
-        reply = session.command(b"FROBNIC " + b"NOOP    " * (octets // 8))
+        try:
+            reply = session.command(b"FROBNIC " + b"NOOP    " * (octets // 8))
+        except Closed:
+            session.permit(f"the server closes the connection after a line of {octets} octets")
+            return
         if reply.kind == 2:
             raise Failed(f"a part of a long line is carried out: {reply}")
         if reply.code == 421:
@@ -89,7 +93,7 @@ def hundred_recipients(session: Session) -> None:
     session.ready()
     session.mail()
     for number in range(100):
-        reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+        reply = session.command(f"RCPT TO:<{session.recipient}>")
         if reply.kind != 2:
             raise Failed(f"recipient {number + 1}: {reply}")
     session.ready_for_data("after 100 recipients")
@@ -105,7 +109,7 @@ def too_many_recipients(session: Session) -> None:
     session.ready()
     session.mail()
     session.rcpt()
-    line = f"RCPT TO:<{session.target.recipient}>\r\n".encode()
+    line = f"RCPT TO:<{session.recipient}>\r\n".encode()
     for _ in range(11):
         session.send(line * 100)
         for _ in range(100):

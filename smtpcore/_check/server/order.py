@@ -6,6 +6,7 @@ from typing import Final
 
 from ..session import Session, letter, token
 from ..table import Failed, Inconclusive, Table
+from ..wire import Closed
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -18,7 +19,7 @@ _BAD_RCPT: Final = "RCPT TO:<@@>"
 def one_message(session: Session) -> None:
     session.ready()
     session.accepted(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL", 250)
-    session.accepted(session.command(f"RCPT TO:<{session.target.recipient}>"), "RCPT", 250, 251, 252)
+    session.accepted(session.command(f"RCPT TO:<{session.recipient}>"), "RCPT", 250, 251, 252)
     reply = session.command("DATA")
     if reply.code != 354:
         raise Failed(f"DATA: {reply}")
@@ -39,7 +40,7 @@ def message_after_helo(session: Session) -> None:
 @check("RCP-01", "5321 3.3, 4.1.4", "RCPT before MAIL is answered with 503")
 def rcpt_before_mail(session: Session) -> None:
     session.ready()
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command("RCPT TO:<postmaster@example.com>")
     session.refused(reply, "RCPT before MAIL", 503, strict=True)
     session.alive("after RCPT before MAIL")
 
@@ -60,7 +61,7 @@ def data_before_ehlo(session: Session) -> None:
 @check("RCP-01", "5321 4.1.4", "RCPT before EHLO is refused")
 def rcpt_before_ehlo(session: Session) -> None:
     session.greeting()
-    session.refused(session.command(f"RCPT TO:<{session.target.recipient}>"), "RCPT before EHLO", 503)
+    session.refused(session.command(f"RCPT TO:<{session.recipient}>"), "RCPT before EHLO", 503)
 
 
 @check("DAT-03", "5321 3.3", "DATA before RCPT is refused with 503 or 554")
@@ -102,7 +103,7 @@ def nested_mail_changes_nothing(session: Session) -> None:
 def refused_mail_begins_nothing(session: Session) -> None:
     session.ready()
     session.refused(session.command(_BAD_MAIL), _BAD_MAIL)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     session.refused(reply, "RCPT after a refused MAIL", 503)
     session.mail()
 
@@ -121,7 +122,7 @@ def rcpt_after_refused_rcpt(session: Session) -> None:
     session.ready()
     session.mail()
     session.refused(session.command(_BAD_RCPT), _BAD_RCPT)
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     session.accepted(reply, "RCPT after a refused one")
     session.ready_for_data("after a refused recipient")
 
@@ -131,7 +132,7 @@ def second_recipient(session: Session) -> None:
     session.ready()
     session.mail()
     session.rcpt()
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     if reply.kind != 2:
         raise Failed(f"a second RCPT: {reply}")
     session.ready_for_data("after two recipients")
@@ -167,12 +168,27 @@ def content_ends_the_recipients(session: Session) -> None:
     session.not_ready_for_data("MAIL after a message")
 
 
+@check("DAT-22", "5321 4.1.1.4", "After refused content the recipients are gone")
+def refused_content_ends_the_recipients(session: Session) -> None:
+    session.ready()
+    session.data()
+    # A line of 100 000 octets, a lone LF and NUL: most servers mind one of them.
+    try:
+        reply = session.content(letter(token(), b"x" * 100_000 + b"\r\na\nb\0c\r\n"))
+    except Closed as error:
+        raise Inconclusive(str(error)) from None
+    if reply.kind == 2:
+        raise Inconclusive("the content is accepted")
+    session.mail()
+    session.not_ready_for_data("MAIL after refused content")
+
+
 @check("DAT-22", "5321 4.1.1.4", "After the content the sender is gone")
 def content_ends_the_sender(session: Session) -> None:
     session.ready()
     session.data()
     session.content(letter(token()))
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     session.refused(reply, "RCPT after a message", 503, strict=True)
 
 

@@ -39,8 +39,8 @@ def postmaster_in_any_case(session: Session) -> None:
 def postmaster_with_domain(session: Session) -> None:
     session.ready()
     session.mail()
-    domain = session.target.recipient.rpartition("@")[2]
-    if "@" not in session.target.recipient:
+    domain = session.recipient.rpartition("@")[2]
+    if "@" not in session.recipient:
         domain = session.target.domain
     reply = session.command(f"RCPT TO:<postmaster@{domain}>")
     if reply.code in (550, 551, 553, 554) and b"elay" in b"".join(reply.texts):
@@ -53,7 +53,7 @@ def postmaster_with_domain(session: Session) -> None:
 def domains_in_any_case(session: Session) -> None:
     session.ready()
     session.mail()
-    local, at, domain = session.target.recipient.partition("@")
+    local, at, domain = session.recipient.partition("@")
     if not at:
         return
     changed = f"{local}@{domain.swapcase()}"
@@ -73,7 +73,7 @@ def _refuses(
 
     def run(session: Session) -> None:
         session.ready()
-        filled = line.format(sender=session.target.sender, recipient=session.target.recipient)
+        filled = line.format(sender=session.target.sender, recipient=session.recipient)
         if filled.startswith("RCPT"):
             session.mail()
         session.refused(session.command(filled), filled, *codes)
@@ -185,8 +185,8 @@ _accepts(
 def forward_path_with_source_route(session: Session) -> None:
     session.ready()
     session.mail()
-    path = f"@one.example.com:{session.target.recipient}"
-    if "@" not in session.target.recipient:
+    path = f"@one.example.com:{session.recipient}"
+    if "@" not in session.recipient:
         path = f"@one.example.com:postmaster@{session.target.domain}"
     reply = session.command(f"RCPT TO:<{path}>")
     if reply.code in (500, 501, 502, 503, 504):
@@ -199,7 +199,7 @@ def forward_path_with_source_route(session: Session) -> None:
 def needless_quotes(session: Session) -> None:
     session.ready()
     session.mail()
-    local, at, domain = session.target.recipient.partition("@")
+    local, at, domain = session.recipient.partition("@")
     if not at or not local.isalnum():
         return
     reply = session.command(f'RCPT TO:<"{local}"@{domain}>')

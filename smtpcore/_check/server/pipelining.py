@@ -17,7 +17,7 @@ _PIPELINING: Final = "PIPELINING"
 def _transaction(session: Session) -> bytes:
     """A group that leads to 354."""
     target = session.target
-    return f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{target.recipient}>\r\nDATA\r\n".encode()
+    return f"MAIL FROM:<{target.sender}>\r\nRCPT TO:<{session.recipient}>\r\nDATA\r\n".encode()
 
 
 def _answers(session: Session, verbs: tuple[str, ...], what: str) -> list[Reply]:
@@ -47,7 +47,7 @@ def _send_transaction(session: Session, what: str, *pieces: bytes, before: tuple
 def group_in_one_write(session: Session) -> None:
     session.ready()
     target = session.target
-    recipient = f"RCPT TO:<{target.recipient}>\r\n"
+    recipient = f"RCPT TO:<{session.recipient}>\r\n"
     session.send(f"MAIL FROM:<{target.sender}>\r\n{recipient}RCPT TO:<@@>\r\n{recipient}RSET\r\n".encode())
     replies = _answers(session, ("MAIL", "RCPT", "RCPT", "RCPT", "RSET"), "a group in one write")
     kinds = [reply.kind for reply in replies]
@@ -108,7 +108,7 @@ def unknown_command_in_a_group(session: Session) -> None:
 )
 def group_with_refused_mail(session: Session) -> None:
     session.ready()
-    session.send(f"MAIL FROM:<@@>\r\nRCPT TO:<{session.target.recipient}>\r\nDATA\r\n".encode())
+    session.send(f"MAIL FROM:<@@>\r\nRCPT TO:<{session.recipient}>\r\nDATA\r\n".encode())
     replies = _answers(session, ("MAIL", "RCPT", "DATA"), "a group")
     if replies[0].kind == 2 or replies[1].kind == 2:
         raise Failed(f"MAIL: {replies[0]}; RCPT: {replies[1]}")
@@ -174,7 +174,7 @@ def quit_after_the_content(session: Session) -> None:
 def large_group(session: Session) -> None:
     session.ready()
     count = 90
-    recipient = f"RCPT TO:<{session.target.recipient}>\r\n".encode()
+    recipient = f"RCPT TO:<{session.recipient}>\r\n".encode()
     octets = _transaction(session)
     session.send(octets.replace(recipient, recipient * count))
     replies = _answers(session, ("MAIL", *("RCPT",) * count, "DATA"), f"a group of {count + 2} commands")

@@ -102,7 +102,7 @@ def sender_ends_with_tls(session: Session) -> None:
     if session.command("STARTTLS").code != 220:
         return
     session.wire.start_tls(any_certificate())
-    reply = session.command(f"RCPT TO:<{session.target.recipient}>")
+    reply = session.command(f"RCPT TO:<{session.recipient}>")
     if reply.kind == 2:
         raise Failed(f"the sender of before TLS counts under TLS: RCPT: {reply}")
 

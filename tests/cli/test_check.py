@@ -1,0 +1,175 @@
+"""``python3 -m smtpcore check``: options, outputs, exit codes, and what was stored."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import smtpcore.sync
+from smtpcore._check.server import CHECKS
+from smtpcore._cli.main import main
+from smtpcore.maildir import MaildirHandler
+
+from ..check.reference import Reference, running
+
+SOME = ["--only", "noop-is-250", "--only", "helo-is-accepted", "--only", "dsn-parameters"]
+
+
+class _BrokenNoop(Reference):
+    def do_NOOP(self, argument: str) -> None:
+        self.say(251, "2.0.0", "<ok>")
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    with running(_BrokenNoop) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def test_a_server_without_failures_gives_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with running(Reference) as port:
+        assert main(["check", f"127.0.0.1:{port}", *SOME]) == 0
+    assert capsys.readouterr().out == (
+        "3 checks: 0 fail, 0 inconclusive, 0 permitted latitude, 1 not offered, 2 pass\n"
+    )
+
+
+def test_a_failure_is_shown_with_its_dialog(broken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", broken, *SOME]) == 76
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "FAIL: SES-07 noop-is-250 (RFC 5321 4.1.1.9)",
+        "    required: NOOP is answered with 250",
+        "    observed: NOOP: 251 2.0.0 <ok>",
+    ]
+    assert "        C: NOOP\\r\\n" in lines
+    assert "        S: 251 2.0.0 <ok>\\r\\n" in lines
+    assert lines[-1].startswith("3 checks: 1 fail")
+
+
+def test_json_has_an_outcome_for_each_requirement(broken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", broken, *SOME, "--json", "-"]) == 76
+    found = json.loads(capsys.readouterr().out)
+    assert found["peer"] == broken
+    assert found["requirements"] == {"DSN-12": "not offered", "EHL-02": "pass", "SES-07": "fail"}
+    assert found["summary"]["fail"] == sum(check["outcome"] == "fail" for check in found["checks"])
+    (noop,) = (check for check in found["checks"] if check["name"] == "noop-is-250")
+    assert noop["rfc"] == "5321 4.1.1.9"
+    assert noop["dialog"]
+
+
+def test_junit_has_a_failure_and_a_skipped_test(broken: str, tmp_path: Path) -> None:
+    assert main(["check", broken, *SOME, "--junit", str(tmp_path / "junit.xml")]) == 76
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    failure = suite.find("testcase[@name='noop-is-250']/failure")
+    assert failure is not None
+    assert failure.get("message") == "NOOP: 251 2.0.0 <ok>"
+    assert "C: NOOP" in (failure.text or "")
+
+
+def test_a_server_elsewhere_is_checked_with_a_flag_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "192.0.2.1:25"]) == 64
+    assert "hint: --remote" in capsys.readouterr().err
+
+
+def test_no_server_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        assert main(["check", address]) == 69
+    assert address in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["localhost", "127.0.0.1:x", "127.0.0.1:99999"])
+def test_a_malformed_target(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", target]) == 64
+    assert f"{target!r} is not HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_server_that_cannot_be_judged_gives_exit_code_69() -> None:
+    class Busy(Reference):
+        def greet(self) -> None:
+            self.say(421, "", "mx.example.com too busy")
+
+    with running(Busy) as port:
+        assert main(["check", f"127.0.0.1:{port}", "--only", "noop-is-250"]) == 69
+
+
+def test_the_list_has_ids_and_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 400
+    assert any(line.split()[:3] == ["SES-07", "MUST", "noop-is-250"] for line in lines)
+
+
+STORED = [
+    word for check in CHECKS if check.needs == "stored" and not check.keyword for word in ("--only", check.name)
+]
+
+
+def test_our_server_stores_what_was_sent(tmp_path: Path) -> None:
+    handler = MaildirHandler(tmp_path / "mail")
+    with smtpcore.sync.serve(handler) as listener:
+        address = f"127.0.0.1:{listener.addresses[0][1]}"
+        report = tmp_path / "report.json"
+        options = [*STORED, "--stored", str(tmp_path / "mail"), "--json", str(report)]
+        assert main(["check", address, *options]) == 0
+    found = json.loads(report.read_text())["checks"]
+    assert {check["outcome"] for check in found} == {"pass"}
+    assert len(found) == len(STORED) // 2
+
+
+class _Storing(Reference):
+    """Stores messages, without removing the dots of transparency."""
+
+    folder: Path
+
+    def judge(self, content: bytes) -> None:
+        name = str(len(list(self.folder.iterdir())))
+        (self.folder / name).write_bytes(b"Received: by mx\r\n" + content)
+        super().judge(content)
+
+
+def test_a_server_that_keeps_the_dots_is_caught(tmp_path: Path) -> None:
+    _Storing.folder = tmp_path
+    with running(_Storing) as port:
+        command = f"grep -l $1 {shlex.quote(str(tmp_path))}/* | xargs cat"
+        address = f"127.0.0.1:{port}"
+        assert main(["check", address, "--only", "stored-ascii", "--stored", command]) == 0
+        assert main(["check", address, "--only", "stored-dots", "--stored", str(tmp_path)]) == 76
+
+
+def test_a_server_that_stores_what_it_refuses_is_caught(tmp_path: Path) -> None:
+    _Storing.folder = tmp_path
+    with running(_Storing) as port:
+        options = ["--only", "stored-only-what-was-accepted", "--stored", str(tmp_path)]
+        assert main(["check", f"127.0.0.1:{port}", *options]) == 76
+
+
+def test_a_client_is_started_for_each_server(tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text(
+        "import smtplib, sys\n"
+        "with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), 'client.example') as client:\n"
+        "    client.sendmail('a@client.example', ['b@server.example'], 'Subject: x\\r\\n\\r\\n.\\r\\n')\n"
+    )
+    report = tmp_path / "report.json"
+    command = f"{shlex.quote(sys.executable)} -S -E {shlex.quote(str(script))} $1 $2"
+    options = ["--run", command, "--json", str(report), "--scenario", "accepting", "--scenario", "other-codes"]
+    assert main(["check", "--client", "127.0.0.1:0", *options]) == 76
+    found = {check["name"]: check for check in json.loads(report.read_text())["checks"]}
+    assert found["client-sends-a-message"]["outcome"] == "pass"
+    assert "2yz codes" in found["client-understands-codes"]["observed"]
+
+
+def test_a_scenario_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--client", "127.0.0.1:0", "--scenario", "odd"]) == 64
+    assert "--list" in capsys.readouterr().err
