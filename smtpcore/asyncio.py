@@ -101,27 +101,28 @@ class _Wakeup:
 class Stream(BaseStream, asyncio.BufferedProtocol):
     """A connection. One task at a time may read it, and one may write to it."""
 
+    _held = b""  # what has arrived while no pump was running
+    _paused = False
+    _at_eof = False
+    _failure: OSError | None = None
+    _drained: asyncio.Future[None] | None = None  # what a write that waits awaits
+    _closed: asyncio.Event | None = None
+    # What the function of the pump has given or raised.
+    _result: Any = None
+    _error: BaseException | None = None
+
     def __init__(self, sock: socket.socket, buffer: memoryview | None = None) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         # Between get_buffer() and buffer_updated() nothing else runs: streams of one loop may share a buffer.
         self._buffer = buffer or memoryview(bytearray(READ_SIZE))
-        self._held = b""  # what has arrived while no pump was running
-        self._paused = False
-        self._at_eof = False
-        self._failure: OSError | None = None
-        # The pump that is running: its function, what that has given or raised, and how its task is woken.
-        self._take: Take[Any] | None = None
-        self._result: Any = None
-        self._error: BaseException | None = None
+        self._take: Take[Any] | None = None  # the function of the pump that is running
         self._wakeup = _Wakeup(self._loop)
         # The deadline hardly ever needs an operation of the timer: it looks whether the deadline has passed,
         # which has usually moved on, and goes on to sleep until then.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._drained: asyncio.Future[None] | None = None
-        self._closed: asyncio.Event | None = None
 
     # -- what the transport calls --
 
