@@ -63,7 +63,7 @@ class _Wakeup:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._cancelled = False
+        self._cancelled = False  # for good: a stream whose pump was cancelled is broken
         self._step: Callable[[_Wakeup], object] | None = None
         self._context: contextvars.Context | None = None
 
@@ -103,27 +103,28 @@ class _Wakeup:
 class Stream(BaseStream, asyncio.BufferedProtocol):
     """A connection. One task at a time may read it, and one may write to it."""
 
+    _held = b""  # what has arrived while no pump was running
+    _paused = False
+    _at_eof = False
+    _failure: OSError | None = None
+    _drained: asyncio.Future[None] | None = None  # what a write that waits awaits
+    _closed: asyncio.Event | None = None
+    # What the function of the pump has given or raised.
+    _result: Any = None
+    _error: BaseException | None = None
+
     def __init__(self, sock: socket.socket, buffer: memoryview | None = None) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         # Between get_buffer() and buffer_updated() nothing else runs: streams of one loop may share a buffer.
         self._buffer = buffer or memoryview(bytearray(READ_SIZE))
-        self._held = b""  # what has arrived while no pump was running
-        self._paused = False
-        self._at_eof = False
-        self._failure: OSError | None = None
-        # The pump that is running: its function, what that has given or raised, and how its task is woken.
-        self._take: Take[Any] | None = None
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self._wakeup: _Wakeup | None = None
+        self._take: Take[Any] | None = None  # the function of the pump that is running
+        self._wakeup = _Wakeup(self._loop)
         # The deadline hardly ever needs an operation of the timer: it looks whether the deadline has passed,
         # which has usually moved on, and goes on to sleep until then.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._drained: asyncio.Future[None] | None = None
-        self._closed: asyncio.Event | None = None
 
     # -- what the transport calls --
 
@@ -179,8 +180,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             if (result := take(arrival)) is not None:
                 return result
         self._take = take
-        self._wakeup = _Wakeup(self._loop)
-        self._watch_deadline()
+        if self.deadline < self._timer_at:
+            self._watch_deadline()
         try:
             await self._wakeup
         except BaseException:  # cancelled
@@ -190,14 +191,14 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             self.abort()
             raise
         result, error = self._result, self._error
-        self._result = self._error = self._wakeup = None
+        self._result = self._error = None
         if error is not None:
             raise error
         return cast(T, result)
 
     def _give(self, arrival: Arrival) -> None:
         """Call the function of the pump, and wake the pump if the function gives something back."""
-        assert self._take is not None and self._wakeup is not None
+        assert self._take is not None
         try:
             self._result = self._take(arrival)
         except BaseException as error:  # it belongs to the task of the pump, not to the event loop
@@ -227,11 +228,10 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         return b"" if self._ended else None
 
     def _watch_deadline(self) -> None:
-        if self.deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(self.deadline - time.monotonic(), self._look_at_deadline)
-            self._timer_at = self.deadline
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self.deadline
+        self._timer = self._loop.call_later(self.deadline - time.monotonic(), self._look_at_deadline)
 
     def _look_at_deadline(self) -> None:
         self._timer, self._timer_at = None, math.inf
@@ -239,7 +239,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             pass  # the next pump watches it again
         elif self.deadline <= time.monotonic():
             self._give(TimeoutError(TIMED_OUT))
-        else:
+        elif self.deadline < math.inf:
             self._watch_deadline()
 
     def _wake_reader(self) -> None:

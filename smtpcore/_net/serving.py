@@ -51,14 +51,14 @@ def session_runner(
     run_function = cast(Callable[[ServerSession], Any], handler) if callable(handler) else None
     table = Table(handler)
 
-    async def run(stream: Stream) -> None:
-        await serve_one(stream, make_session, handle, options)
+    # Both are plain functions: a coroutine that only waits for another one needs memory as long as the session.
+    def run(stream: Stream) -> Coroutine[Any, Any, None]:
+        return serve_one(stream, make_session, handle, options)
 
-    async def handle(session: ServerSession) -> None:
+    def handle(session: ServerSession) -> Coroutine[Any, Any, None]:
         if run_function is not None:
-            await _run_function(run_function, session)
-        else:
-            await Callbacks(table, session).run()
+            return _run_function(run_function, session)
+        return Callbacks(table, session).run()
 
     return run
 

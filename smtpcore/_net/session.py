@@ -236,10 +236,19 @@ class ServerSession:
 
     async def __anext__(self) -> Event:
         due = self._advance()
-        event = due if isinstance(due, Event) else await self._run(self._advance, due)
-        if event.__class__ is ConnectionClosed:
+        while not isinstance(due, Event):  # as _run() does, without a coroutine of its own
+            if due is None:
+                due = await self._pump.pump(self._take_and_advance)
+            else:
+                await due
+                due = self._advance()
+        if due.__class__ is ConnectionClosed:
             raise StopAsyncIteration
-        return event
+        return due
+
+    def _take_and_advance(self, arrival: Arrival) -> Due:
+        self._take(arrival)
+        return self._advance()
 
     async def next_event(self) -> Event | None:
         """The next event; None when the session is over.

@@ -170,7 +170,7 @@ def expect_silence(stream: Stream, silence: bool) -> None:
     has refused a message need not read the rest of it (RFC 5321 4.2.5).
     """
     if hasattr(stream, "expects_silence"):
-        stream.expects_silence = silence
+        cast(Any, stream).expects_silence = silence
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
