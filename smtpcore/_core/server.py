@@ -569,9 +569,9 @@ class ServerConnection:
     def send(self, reply: Reply) -> None:
         """Answer the last event with a reply of your own.
 
-        A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host
-        name as their first word (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox: ``user@example.org`` or
-        ``Name <user@example.org>`` (RFC 5321 3.5.1).
+        A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host name as
+        their first word (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox:
+        ``user@example.org`` or ``Name <user@example.org>`` (RFC 5321 3.5.1).
 
         Raises:
             LocalProtocolError: There is nothing to answer, or the event cannot be answered with this code.
@@ -641,7 +641,7 @@ class ServerConnection:
         return sum(map(len, self._output))
 
     def tls_started(self, info: TlsInfo) -> None:
-        """Report that the TLS handshake has succeeded: the session begins anew, without a greeting (RFC 3207 4.2).
+        """Report that the TLS handshake has succeeded: the session begins anew without greeting (RFC 3207 4.2).
 
         Raises:
             LocalProtocolError: STARTTLS has not been accepted.
