@@ -93,7 +93,7 @@ class Capabilities(Mapping[str, tuple[str, ...]]):
 
     @property
     def size(self) -> int | None:
-        """Octets of content accepted at most; 0: no fixed limit; None: it is not said (RFC 1870 3)."""
+        """Octets of content accepted at most (RFC 1870 3); 0: no fixed limit; None: not offered, or none."""
         octets = self._values.get("SIZE")
         return octets if isinstance(octets, int) else None
 

@@ -8,15 +8,15 @@
     while (event := connection.next_event()) is not None:
         ...                                                      Response, CommandNotSent, ConnectionClosed
 
-**Holding back.** ``send()`` only says what is wanted. Octets are released as the protocol allows: one command
-at a time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as
-the last (RFC 2920 3.1), and never more unanswered ones than ``Limits.outstanding_commands``, so that both sides
+**Holding back.** ``send()`` queues a command. Octets are released as the protocol allows: one command at a
+time; or, if the server offers PIPELINING, groups of MAIL, RCPT and RSET with at most one other command, as the
+last (RFC 2920 3.1), and never more outstanding ones than ``Limits.outstanding_commands``, so that the two sides
 cannot both write without either of them reading.
 
 **Two states.** The tables of ``state`` are asked twice. ``send()`` asks them with the state that there will be
 if everything under way succeeds, since that is what a group is built on; every reply moves the real one on.
-When the last answer is in, both are the same, and a command that was held back and has lost its sense by then
-(RCPT after a refused MAIL, DATA without a recipient) is given back as ``CommandNotSent`` instead of being sent.
+When the last reply has arrived, both are the same. A command that was held back and is not legal any more (RCPT
+after a refused MAIL, DATA without a recipient) is reported as ``CommandNotSent`` instead of being sent.
 
 **Replies** belong to commands by their order and by nothing else (RFC 2920 3.1). A reply answers a command only
 if ``data_to_send()`` had handed out the command before the first octet of the reply was received; a response
@@ -25,11 +25,11 @@ talk about the same thing, so it is fatal. There are two exceptions: 421, with w
 session at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is being sent, before its final dot.
 ``Credit`` counts the replies to judge this.
 
-**Content** is not held back but refused before 354, when it would have nowhere to go. A server may grant it in
-a group in which it has refused all recipients; then a lone dot is all that can be sent (RFC 2920 3.1).
+**Content** is never queued: ``send(Chunk(...))`` before 354 raises. A server may reply 354 to a group in which
+it has refused all recipients; then only the final dot can be sent (RFC 2920 3.1).
 
-**What is offered** is nothing while an EHLO or HELO is under way: what was offered before counts no more once
-that is answered (RFC 5321 4.1.4), and what will be is not known.
+**What is offered** is nothing while an EHLO or HELO is under way: its reply replaces what was offered before
+(RFC 5321 4.1.4), and is not known yet.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class ClientConnection:
 
     @property
     def state(self) -> State:
-        """Where the session is, as far as replies have told. ``State.TLS``: it is time for the handshake."""
+        """Where the session is by the replies received. ``State.TLS``: it is time for the handshake."""
         return self._state
 
     @property
@@ -278,14 +278,14 @@ class ClientConnection:
         )
 
     def _release(self) -> None:
-        """Let out what may go now."""
+        """Release the commands that may be sent now."""
         while self._waiting and self._may_go(self._waiting[0][0].__class__):
             command, octets = self._waiting.popleft()
             if self._outstanding or command.__class__ in self._rules.legal[self._state]:
                 self._outstanding.append(command)
                 self._output.append(octets)
             else:
-                # Held back until everything before it was answered, it has no sense any more.
+                # It was held back until everything before it was answered, and is not legal any more.
                 self._report(CommandNotSent(command))
                 self._outdated = True
                 if command.__class__ in _HELLO:
@@ -308,7 +308,7 @@ class ClientConnection:
             yield command
 
     def _offered(self) -> Capabilities:
-        """What the next command can count on."""
+        """What the server offers to the next command."""
         return NO_CAPABILITIES if self._hellos else self.capabilities
 
     def _send_chunk(self, data: bytes) -> None:
@@ -317,7 +317,7 @@ class ClientConnection:
             raise LocalProtocolError("content not expected: no recipient was accepted (RFC 5321 3.3)")
         if not data.isascii() and self._mail is not None and self._mail.body != "8BITMIME":
             raise LocalProtocolError(
-                "the content has octets above 127, and MAIL has not said BODY=8BITMIME (RFC 6152 3)"
+                "the content has octets above 127, and MAIL had no BODY=8BITMIME (RFC 6152 3)"
             )
         self._output.append(encoder.encode(data))
 
@@ -536,14 +536,14 @@ class ClientConnection:
         return max(self._credit.expected - self._credit.answered, self._state is _AUTHENTICATING)
 
     def _end(self) -> Event | None:
-        """Say once that the session is over."""
+        """Report once that the session is over."""
         if self._ended:
             return None
         self._ended = True
         return _FAREWELL
 
     def _failed(self, kind: type[Event], reply: Reply) -> None:
-        """Go where the tables lead after a refusal."""
+        """Enter the state to which the tables lead after a refusal."""
         self._state = after(self._rules.after, kind, reply.code, self._state)
         self._outdated = True
         if kind is Auth:
@@ -552,7 +552,7 @@ class ClientConnection:
             self._hellos -= 1
 
     def _succeeded(self, kind: type[Event], reply: Reply) -> None:
-        """Go where the tables lead after success, and do what that means for what is remembered."""
+        """Enter the state to which the tables lead after success, and note what the reply has changed."""
         state = self._state
         self._state = self._rules.succeeds[kind].get(state, state)
         if kind in PIPELINED:  # nearly always
@@ -598,14 +598,14 @@ class ClientConnection:
             self._output.append(f"{encode_base64(response)}\r\n".encode("ascii"))
 
     def _remember(self, response: bytes, names: frozenset[str]) -> None:
-        """From here on nothing that the server says shows this response."""
+        """Mask this response in whatever the server sends from here on."""
         if self._secrets is None:
             self._secrets = Secrets()
             self._parser.mask = self._secrets.mask
         self._secrets.add(response, names)
 
     def _masked(self, reply: Reply) -> Reply:
-        """A reply as it may be shown: some servers quote what they do not like, password and all."""
+        """Mask a reply: some servers quote what they refuse, password included."""
         secrets = self._secrets
         if secrets is None:
             return reply
@@ -615,13 +615,13 @@ class ClientConnection:
     def _check_success(self, reply: Reply) -> None:
         exchange, self._exchange = self._exchange, None
         complaint = "the exchange had been cancelled" if exchange is None else exchange.finish()
-        if complaint:  # raised out here, so that it has no context, which would show what is masked
+        if complaint:  # raised here, so that it has no context, which would show what is masked
             raise self._violation(f"the server says that authentication succeeded, but {complaint}", reply)
         self.authenticated = True
         self._facts_outside = None
 
     def _unsolicited(self, reply: Reply) -> Event:
-        """Take a reply that answers nothing which was handed out before it."""
+        """Handle a reply that answers nothing which was handed out before it."""
         reply = self._masked(reply)
         if self._state is _CONTENT and reply.severity >= 4:
             # Content can only be broken off by closing (RFC 5321 4.1.1.10).
@@ -649,7 +649,7 @@ class ClientConnection:
         in_content = self._state is _CONTENT
         self.abort()
         self._outstanding.clear()
-        # A server that closes instead of answering QUIT has understood it.
+        # A server may close the connection instead of replying to QUIT.
         if in_content or (lost and not isinstance(lost[0], Quit)):
             raise ConnectionLost(
                 "the server closed the connection without an answer",
@@ -669,7 +669,7 @@ class ClientConnection:
         )
 
     def _abandon(self) -> None:
-        """Close, with QUIT if the server has to take it for a command, and if it has not had one."""
+        """Close, with QUIT if the server would read it as a command, and if none was sent."""
         state = self._state
         speechless = state in _SPEECHLESS
         for command in islice(self._outstanding, self._handed_out()):

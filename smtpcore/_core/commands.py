@@ -2,14 +2,14 @@
 
 ``format_command()`` is the easy direction: an event is valid by construction.
 
-:class:`CommandParser` has two ways. The *short* one takes the lines that clients really send: the first four
+:class:`CommandParser` has two ways. The *short* one accepts the lines that clients really send: the first four
 characters are looked up as they are, and one expression matches the rest of the line, CRLF included, where it
-lies in the buffer. It either proves everything or says nothing. The *long* one gets a whole line, cut out,
-and takes the time to be exact: it knows all verbs in any case, lenient switches, UTF-8, and can say what is
-wrong. Whatever the short way takes, the long way takes with the same result; a test holds them together.
+lies in the buffer. It either proves that the line is valid or leaves it to the *long* one. That gets a whole
+line, cut out, and is exact: it knows all verbs in any case, lenient switches, UTF-8, and finds out what is
+wrong. The long one accepts whatever the short one accepts, with the same result; a test compares them.
 
-Every line is looked at by itself, as if the session began with it. Whether a command may come now is a
-question for the tables of ``state``, and whether it is a good idea is one for the application.
+Every line is read by itself, as if the session began with it. Whether a command may come now is decided by the
+tables of ``state``, and whether it is accepted by the application.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class CommandParser:
     # -- the long way --
 
     def parse(self, line: str, *, smtputf8: bool = False) -> Command:
-        """Take a line of any kind.
+        """Read a line of any kind.
 
         Args:
             line: Without its CRLF, decoded as latin-1.
@@ -223,7 +223,7 @@ class CommandParser:
         raise Refused(_NOT_ASCII)
 
     def _decode_hello(self, line: str) -> str:
-        """Computer names come in UTF-8, and in the encoding of the computer: then their octets are shown."""
+        """Decode a computer name: UTF-8, or in the encoding of the computer, of which the octets are shown."""
         octets = line.encode("latin-1")
         try:
             text = octets.decode("utf-8")
@@ -231,7 +231,7 @@ class CommandParser:
             return octets.decode("ascii", "backslashreplace")
         if _C1.search(text):
             raise Refused(_CONTROL_CHARACTER)
-        # What is not a control character and not printable either, as U+202E, turns the text around it.
+        # Characters such as U+202E, not controls and not printable either, change the text around them.
         return text if text.isprintable() else octets.decode("ascii", "backslashreplace")
 
     def _parse_mail(self, rest: str, smtputf8: bool) -> Command:

@@ -130,11 +130,11 @@ class ServerConfig:
         require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
             ``ServerConfig.submission()`` does so by default.
         allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
-            are neither listed nor taken there (RFC 4954 4). Turning it on gives passwords away to
+            are neither listed nor accepted there (RFC 4954 4). Turning it on gives passwords away to
             everyone on the path; test fixtures need it.
         unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``: as if it
             were not there; ``"show"``: it reaches the event as the text after ``=``, or True without one.
-        address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also takes a space after the
+        address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also accepts a space after the
             colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
             underscores in it.
         ehlo_syntax: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321
@@ -142,7 +142,7 @@ class ServerConfig:
             many clients send the name of the computer, be it with an underscore or an umlaut, or an address
             without its tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
         line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
-            the true end. ``"accept"`` passes them through; then a next hop that takes a bare LF for a
+            the true end. ``"accept"`` passes them through; then a next hop that treats a bare LF as a
             line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).
         nul: ``"reject"`` or ``"accept"`` NUL octets in content (RFC 5322 forbids them in messages).
         never_accepts_mail: Answer the connection with 521 (RFC 7504).

@@ -41,7 +41,7 @@ from .expressions import expression
 Violation = Literal["bare-cr", "bare-lf", "nul", "line-too-long", "too-large"]
 
 CONTENT_LINE_LENGTH: Final = 998
-"""Octets of a text line without its CRLF that every receiver takes (RFC 5321 4.5.3.1.6)."""
+"""Octets of a text line without its CRLF that every receiver accepts (RFC 5321 4.5.3.1.6)."""
 
 _CRLF = b"\r\n"
 _DOT_LINE = b"\r\n."
@@ -205,7 +205,7 @@ class ContentDecoder:
                 uncertain -= 1
             self._held = _TERMINATOR[:uncertain]
             content = content[: len(content) - uncertain]
-        # There may be a stuffing dot in front of the terminator, or where the piece joins the one before.
+        # There may be a stuffing dot right before the terminator, or where the piece joins the one before.
         if dot != end or content.startswith(_DOT_LINE):
             content = _replace(content, _DOT_LINE, _CRLF)
         self.chunk = self._admit(content if self._begun else self._begin(content))
@@ -289,7 +289,7 @@ class ContentEncoder:
 
         Raises:
             LocalProtocolError: There is a bare CR or LF, or a line too long; it says in which line. Nothing
-                of this piece has been taken, and the encoder is as it was.
+                of this piece has been encoded, and the encoder is as it was.
         """
         content, held, column = self._checked(data)
         self._held = held
@@ -326,7 +326,7 @@ class ContentEncoder:
         return content, held, column
 
     def check(self, data: bytes) -> None:
-        """See whether ``data`` could be encoded as the last piece; nothing is taken.
+        """Raise if ``data`` could not be encoded as the last piece; the encoder stays as it is.
 
         Raises:
             LocalProtocolError: As :meth:`encode`, or it ends in a bare CR.

@@ -7,7 +7,8 @@ and out of them the server's ``next_event()`` makes an equal ``Mail``.
   inside one, so no argument can ever become a second command. The parser has proven that already when it
   builds one, and goes past the constructor.
 * *Content* is any number of ``Chunk`` and one ``EndOfMessage``.
-* *Notices* tell a server what it need not answer; ``Response`` tells a client what a server answered.
+* *Notices* tell a server's application what it need not answer; ``Response`` has the reply of a server for a
+  client.
 
 Events are slotted classes rather than frozen dataclasses, which take twice as long to make. Do not change one.
 """
@@ -52,7 +53,7 @@ class Event:
 
 
 class Command(Event):
-    """Something a client asks for; a server answers it with exactly one reply.
+    """A request of a client, which a server answers with exactly one reply.
 
     Attributes:
         verb: What a line with it begins with, in upper case.
@@ -91,14 +92,14 @@ class Ehlo(_Hello):
 
 
 class Helo(_Hello):
-    """HELO: the same without service extensions."""
+    """HELO: the client introduces itself and asks for no service extensions (RFC 5321 4.1.1.1)."""
 
     __slots__ = ()
     verb = "HELO"
 
 
 def _is_common(text: str) -> bool:
-    """Whether this is a mailbox of the ordinary kind; of any other its path will judge."""
+    """Whether this is a mailbox of the ordinary kind; any other is judged when its path is made."""
     return len(text) <= SHORT_MAILBOX and COMMON_MAILBOX.fullmatch(text) is not None
 
 
@@ -176,10 +177,10 @@ class Mail(_WithPath):
 
     @property
     def auth(self) -> ReversePath | None:
-        """AUTH: who submitted the message in the first place; null if unknown (RFC 4954 5), None if absent.
+        """AUTH: the submitter of the message; null if unknown (RFC 4954 5), None if absent.
 
-        Only as good as the client that says so: :attr:`smtpcore.ServerConnection.submitter` believes it
-        only from one that has authenticated.
+        It is the client's claim: :attr:`smtpcore.ServerConnection.submitter` believes it only from a client
+        that has authenticated.
         """
         value = self.parameters.get("AUTH")
         return value if isinstance(value, ReversePath) else None
@@ -252,7 +253,7 @@ class TextCommand(Command):
 
     __slots__ = ("argument",)
     __match_args__ = ("argument",)
-    # So it is needed, and may be UTF-8 (RFC 6531 3.7.4).
+    # Such an argument must be given, and may be UTF-8 (RFC 6531 3.7.4).
     names_mailbox: ClassVar[bool] = False
 
     argument: str
@@ -284,7 +285,7 @@ class Noop(TextCommand):
     """NOOP: asks for a reply, and nothing else (RFC 5321 4.1.1.9).
 
     Args:
-        argument: Ignored by everybody.
+        argument: Any text; a server ignores it.
     """
 
     __slots__ = ()
@@ -397,12 +398,12 @@ class ConnectionClosed(Event):
 
 
 class Response(Event):
-    """What a server answered.
+    """The reply of a server to a command.
 
     Args:
-        command: The command, ``EndOfMessage`` or ``Connect`` it answers; None for a 421 out of the blue.
+        command: The command, ``EndOfMessage`` or ``Connect`` it answers; None for a 421 that answers none.
         reply: The reply.
-        recipient: Whom it is about, if not everybody; with RCPT that goes without saying.
+        recipient: The recipient that the reply is about, if it is about one only; a reply to RCPT needs none.
     """
 
     __slots__ = ("_recipient", "command", "reply")
@@ -424,7 +425,7 @@ class Response(Event):
 
     @property
     def recipient(self) -> ForwardPath | None:
-        """Whom the reply is about."""
+        """The recipient that the reply is about; None: all of them, or none."""
         return self.command.forward_path if isinstance(self.command, Rcpt) else self._recipient
 
     @property

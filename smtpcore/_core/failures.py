@@ -34,7 +34,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class TransportError(SMTPError):
-    """There is no connection, or it ended or fell silent (RFC 5321 3.8: treat it as a 451).
+    """There is no connection, or it ended or timed out (RFC 5321 3.8: treat it as a 451).
 
     Attributes:
         outstanding: The commands without a reply, oldest first.

@@ -18,7 +18,7 @@ _FOLD_AT: Final = 78
 
 
 def fold(name: str, tokens: Iterable[str]) -> bytes:
-    """Put tokens, each with the white space in front of it, on lines (RFC 5322 2.2.3)."""
+    """Put tokens, each with the white space before it, on lines (RFC 5322 2.2.3)."""
     lines: list[str] = []
     line = f"{name}:"
     for number, token in enumerate(tokens):

@@ -157,11 +157,11 @@ class Timeouts:
         greeting: For the 220 (4.5.3.2.1).
         command: For the reply to a command other than the ones below (4.5.3.2.2, 4.5.3.2.3).
         data_initiation: For the 354 (4.5.3.2.4).
-        data_block: For one write of content to be taken (4.5.3.2.5), armed anew for each.
+        data_block: For one write of content to be accepted (4.5.3.2.5); each write has its own.
         data_termination: For the reply to the final dot (4.5.3.2.6). Short here means duplicates.
         idle: For the client's next command or content (4.5.3.2.7).
         session: For a whole session with a client, but for the message that is just being sent: a client that
-            says NOOP now and then must not hold a place for ever.
+            sends NOOP now and then must not hold a place for ever.
         farewell: For the reply to QUIT; nothing depends on it, so a wait of minutes is not worth it.
         recipient: For each recipient of a message that is sent, in the bound of its transaction. A client gives
             a transaction two times ``command``, ``data_initiation``, ``data_block`` and ``data_termination``,

@@ -1,4 +1,4 @@
-"""What has arrived, in the form in which it is read fastest, and never looked at twice.
+"""``ReceiveBuffer``: octets received and not used yet, each of them searched and moved once.
 
 A read is kept as the octets that came, ``data``, with the offset ``start`` of what has not been used. For
 commands there is the same as ``text``: decoded as latin-1, so that octet and character stand at the same
@@ -7,8 +7,8 @@ offset, and only on request, since content never needs it. The reader of a whole
 
 Only when a line is not complete does it move, to ``rest``, a bytearray to which the next reads are appended;
 the search for its CRLF goes on where it ended. So each octet is moved once, and searched once, however it
-dripped in. A line that has grown too long without an end is thrown away as it comes, until its end has been
-seen: memory is bounded by the limit and one read.
+dripped in. A line that has grown too long without an end is discarded as it comes, until its end has
+arrived: memory is bounded by the limit and one read.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ReceiveBuffer:
         """Take what a read has given; nothing means that there will be no more.
 
         Raises:
-            LocalProtocolError: The caller reads on without using what it has read.
+            LocalProtocolError: More than the limit has not been used yet.
         """
         if not data:
             self.at_eof = True
@@ -69,7 +69,7 @@ class ReceiveBuffer:
             self.text = None
         elif len(self) > self._limit:
             raise LocalProtocolError(
-                f"more than {self._limit} octets wait to be used: call next_event() until it returns None"
+                f"more than {self._limit} octets have not been used: call next_event() until it returns None"
                 " before you read more"
             )
         else:
@@ -97,7 +97,7 @@ class ReceiveBuffer:
         return data
 
     def clear(self) -> None:
-        """Throw everything away."""
+        """Discard everything."""
         self.data = b""
         self.text = ""
         self.start = 0
@@ -130,7 +130,7 @@ class ReceiveBuffer:
         """
         end = self.data.find(b"\r\n", self.start)
         if end < 0 and self.start < len(self.data):
-            # What is left of this read is the beginning of a line, and goes in front of what has come since,
+            # What is left of this read is the beginning of a line, and precedes what has come since,
             # nothing of which has been searched yet.
             self.rest[:0] = self.data[self.start :]
             self.start = len(self.data)
@@ -142,8 +142,8 @@ class ReceiveBuffer:
                 if len(self.rest) >= limit and not self.too_long:
                     self.too_long = bytes(self.rest[:HEAD])
                 if self.too_long:
-                    # The last octet may be the CR that the LF follows. It stays in any case, lest what comes
-                    # next be taken for the beginning of a line.
+                    # The last octet may be the CR that the LF follows. It stays in any case, so that what comes
+                    # next does not look like the beginning of a line.
                     del self.rest[:-1]
                 self._searched = len(self.rest) - self.rest.endswith(b"\r")
         if end + 2 - self.start > limit and not self.too_long:
@@ -151,7 +151,7 @@ class ReceiveBuffer:
         return end
 
     def take_line(self, limit: int) -> tuple[bytes, bool] | None:
-        """Use the line at ``start``. All lines that the server reads octet by octet are taken here.
+        """Use the line at ``start``. All lines that arrive in pieces are read here.
 
         Args:
             limit: Octets of a line at most, with its CRLF.
@@ -173,7 +173,7 @@ class ReceiveBuffer:
         return None
 
     def discard(self, count: int) -> int:
-        """Throw away up to ``count`` octets; return how many there were."""
+        """Discard up to ``count`` octets; return how many there were."""
         self.join()
         count = min(count, len(self.data) - self.start)
         self.start += count

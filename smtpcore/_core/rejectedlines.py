@@ -26,14 +26,14 @@ HANDSHAKE_RECORD: Final = b"\x16"
 
 
 def head_of(octets: bytes) -> bytes:
-    """The first of several lines that end in LF alone; the others may hold secrets."""
+    """Return the first of several lines that end in LF alone; the others may hold secrets."""
     return octets.partition(b"\n")[0][:SHOWN]
 
 
 def without_secrets(line: bytes) -> bytes:
-    """A line as it may be shown."""
+    """Return a line without the secrets that may be in it."""
     if match := _AUTH.match(line):
-        # Anything else in this place may be the secret: people forget to name the mechanism.
+        # Anything else may be the secret: users forget to name the mechanism.
         known = [match[1]] if match[1].decode("latin-1").upper() in SERVER_MECHANISMS else []
         return b" ".join([b"AUTH", *known, HIDDEN])
     if _AUTH_AFTER_LF.search(line):

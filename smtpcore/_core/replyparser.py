@@ -13,7 +13,7 @@ the very same line was there before, which is the rule, and then so is its reply
 Lines are judged strictly in order, and only when everything before them has been handed out. Therefore the
 cutting of the stream cannot matter: a line is too long, or broken, or good, whatever arrived together with
 it. The first bad one ends it: what follows cannot be trusted to be where it seems to be, so the parser
-forgets all it holds, takes no more, and repeats the error to everyone who asks.
+forgets all it holds, accepts no more, and raises the same error at every call.
 
 Only CRLF ends a line (RFC 5321 2.3.8). A bare LF is an error at once, and not after a five-minute wait for
 a CRLF that never comes; a bare CR is one as soon as its line is complete.
@@ -116,8 +116,8 @@ class ReplyParser:
         """The next complete reply, or None when more octets are needed.
 
         Raises:
-            RemoteProtocolError: The next line is none that a reply can have, or a limit is exceeded. From
-                then on every call raises this.
+            RemoteProtocolError: The next line is not valid in a reply, or a limit is exceeded. From then on
+                every call raises this.
         """
         if self._error is not None:
             text, partial, line = self._error
@@ -125,7 +125,7 @@ class ReplyParser:
         while self._start < len(self._text) or (self._partial and self._refill()):
             start = self._start
             if not self._lines:
-                # Most of what a server says it has said before.
+                # Most replies of a server are repetitions.
                 end = self._text.find("\n", start) + 1
                 reply = _recent.get(self._text[start:end])
                 if reply is not None:
@@ -167,7 +167,7 @@ class ReplyParser:
                 self._lines = []
                 self._held = 0
                 return Reply._received(int(code), parse_status(self._status) if self._status else None, lines)
-        self._text = ""  # let go of the last read, and feed() may take its short way
+        self._text = ""  # drop the last read, so that feed() can use its fast path
         self._start = 0
         return None
 

@@ -119,16 +119,16 @@ class ServerConnection:
         hostname: The server's own domain, or an address literal: the first word of its greeting.
         config: What it offers, and its limits.
         tls: TLS that was active before the first octet of SMTP (RFC 8314 3.3), if it was.
-        peer: Anything the application wants to find again: an address, usually.
+        peer: Any object that the application wants to find again, usually an address.
 
     Attributes:
         hostname: As given.
         peer: As given.
         envelope: The transaction under way, None outside one.
         hello: The EHLO or HELO command with which the client introduced itself, None before.
-        authenticated: Who the client has authenticated as, None if it has not.
+        authenticated: The identity that the client has authenticated as, None if it has not.
         tls: The facts of TLS, None in plaintext.
-        early_input: Octets arrived before the greeting was given (RFC 5321 4.3.1): the client did not wait.
+        early_input: Octets arrived before the greeting (RFC 5321 4.3.1): the client did not wait for it.
 
     Raises:
         LocalProtocolError: ``hostname`` is neither a domain nor an address literal, or a SASL mechanism is not
@@ -212,10 +212,10 @@ class ServerConnection:
 
     @property
     def submitter(self) -> ReversePath | None:
-        """Who submitted the message of this transaction, as MAIL says by AUTH= (RFC 4954 5).
+        """The submitter of the message of this transaction, by the AUTH parameter of MAIL (RFC 4954 5).
 
-        None if it does not say; null if that is unknown, or if the client has not authenticated and so is
-        not to be believed.
+        None without the parameter; null if the submitter is unknown, or if the client has not authenticated,
+        since then its claim must not be believed.
         """
         auth = None if self.envelope is None else self.envelope.mail.auth
         if auth is None or self.authenticated is not None:
@@ -225,14 +225,14 @@ class ServerConnection:
     # -- octets in, events out --
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """Take what has arrived.
+        """Receive octets of the client.
 
         Args:
-            data: Octets; ``b""`` says that there will be no more.
+            data: The octets; ``b""``: the client has closed its side.
 
         Raises:
-            LocalProtocolError: Events of what arrived before have not been asked for, and it is too much to
-                wait with; or these octets belong to the TLS handshake.
+            LocalProtocolError: More than ``Limits.receive_buffer`` octets are buffered: call ``next_event()``
+                until it returns None. Or the session is over, or these octets belong to the TLS handshake.
         """
         if self._state in _WITHOUT_INPUT and data:
             if self._state is _CLOSED:
@@ -243,7 +243,7 @@ class ServerConnection:
         self._buffer.feed(data)
 
     def next_event(self) -> Event | None:
-        """The next thing that has happened.
+        """Return the next event.
 
         Returns:
             The event; None when more octets are needed: send what ``data_to_send()`` gives, and read. After
@@ -415,10 +415,10 @@ class ServerConnection:
         if verb in KNOWN_VERBS or verb in self._rules.verbs:
             self._refused = verb
         elif self._refused == "DATA":
-            # Content that was sent without waiting for 354, which did not come. None of it must be run.
+            # Content that was sent without waiting for 354. None of it may be run as commands.
             reply = texts.CONTENT_WITHOUT_354
         elif self._refused == "AUTH":
-            # And these are responses that were sent without waiting for 334.
+            # Responses that were sent without waiting for 334.
             shown = HIDDEN
         if self._tally.is_rejected():
             reply = texts.TOO_MANY_ERRORS
@@ -431,7 +431,7 @@ class ServerConnection:
         """Refuse a BDAT. The octets that follow it are content and never run as commands (RFC 3030 2).
 
         With a usable count they are discarded before the reply is given. Without one, or with one beyond the
-        limit of content that is drained, there is no telling where the next command begins: the session ends.
+        limit of content that is drained, the next command cannot be found: the session ends.
         """
         self._refused = ""
         match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else COUNTED_CHUNK.fullmatch(line)
@@ -458,7 +458,7 @@ class ServerConnection:
         return event
 
     def _hang_up(self, line: bytes, reply: Reply) -> Event:
-        """Refuse a peer that does not speak SMTP, and end the session."""
+        """Refuse a peer that does not use SMTP, and end the session."""
         self._put(reply)
         self._end()
         return CommandRejected(line[:SHOWN], reply)
@@ -501,14 +501,15 @@ class ServerConnection:
     # -- answers --
 
     def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
-        """Give the last event the answer that RFC 5321 prescribes for success.
+        """Answer the last event with the success reply of RFC 5321.
 
-        To VRFY and EXPN that is 252, which promises nothing; to ``EndOfMessage`` it is 250, which promises
-        everything: the message must be safe by now (RFC 5321 6.1).
+        To VRFY and EXPN that is 252, which promises nothing. To ``EndOfMessage`` it is 250: the server takes
+        responsibility, so the message must be stored safely before (RFC 5321 6.1).
 
         Args:
             text: Text in place of the default, without codes.
-            identity: With credentials: whom the session acts for, if it is not who logged in (RFC 4422 3.6).
+            identity: With credentials: the identity that the session acts for, if it differs from the one that
+                logged in (RFC 4422 3.6).
 
         Raises:
             LocalProtocolError: There is nothing to answer, or accepting is not possible.
@@ -540,22 +541,22 @@ class ServerConnection:
             self._answer(event, Reply.sanitized(default.code, default.status, text or ""))
 
     def reject(self, code: int, status: str | None, text: str) -> None:
-        """Refuse what the last event asks for.
+        """Refuse the request of the last event.
 
         Args:
             code: 400 to 559.
             status: The enhanced status code, such as ``"5.1.1"``, or None.
-            text: For people; what cannot be sent is replaced.
+            text: For people; characters that cannot be sent are replaced.
 
         Raises:
-            LocalProtocolError: There is nothing to answer, the codes are no refusal, or QUIT is refused.
+            LocalProtocolError: There is nothing to answer, the code is not a refusal, or QUIT is refused.
         """
         if code < 400:
             raise LocalProtocolError(f"{code} is not a valid refusal: 4yz or 5yz (RFC 5321 4.2.1)")
         self.send(Reply.sanitized(code, status, text))
 
     def supply_secret(self, secret: str | StoredSecret | None) -> None:
-        """Answer a ``SecretRequest`` with what is stored for the user, None if there is no such user.
+        """Answer a ``SecretRequest`` with what is stored for the user, or None for an unknown user.
 
         Raises:
             LocalProtocolError: No secret was asked for, or one of another kind.
@@ -569,9 +570,9 @@ class ServerConnection:
     def send(self, reply: Reply) -> None:
         """Answer the last event with a reply of your own.
 
-        A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host name put
-        in front (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox: ``user@example.org`` or
-        ``Name <user@example.org>`` (RFC 5321 3.5.1).
+        A successful reply to EHLO gets the list of extensions appended; 220, 221 and 421 get the host name as
+        their first word (RFC 5321 4.2). Each line of a 250 or 251 to VRFY or EXPN is a mailbox:
+        ``user@example.org`` or ``Name <user@example.org>`` (RFC 5321 3.5.1).
 
         Raises:
             LocalProtocolError: There is nothing to answer, or the event cannot be answered with this code.
@@ -617,11 +618,11 @@ class ServerConnection:
             raise LocalProtocolError("a server says 421 when it closes a connection (RFC 5321 3.8)")
         if self._state is _CLOSED:
             return
-        # Nothing can be asked any more; what was only to be told still is.
+        # No question can be answered any more; notices are still given.
         self._queue = [event for event in self._queue if not isinstance(event, (Connect, AuthQuestion))]
         if self._state is _CONTENT:
             self._queue.append(MessageAborted(reply))
-        if self._state is not _TLS:  # in the middle of a handshake nothing can be said
+        if self._state is not _TLS:  # during a handshake no reply can be sent
             status = self._state is not _OPENING and not isinstance(self._unanswered, WITHOUT_STATUS)
             self._put(reply, status=status)
         self._end()
@@ -641,10 +642,10 @@ class ServerConnection:
         return sum(map(len, self._output))
 
     def tls_started(self, info: TlsInfo) -> None:
-        """Say that the TLS handshake has succeeded: the session begins anew, without a greeting (RFC 3207 4.2).
+        """Report that the TLS handshake has succeeded: the session begins anew without greeting (RFC 3207 4.2).
 
         Raises:
-            LocalProtocolError: It was not time for a handshake.
+            LocalProtocolError: STARTTLS has not been accepted.
         """
         if self._state is not _TLS:
             raise LocalProtocolError("STARTTLS has not been accepted")

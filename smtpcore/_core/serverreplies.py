@@ -20,10 +20,10 @@ WITHOUT_STATUS: Final = (Connect, Ehlo, Helo)
 _VERIFIED = expression(r".*<(.+)>|(.+)")
 
 
-# The same few replies again and again: the greeting, the one to EHLO, the farewell.
+# A server sends the same few replies in each session: the greeting, the one to EHLO, the one to QUIT.
 @lru_cache(maxsize=256)
 def with_hostname(hostname: str, reply: Reply, further: tuple[str, ...] | None = None) -> Reply:
-    """The reply with the host name as its first word, and with further lines."""
+    """Return the reply with the host name as its first word, and with further lines."""
     head, *rest = reply.lines
     if further is not None:  # in the reply to EHLO only its first line is not a keyword, so it must remain one
         head, rest = " ".join(reply.lines)[: REPLY_LINE_LENGTH - len(f"250-{hostname} \r\n")], []

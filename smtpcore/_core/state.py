@@ -18,23 +18,23 @@ server, which looks up what its application answered, nor the client, which look
 * A reply counts by its class, the first digit (RFC 5321 4.2.1): 2 success, 3 intermediate, 4 and 5 failure.
   The one exception is 421, which ends the session whatever it answers (RFC 5321 3.8).
 * What ``TRANSITIONS`` does not list changes nothing. So a refused command leaves the state as it was (RFC 5321
-  4.1.4), without anybody saying so.
+  4.1.4) without a rule of its own.
 * The end of the content is answered like a command. After it the transaction is over, however it is answered
   (RFC 5321 4.1.1.4), which is why all three classes are listed.
 * 354 asks for content even if MAIL or all RCPT of the same pipelined group were refused: a client then sends
   an empty one (RFC 2920 3.1). A server never gets there, since DATA is not legal without a recipient.
-* QUIT cannot be refused (RFC 5321 4.1.1.10); a client that hears otherwise leaves all the same.
+* QUIT cannot be refused (RFC 5321 4.1.1.10); a client closes the connection whatever the reply is.
 * ``Connect`` stands for the opening of the connection, which the server answers as well.
-* The TLS handshake is not a reply: ``HANDSHAKEN`` is where it leads, to a session in which nothing has been
-  said yet (RFC 3207 4.2).
+* The TLS handshake is not a reply: ``HANDSHAKEN`` is where it leads, to a session in which no
+  command has been sent yet (RFC 3207 4.2).
 * An AUTH exchange goes back and forth within AUTHENTICATING; every line in it is a response, whatever it looks
   like (RFC 4954 4), so no command is legal there.
 
 Only the commands of RFC 5321 stand here. An extension brings the rows of its commands along, and ``rules``
 merges them in; STARTTLS and AUTH, whose states are drawn above, are such extensions.
 
-The sets at the end are the policies of RFC 3207 4 and RFC 4954 6: what remains legal while something else has
-to come first. They take away from ``LEGAL`` and never add.
+The sets at the end are the policies of RFC 3207 4 and RFC 4954 6: what remains legal until TLS is active or the
+client has authenticated. They take away from ``LEGAL`` and never add.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class State(enum.Enum):
     """Where a session is."""
 
     OPENING = "opening"
-    """Connected; the server has not said anything yet."""
+    """Connected; the server has not sent its greeting yet."""
     REFUSED = "refused"
     """Opened with 554 or 521: nothing but QUIT makes sense (RFC 5321 3.1)."""
     GREETED = "greeted"
@@ -81,7 +81,7 @@ class State(enum.Enum):
     CONTENT = "content"
     """Content is being sent, up to the final dot."""
     CLOSED = "closed"
-    """It is over."""
+    """The session is over."""
 
     # Enum's own hash is a Python function, and a slow one for a key that is looked up several times a command.
     __hash__ = object.__hash__
