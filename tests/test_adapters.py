@@ -667,7 +667,7 @@ def test_plaintext_where_tls_is_expected_is_recognised(adapter: Any, certificate
                 async with adapter.connect("127.0.0.1", port_of(listener), timeout=SOON):
                     pass
             assert caught.value.hint is not None
-            assert "A server with TLS from the start stays silent, too" in caught.value.hint
+            assert "a server with TLS from the start stays silent too" in caught.value.hint
 
     adapter.run(test)
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from smtpcore import TlsInfo
+from smtpcore._net import batch as _batch
 from smtpcore._net import client as _flows
 from smtpcore._net import connect as _connect
 from smtpcore._net import dialogue as _dialogue
@@ -67,6 +68,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that only a Pause moves."""
     instance = Clock()
+    monkeypatch.setattr(_batch, "time", instance)
     monkeypatch.setattr(_dialogue, "time", instance)
     monkeypatch.setattr(_sending, "time", instance)
     monkeypatch.setattr(_connect, "time", instance)

@@ -368,7 +368,7 @@ def test_the_time_of_the_application_is_not_that_of_the_transaction(clock: Clock
             outcomes.append(outcome)
         return outcomes
 
-    steps = [*GONE, (BETWEEN, f"{QUEUED}\n{OK3}"), (content(2), QUEUED), QUIT]
+    steps = [*GONE, (BETWEEN, [Pause(1), f"{QUEUED}\n{OK3}"]), (content(2), [Pause(1), QUEUED]), QUIT]
     assert said(talk(steps, conversation, keywords=PIPELINING, clock=clock)) == [250, 250]
 
 
