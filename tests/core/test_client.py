@@ -784,6 +784,13 @@ def test_the_next_command_is_judged_by_the_outstanding_ones() -> None:
     assert client.outstanding == (DATA,)
 
 
+def test_what_is_offered_still_counts_after_a_command_was_given_back() -> None:
+    client = ready("SIZE 1000")
+    send(client, MAIL, RCPT)
+    assert read(client, "451 later")[1:] == [CommandNotSent(RCPT)]
+    assert send(client, Mail("a@example.org", {"SIZE": 1})) == b"MAIL FROM:<a@example.org> SIZE=1\r\n"
+
+
 def test_commands_given_back_no_longer_count() -> None:
     client = ready()
     send(client, MAIL, RCPT, NOOP, DATA)

@@ -102,6 +102,7 @@ def test_a_remote_protocol_error_carries_the_offending_reply() -> None:
         *[(kind("no"), True) for kind in (RemoteProtocolError, TlsError, TlsUnavailable)],
         *[(kind("no"), True) for kind in (TransportError, ConnectionLost, ConnectionFailed, TimedOut)],
         *[(ReplyError(REFUSED), False), (ReplyError(LATER), True)],
+        *[(RemoteProtocolError("no", reply=Reply(code)), code < 500) for code in (250, 354, 451, 550)],
         (AuthenticationUnavailable("no"), False),
     ],
 )
