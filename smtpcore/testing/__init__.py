@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from .._core.public import publish as _publish
 from ._faults import Rule, early_552, greylist, mailbox_full, on, parse_rule, rate_limit, tarpit
+from ._oracle import Violation, legal
+from ._pair import Pair, pair
 from ._scripts import ScriptedClient, ScriptedServer, ScriptError
 from ._server import (
     AsyncMailServer,
@@ -22,17 +24,21 @@ from ._server import (
 __all__ = [
     "AsyncMailServer",
     "MailServer",
+    "Pair",
     "ReceivedMail",
     "Rule",
     "ScriptError",
     "ScriptedClient",
     "ScriptedServer",
+    "Violation",
     "assert_mail",
     "client_context",
     "early_552",
     "greylist",
+    "legal",
     "mailbox_full",
     "on",
+    "pair",
     "parse_rule",
     "rate_limit",
     "serve_with_faults",

@@ -8,7 +8,7 @@ import pytest
 
 from ..test_documents import DOCS, blocks_of, missing_imports, run
 
-PAGES = [DOCS / "how-to" / "test-your-sender.md"]
+PAGES = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "tutorial" / "fuzzing.md"]
 BLOCKS = [
     pytest.param(code, runs, id=f"{path.stem}-{number}")
     for path in PAGES
@@ -19,6 +19,7 @@ BLOCKS = [
 @pytest.mark.parametrize("block, runs", BLOCKS)
 def test_a_block_runs(block: str, runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(DOCS.parent / "examples")
     assert missing_imports(block) == []
     if runs:
         run(block)

@@ -1,0 +1,141 @@
+"""What a machine can be aimed at: a server at an address, or one in memory.
+
+A machine needs four things of a server: it sends octets, receives what the server says until that waits, starts
+TLS, and closes. In memory that is exact. Over a socket there is no sign that a server is done, so the machine
+says whether a reply is missing, and a reply that does not come costs the time-out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from .._core.errors import LocalProtocolError
+
+TIMEOUT = 5.0  # seconds for a reply over a socket
+
+
+class Peer(Protocol):
+    """A server under test, one connection of it."""
+
+    def send(self, octets: bytes) -> None:
+        """Send octets to it."""
+
+    def receive(self, *, wait: bool) -> bytes | None:
+        """Give what it has said.
+
+        Args:
+            wait: A reply is missing, so wait for it.
+
+        Returns:
+            Octets; ``b""`` if the connection is closed; None if it says nothing.
+        """
+        ...
+
+    def start_tls(self) -> bool:
+        """Do the TLS handshake; return whether it has succeeded."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class MemoryPeer:
+    """A server in memory: a function from octets to octets, called with ``b""`` for the greeting.
+
+    Args:
+        exchange: The function; it returns what the server has to say to the octets. It may have a method
+            ``start_tls()``, and an attribute ``closed`` that says that the server has closed the connection.
+    """
+
+    def __init__(self, exchange: Callable[[bytes], bytes]) -> None:
+        self._exchange = exchange
+        self._said = exchange(b"")
+
+    def send(self, octets: bytes) -> None:
+        if not getattr(self._exchange, "closed", False):
+            self._said += self._exchange(octets)
+
+    def receive(self, *, wait: bool) -> bytes | None:
+        said, self._said = self._said, b""
+        if not said and getattr(self._exchange, "closed", False):
+            return b""
+        return said or None
+
+    def start_tls(self) -> bool:
+        start: Callable[[], object] | None = getattr(self._exchange, "start_tls", None)
+        if start is not None:
+            start()
+            self._said += self._exchange(b"")
+        return start is not None
+
+    def close(self) -> None:
+        pass
+
+
+class SocketPeer:
+    """A server at an address.
+
+    Args:
+        sock: The connection.
+        host: The name of the server.
+    """
+
+    def __init__(self, sock: socket.socket, host: str) -> None:
+        self._socket = sock
+        self._host = host
+        self._broken = False
+        sock.settimeout(TIMEOUT)
+
+    def send(self, octets: bytes) -> None:
+        try:
+            self._socket.sendall(octets)
+        except OSError:
+            self._broken = True  # what the server has said before it closed may still arrive
+
+    def receive(self, *, wait: bool) -> bytes | None:
+        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
+        if not (pending or select.select([self._socket], [], [], TIMEOUT if wait else 0)[0]):
+            return b"" if self._broken else None
+        try:
+            return self._socket.recv(65536)
+        except TimeoutError:
+            return None
+        except OSError:
+            return b""
+
+    def start_tls(self) -> bool:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the server is under test, and not its certificate
+        try:
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._host)
+        except OSError:
+            self._broken = True
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def check_loopback(host: str, allow_remote: bool) -> None:
+    """Raise unless a host is on this machine, or the caller has said that it may be elsewhere.
+
+    Raises:
+        LocalProtocolError: It is elsewhere. A machine sends what looks like an attack.
+    """
+    if allow_remote or host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise LocalProtocolError(
+            f"{host} is not on this machine: give allow_remote=True if the server is yours to test"
+        )

@@ -1,0 +1,582 @@
+"""Stateful fuzzing: machines of Hypothesis that talk to a server or a client, and judge what it does.
+
+``ServerMachine`` is a client that knows the state of the session. It sends what is legal, what nearly is, and
+what attacks are made of, cut anywhere; an oracle judges each reply by the tables of the state machine. What it
+finds is shrunk to a short dialogue::
+
+    from smtpcore.testing.machines import ServerMachine
+
+    TestServer = ServerMachine.against("127.0.0.1", 2525).TestCase
+
+That is a test for pytest and unittest. ``fuzz_server()`` runs a machine without either. ``ClientMachine`` is a
+server that replies in every way that the standard permits, and judges what the client makes of it. ``differ()``
+sends the same sessions to two servers, and returns the shortest one in which they differ.
+
+It needs Hypothesis: ``pip install smtpcore[testing]``.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, ClassVar, Final
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from .._core.config import Extension
+from .._core.errors import SMTPError
+from .._core.public import publish as _publish
+from .._core.state import State
+from . import strategies
+from ._differ import Difference, differ
+from ._faults import Rule, on
+from ._oracle import Oracle, Violation, shown
+from ._peers import MemoryPeer, Peer, SocketPeer, check_loopback
+from ._server import MailServer, ReceivedMail
+
+__all__ = ["ClientMachine", "Difference", "ServerMachine", "differ", "fuzz_client", "fuzz_server"]
+
+Stored = Callable[[], Sequence[tuple[str, Sequence[str], bytes]]]
+
+# What looks like the end of the content, and is not.
+_FALSE_ENDS: Final = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\n.\r", b"\r.\r\n")
+# Lines that a server must not understand, nor repeat as they are.
+_SPOILT: Final = (
+    b"VRFY a\nb\r\n",
+    b"VRFY a\rb\r\n",
+    b"VRFY a\0\r\n",
+    b"NOOP\nRSET\r\n",
+    b"MAIL FROM:<a\n@example.com>\r\n",
+    b"MAIL FROM:<a@example.com>\nRSET\r\n",
+    b"HELO a\n250 b\r\n",
+    b"HELP a\rb\r\n",
+)
+_LONG: Final = 100_000  # octets: more than any server has to buffer for one command
+_USER: Final = b"AGpvZQBzZWNyZXQ="  # joe, secret
+
+
+def _contents() -> st.SearchStrategy[bytes]:
+    """Draw content: sound, dot-heavy, or with a false end and a command after it."""
+    lines = st.sampled_from((b"a\r\n", b".\r\n", b"..\r\n", b".a\r\n", b"\r\n", b"a" * 998 + b"\r\n"))
+    smuggled = st.sampled_from([b"a" + end + b"NOOP\r\n" for end in _FALSE_ENDS])
+    return st.one_of(st.lists(lines, max_size=2).map(b"".join), smuggled)
+
+
+def _stuffed(content: bytes) -> bytes:
+    """Whole lines of content as they are sent, with the final dot (RFC 5321 4.5.2)."""
+    return (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
+
+
+# Sessions are short, since a bug that needs more than a few commands is rare. The phase that explains a failure
+# would take longer than finding it, and the dialogue explains it.
+_DEFAULT_SETTINGS: Final = settings(
+    deadline=None,
+    stateful_step_count=8,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+_CUTS: Final = st.integers(
+    0, 12
+)  # where content is cut: 0 is not at all, others are beside a CR, an LF or a dot
+_ADDRESSES: Final = st.sampled_from(("a@example.com", "b@example.com", "c@example.com"))
+_RECIPIENTS: Final = st.lists(_ADDRESSES, max_size=2, unique=True)
+_GROUPS: Final = st.lists(
+    st.sampled_from(
+        (
+            b"MAIL FROM:<a@example.com>",
+            b"RCPT TO:<b@example.com>",
+            b"RCPT TO:<b@example..com>",
+            b"RSET",
+        )
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+class ServerMachine(RuleBasedStateMachine):
+    """A client that fuzzes a server: legal, nearly legal and hostile dialogues, each reply judged.
+
+    Make one with :meth:`against`. Each reply has to be one that RFC 5321 allows in the state of the session,
+    each command gets exactly one, content ends where it ends, what is sent in plaintext does not cross the TLS
+    boundary, and what was accepted is what is stored, once.
+
+    Raises:
+        Violation: What Hypothesis reports, shrunk: the reason and the dialogue.
+    """
+
+    # Functions, which a type checker would take for methods.
+    connect: ClassVar[Any]
+    stored: ClassVar[Any] = None
+    extensions: ClassVar[Sequence[Extension] | None] = None
+
+    @classmethod
+    def against(
+        cls,
+        target: str | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
+        port: int = 25,
+        *,
+        stored: Stored | None = None,
+        extensions: Sequence[Extension] | None = None,
+        allow_remote: bool = False,
+    ) -> type[ServerMachine]:
+        """Make a machine for a server.
+
+        Args:
+            target: The host; or a function that is called for each connection, and returns a connected socket,
+                or a server in memory: a function from octets to octets, called with ``b""`` for the greeting.
+                It may have a method ``start_tls()`` and an attribute ``closed``.
+            port: With a host, the port.
+            stored: Returns what the server has stored, as (sender, recipients, content), oldest first; compared
+                with what it has accepted. None: not compared.
+            extensions: The extensions whose commands are sent where the server offers them. None: the standard
+                ones.
+            allow_remote: The host may be another machine. Only for a server that is yours to test.
+
+        Returns:
+            A class; its ``TestCase`` is a test.
+
+        Raises:
+            LocalProtocolError: The host is another machine.
+        """
+        if isinstance(target, str):
+            check_loopback(target, allow_remote)
+        host = target if isinstance(target, str) else "localhost"
+
+        def connect() -> Peer:
+            if isinstance(target, str):
+                return SocketPeer(socket.create_connection((target, port), 5.0), host)
+            made = target()
+            return SocketPeer(made, host) if isinstance(made, socket.socket) else MemoryPeer(made)
+
+        members = {
+            "connect": staticmethod(connect),
+            "extensions": extensions,
+            "stored": None if stored is None else staticmethod(stored),
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+        }
+        machine: Any = type("ServerMachine", (cls,), members)
+        machine.TestCase.settings = _DEFAULT_SETTINGS
+        made: type[ServerMachine] = machine
+        return made
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._peer: Peer | None = None
+        self._oracle = Oracle(self.extensions)
+        self._logged_in = False
+        self._unsure = False  # whether a message was accepted is not known, so the stored ones are not compared
+        self._stored: Stored | None = type(self).stored
+        self._before = 0 if self._stored is None else len(self._stored())
+
+    # -- how it talks --
+
+    @property
+    def _state(self) -> State:
+        return self._oracle.state
+
+    @property
+    def _live(self) -> bool:
+        return self._peer is not None and not self._oracle.closed and not self._oracle.lost
+
+    def _begin(self) -> None:
+        if self._peer is not None:
+            self._peer.close()
+        accepted = self._oracle.accepted
+        self._oracle = Oracle(self.extensions)
+        self._oracle.accepted = accepted
+        self._peer = type(self).connect()
+        self._logged_in = False
+        self._hear()
+
+    def _send(self, octets: bytes) -> None:
+        assert self._peer is not None
+        self._peer.send(octets)
+
+    def _hear(self) -> None:
+        """Judge all that the server says until it waits for the client."""
+        oracle = self._oracle
+        assert self._peer is not None
+        while not oracle.closed:
+            octets = self._peer.receive(wait=oracle.outstanding > 0)
+            if octets is None:
+                break
+            if not octets:
+                oracle.ended()
+                break
+            oracle.received(octets)
+        oracle.quiet()
+        self._unsure = self._unsure or oracle.lost or (oracle.closed and oracle.outstanding > 0)
+        if self._stored is not None and not self._unsure:
+            oracle.check_stored(self._stored()[self._before :])
+
+    def _command(self, line: bytes, *, wrong: bool = False) -> None:
+        if self._live and self._state is not State.CONTENT:
+            self._oracle.sent_line(line, wrong=wrong)
+            self._send(line + b"\r\n")
+            self._hear()
+
+    def _ready_for(self, *states: State) -> bool:
+        return self._live and self._state in states
+
+    # -- what it does: the names are in an order in which Hypothesis shrinks towards the simpler rules --
+
+    @initialize()
+    def greet(self) -> None:
+        """Connect, and say EHLO."""
+        self._begin()
+        self._command(b"EHLO client.example")
+
+    @precondition(lambda self: not self._live)
+    @rule()
+    def connect_again(self) -> None:
+        """Connect, after the server has closed."""
+        self._begin()
+        self._command(b"EHLO client.example")
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(sender=_ADDRESSES, recipients=_RECIPIENTS)
+    def begin(self, sender: str, recipients: list[str]) -> None:
+        """Begin a transaction, with or without recipients."""
+        self._begin_transaction(sender, recipients)
+
+    def _begin_transaction(self, sender: str, recipients: list[str]) -> None:
+        self._command(b"MAIL FROM:<%s>" % sender.encode())
+        for recipient in recipients:
+            self._command(b"RCPT TO:<%s>" % recipient.encode())
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(recipients=_RECIPIENTS, content=_contents(), cut=_CUTS)
+    def deliver(self, recipients: list[str], content: bytes, cut: int) -> None:
+        """Send a whole message."""
+        self._begin_transaction("a@example.com", recipients)
+        self._content(content, cut)
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(content=st.sampled_from((b".\r\n", b".a\r\n", b"a\r\n.\r\n", b"..\r\n")), cut=_CUTS)
+    def deliver_dots(self, content: bytes, cut: int) -> None:
+        """Send a message with lines that begin with a dot (RFC 5321 4.5.2)."""
+        self._begin_transaction("a@example.com", ["b@example.com"])
+        self._content(content, cut)
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(end=st.sampled_from(_FALSE_ENDS))
+    def deliver_false_end(self, end: bytes) -> None:
+        """Send a message with what looks like its end, and a command after it (SMTP smuggling)."""
+        self._begin_transaction("a@example.com", ["b@example.com"])
+        self._content(b"a" + end + b"NOOP\r\n", 0)
+
+    @precondition(lambda self: self._ready_for(State.MAIL, State.RCPT))
+    @rule(content=_contents(), cut=_CUTS)
+    def send_content(self, content: bytes, cut: int) -> None:
+        """Send DATA and the content, in two pieces or in one."""
+        self._content(content, cut)
+
+    def _content(self, content: bytes, cut: int) -> None:
+        if self._ready_for(State.MAIL, State.RCPT):
+            self._command(b"DATA")
+        if not self._ready_for(State.CONTENT):
+            return
+        oracle = self._oracle
+        whole = content if content.endswith(b"\r\n") or not content else content + b"\r\n"
+        octets = _stuffed(whole)
+        places = [0, *(place for place in strategies._places(octets) if 0 < place < len(octets))]
+        at = places[cut % len(places)]
+        pieces = [piece for piece in (octets[:at], octets[at:]) if piece]
+        for number, piece in enumerate(pieces, 1):
+            if not self._live:
+                return
+            ended = number == len(pieces)
+            oracle.note(f"C> {shown(piece)}")
+            oracle.sent_content(whole, ended=ended)
+            self._send(piece)
+            self._hear()
+
+    @precondition(lambda self: self._ready_for(State.READY, State.MAIL, State.RCPT))
+    @rule(line=st.sampled_from((b"RSET", b"NOOP", b"VRFY a", b"EHLO client.example", b"DATA", b"MAIL FROM:<>")))
+    def command(self, line: bytes) -> None:
+        """Send a command, in order or not."""
+        self._command(line)
+        if self._ready_for(State.CONTENT):
+            self._oracle.note("C> .\\r\\n")
+            self._oracle.sent_content(b"", ended=True)
+            self._send(b".\r\n")
+            self._hear()
+
+    @precondition(lambda self: self._ready_for(State.READY, State.MAIL, State.RCPT))
+    @rule(lines=_GROUPS)
+    def pipeline(self, lines: list[bytes]) -> None:
+        """Send a group of commands at once, then NOOP."""
+        if "PIPELINING" in self._oracle.offered:
+            group = [*lines, b"NOOP"]
+            for line in group:
+                self._oracle.sent_line(line)
+            self._send(b"".join(line + b"\r\n" for line in group))
+            self._hear()
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(line=st.one_of(st.sampled_from(_SPOILT), strategies.near_misses()))
+    def near_miss(self, line: bytes) -> None:
+        """Send a line that is nearly a command. A bare CR or LF, or a NUL, must not be accepted."""
+        line = line[:-2]
+        self._command(line, wrong=any(one in line for one in b"\r\n\0"))
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule()
+    def long_line(self) -> None:
+        """Send a command line that is longer than anything that a server should buffer."""
+        self._command(b"NOOP " + b"a" * _LONG, wrong=True)
+
+    @precondition(lambda self: self._ready_for(State.READY))
+    @rule(
+        sender=_ADDRESSES,
+        recipient=_ADDRESSES,
+        end=st.sampled_from((b"RSET", b"EHLO client.example", b"HELO client.example")),
+    )
+    def send_without_recipient(self, sender: str, recipient: str, end: bytes) -> None:
+        """Begin a transaction and drop it; then send a message without a recipient."""
+        self._command(b"MAIL FROM:<%s>" % sender.encode())
+        self._command(b"RCPT TO:<%s>" % recipient.encode())
+        self._command(end)
+        self._command(b"MAIL FROM:<%s>" % sender.encode())
+        self._content(b"", 0)
+
+    @precondition(lambda self: self._ready_for(State.READY) and "STARTTLS" in self._oracle.offered)
+    @rule(injected=st.sampled_from((b"", b"NOOP\r\n", b"RSET\r\n")))
+    def start_tls(self, injected: bytes) -> None:
+        """Start TLS; what was sent in plaintext after STARTTLS must have no effect (RFC 3207 4.2)."""
+        assert self._peer is not None
+        self._oracle.sent_line(b"STARTTLS")
+        if injected:
+            self._oracle.note(f"C> {shown(injected)}")
+        self._send(b"STARTTLS\r\n" + injected)
+        octets = self._peer.receive(wait=True)
+        if not octets:
+            self._oracle.ended()
+            return
+        self._oracle.received(octets)
+        if not self._ready_for(State.TLS):
+            self._oracle.lost = self._oracle.lost or bool(injected)  # it is a command then
+            return
+        if not self._peer.start_tls():
+            self._oracle.ended()
+            return
+        self._oracle.tls_started()
+        self._hear()
+        self._command(b"EHLO client.example")
+
+    @precondition(lambda self: self._ready_for(State.READY) and "AUTH" in self._oracle.offered)
+    @rule(response=st.sampled_from((b"NOOP", b"RSET", b"*", _USER, b"=", b"!", b"QUIT")))
+    def authenticate(self, response: bytes) -> None:
+        """Begin AUTH PLAIN; whatever comes next is a response, and not a command (RFC 4954 4)."""
+        if "PLAIN" in self._oracle.offered["AUTH"] and not self._logged_in:
+            self._command(b"AUTH PLAIN")
+            if self._ready_for(State.AUTHENTICATING):
+                self._command(response)
+                self._logged_in = True
+                if self._ready_for(State.AUTHENTICATING):
+                    self._command(b"*")
+
+    @precondition(lambda self: self._ready_for(State.READY, State.RCPT) and "CHUNKING" in self._oracle.offered)
+    @rule(octets=st.sampled_from((b"", b"NOOP\r\n", b"a\r\n", b".\r\n")), last=st.booleans())
+    def chunk(self, octets: bytes, last: bool) -> None:
+        """Send BDAT with its octets, which are never commands (RFC 3030 2)."""
+        line = b"BDAT %d%s" % (len(octets), b" LAST" * last)
+        self._oracle.sent_chunk(line, octets)
+        self._send(line + b"\r\n" + octets)
+        self._hear()
+
+    def teardown(self) -> None:
+        """Close the connection."""
+        if self._peer is not None:
+            self._peer.close()
+
+
+def fuzz_server(
+    target: str | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
+    port: int = 25,
+    *,
+    settings: settings | None = None,
+    **options: Any,
+) -> None:
+    """Fuzz a server; return if nothing is wrong.
+
+    Args:
+        target: As for :meth:`ServerMachine.against`.
+        port: With a host, the port.
+        settings: Of Hypothesis: how many examples, and how many steps of each. None: 100 of 8 steps.
+        options: The other options of :meth:`ServerMachine.against`.
+
+    Raises:
+        Violation: The server does what the standard does not allow; it has the shortest dialogue found.
+    """
+    run_state_machine_as_test(
+        ServerMachine.against(target, port, **options), settings=settings or _DEFAULT_SETTINGS
+    )
+
+
+# --- Clients ----------------------------------------------------------------------------------------------
+
+_REFUSALS: Final = (
+    "421 4.3.2 shutting down",
+    "450 4.2.0 later",
+    "451 4.3.0 later",
+    "452 4.2.2 full",
+    "550 5.1.1 no",
+    "554 5.7.1 no",
+    "550-no\n550-really\n550 not",
+)
+_HELLOS: Final = (
+    "250 mx.example",
+    "250-mx.example\n250 PIPELINING",
+    "250-mx.example\n250-SIZE 1000000\n250 8BITMIME",
+    "250-mx.example\n250-AUTH\n250-X-UNKNOWN a=b\n250 HELP",
+)
+_FAULTS: Final = st.one_of(
+    st.builds(
+        lambda verb, nth, reply: on(verb, nth=nth, times=1).reply(reply),
+        st.sampled_from(("RCPT", "MAIL", ".", "DATA", "EHLO", "CONNECT", "QUIT")),
+        st.integers(1, 2),
+        st.sampled_from(_REFUSALS),
+    ),
+    st.builds(
+        lambda verb, after: on(verb, times=1).disconnect(after),
+        st.sampled_from((".", "RCPT", "MAIL", "DATA", "QUIT")),
+        st.sampled_from((0, 1, 4)),
+    ),
+    st.sampled_from(_HELLOS).map(lambda reply: on("EHLO").reply(reply)),
+    st.integers(1, 3).map(lambda octets: on("*").split(octets)),
+)
+
+
+class ClientMachine(RuleBasedStateMachine):
+    """A server that fuzzes a client: it refuses, delays, cuts its replies, and breaks off.
+
+    Make one with :meth:`against`. The client has to end, may report success only if the message was accepted,
+    and must report it if it was; and what was accepted is what was to be sent.
+    """
+
+    client: ClassVar[Any]  # a function, which a type checker would take for a method
+    expected: ClassVar[tuple[Sequence[str], bytes]]
+    seconds: ClassVar[float] = 60.0
+
+    @classmethod
+    def against(
+        cls,
+        client: Callable[[str, int], bool],
+        *,
+        recipients: Sequence[str],
+        content: bytes,
+        seconds: float = 60.0,
+    ) -> type[ClientMachine]:
+        """Make a machine for a client.
+
+        Args:
+            client: Called with a host and a port; sends one message there, and returns whether all recipients
+                were accepted. OSError, and the exceptions of smtplib and smtpcore, count as False.
+            recipients: The recipients of the message.
+            content: Octets that the content must end with.
+            seconds: How long the client may take.
+
+        Returns:
+            A class; its ``TestCase`` is a test.
+        """
+        members = {
+            "client": staticmethod(client),
+            "expected": (tuple(recipients), content),
+            "seconds": seconds,
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+        }
+        machine: Any = type("ClientMachine", (cls,), members)
+        machine.TestCase.settings = _DEFAULT_SETTINGS
+        made: type[ClientMachine] = machine
+        return made
+
+    @rule(faults=st.lists(_FAULTS, max_size=2))
+    def send(self, faults: list[Rule]) -> None:
+        """Let the client send its message to a server with some faults, and judge what has come of it."""
+        with MailServer(*faults, tls=None) as server:
+            done, success = _run_client(type(self).client, server, self.seconds)
+            messages = server.messages
+            lines = [*(f"fault: {_as_text(one)}" for one in faults), *server.transcript.splitlines()]
+        if not done:
+            raise Violation(f"the client has not ended after {self.seconds:g} seconds", lines)
+        self._judge(success, messages, lines)
+
+    def _judge(self, success: bool, messages: list[ReceivedMail], lines: list[str]) -> None:
+        recipients, content = self.expected
+        received = set(chain.from_iterable(mail.recipients for mail in messages))
+        if success and received != set(recipients):
+            raise Violation(f"the client reports success, and these were accepted: {sorted(received)}", lines)
+        for mail in messages:
+            if not (b"\r\n" + mail.content).endswith(b"\r\n" + content):
+                raise Violation(f"the message was changed: {shown(mail.content[-100:])}", lines)
+            if not set(mail.recipients) <= set(recipients):
+                raise Violation(f"the message has other recipients: {mail.recipients}", lines)
+        if len(messages) > 1 and len(received) < sum(len(mail.recipients) for mail in messages):
+            raise Violation("the client has sent the message twice to one recipient", lines)
+
+
+def _as_text(rule: Rule) -> str:
+    what = [] if rule.octets is None else [f"reply {shown(rule.octets)}"]
+    what += [] if rule.limit is None else [f"disconnect {rule.limit}"]
+    what += [] if rule.piece is None else [f"split {rule.piece}"]
+    return f"{rule.verb} nth={rule.nth}: {'; '.join(what)}"
+
+
+def _run_client(client: Callable[[str, int], bool], server: MailServer, seconds: float) -> tuple[bool, bool]:
+    """Run a client in a thread; return whether it has ended, and whether it reports success."""
+    results: list[bool] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(client(server.host, server.port))
+        except (OSError, SMTPError):  # OSError is the base of smtplib's exceptions, too
+            results.append(False)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return bool(results), bool(results and results[0])
+
+
+def fuzz_client(
+    client: Callable[[str, int], bool],
+    *,
+    recipients: Iterable[str],
+    content: bytes,
+    settings: settings | None = None,
+) -> None:
+    """Fuzz a client; return if nothing is wrong.
+
+    Args:
+        client: As for :meth:`ClientMachine.against`.
+        recipients: The recipients of its message.
+        content: Octets that the content must end with.
+        settings: Of Hypothesis. None: 100 examples of 8 steps.
+
+    Raises:
+        Violation: The client does what it must not; it has the shortest dialogue found.
+    """
+    machine = ClientMachine.against(client, recipients=tuple(recipients), content=content)
+    run_state_machine_as_test(machine, settings=settings or _DEFAULT_SETTINGS)
+
+
+_publish(__name__, globals())

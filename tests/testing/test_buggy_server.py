@@ -1,0 +1,75 @@
+"""The planted bugs of the tutorial: each is found by the machine, and shrunk to a short dialogue."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+from smtpcore.testing import Violation
+from smtpcore.testing.machines import ServerMachine, fuzz_server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("buggy_server", ROOT / "examples" / "buggy_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUGGY = load()
+# What the error says of each; a bug may show in more than one way.
+REASONS = {
+    "bare-lf-end": "a reply to what was not sent|there is no reply|the message was changed",
+    "lost-pipeline": "there is no reply to ",
+    "starttls-buffer": "a reply to what was not sent",
+    "dot-at-border": "the message was changed|there is no reply",
+    "auth-as-command": "250 is not a success of|221 is not a success of|a reply to what was not sent",
+    "leaking-recipient": "a message was accepted without a recipient|the message has other recipients",
+    "early-250": "a reply before the end of the content",
+    "bdat-as-commands": "a reply to what was not sent",
+    "reply-splitting": "this is not a reply|.* was accepted, and is not valid",
+    "unbounded-line": r"NOOP a+\.\.\. \[\d+ octets\] was accepted, and is not valid",
+}
+
+
+# As a reader of the tutorial has them: the default number of examples, and none from earlier runs.
+DEFAULT = settings(
+    ServerMachine.against(lambda: BUGGY.BuggySession()).TestCase.settings, max_examples=100, database=None
+)
+
+
+def fuzz(bug: str) -> None:
+    messages: list[object] = []
+    fuzz_server(
+        lambda: BUGGY.BuggySession(bug, messages),
+        stored=lambda: list(messages),
+        settings=DEFAULT,
+    )
+
+
+def test_there_are_ten_bugs() -> None:
+    assert set(REASONS) == set(BUGGY.BUGS)
+    assert len(BUGGY.BUGS) == 10
+
+
+@pytest.mark.parametrize("bug", BUGGY.BUGS)
+def test_each_bug_is_found_and_shrunk_to_six_lines_of_the_client(bug: str) -> None:
+    with pytest.raises(Violation) as caught:
+        fuzz(bug)
+    assert re.match(REASONS[bug], caught.value.reason), caught.value.reason
+    greeted = caught.value.dialogue.index("C: EHLO client.example")
+    lines = [line for line in caught.value.dialogue[greeted + 1 :] if line.startswith("C")]
+    assert 1 <= len(lines) <= 6, "\n".join(caught.value.dialogue)
+
+
+def test_the_server_without_a_bug_is_faultless() -> None:
+    fuzz("")

@@ -1,0 +1,150 @@
+"""The oracle: what it lets pass, and the first reply that it does not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+
+from smtpcore import (
+    Chunk,
+    ClientConnection,
+    Data,
+    Ehlo,
+    EndOfMessage,
+    Event,
+    Mail,
+    Quit,
+    Rcpt,
+    Response,
+    ServerConfig,
+    ServerConnection,
+    StartTls,
+)
+from smtpcore.testing import Violation, legal, pair, strategies
+
+HELLO = [("S", b"220 mx.example\r\n"), ("C", b"EHLO a\r\n"), ("S", b"250-mx.example\r\n250 PIPELINING\r\n")]
+
+
+def dialogue(text: str) -> list[tuple[str, bytes]]:
+    """A dialogue from text: a side, then octets, in which \\n is CRLF."""
+    steps = []
+    for line in text.strip().splitlines():
+        side, _, rest = line.strip().partition(" ")
+        steps.append(
+            (side, rest.encode().replace(b"\\n", b"\r\n").replace(b"\\r", b"\r").replace(b"\\l", b"\n"))
+        )
+    return [*HELLO, *steps]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C NOOP\\n\nS 250 ok\\n",
+        "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\nDATA\\n\nS 250 a\\n250 b\\n354 c\\n\nC x\\n..\\n.\\n\nS 250 d\\n",
+        "C MAIL FROM:<a@b>\\n\nS 550 no\\n\nC RCPT TO:<a@b>\\n\nS 503 no\\n",
+        "C RCPT TO:<a@b>\\n\nS 421 bye\\n",
+        "C DATA\\n\nS 354 go on\\n\nC .\\n\nS 554 no recipients\\n",
+        "C STARTTLS\\n\nS 220 go on\\n\nTLS\nC EHLO a\\n\nS 250 mx\\n",
+        "C AUTH PLAIN\\n\nS 334 \\n\nC AA==\\n\nS 535 no\\n\nC NOOP\\n\nS 250 ok\\n",
+        "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\n\nS 250 a\\n251 b\\n\nC BDAT 2 LAST\\nhi\nS 250 c\\n",
+        "C QUIT\\n\nS 221 bye\\n\nEOF",
+        "EOF",
+    ],
+)
+def test_what_the_standard_allows_passes(text: str) -> None:
+    legal(dialogue(text))
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("S 250 ok\\n", "a reply to what was not sent"),
+        ("C NOOP\\n", "there is no reply to NOOP"),
+        ("C NOOP\\n\nS 250 ok", "this reply has no end"),
+        ("C NOOP\\n\nS 250 a\\lb\\n", "this is not a reply"),
+        ("C NOOP\\n\nS 250-a\\n251 b\\n", "this is not a reply"),
+        ("C NOOP\\n\nS hello\\n", "this is not a reply"),
+        ("C NOOP\\n\nS 354 go on\\n", "354 is not a success of NOOP"),
+        ("C RCPT TO:<a@b>\\n\nS 250 ok\\n", "RCPT TO:<a@b> was accepted out of order, in the state 'ready'"),
+        ("C DATA\\n\nS 354 go on\\n\nC .\\n\nS 250 ok\\n", "a message was accepted without a recipient"),
+        (
+            "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\nDATA\\n\nS 250 a\\n250 b\\n354 c\\n\nS 250 ok\\n",
+            "a reply before the end of the content",
+        ),
+        ("C AUTH PLAIN\\n\nS 334 \\n\nC RSET\\n\nS 250 ok\\n", "250 is not a success of RSET"),
+        ("C STARTTLS\\n\nS 250 go on\\n", "250 is not a success of STARTTLS"),
+        (
+            "C MAIL FROM:<a@b>\\n\nS 250 a\\n\nC BDAT 0 LAST\\n\nS 250 b\\n",
+            "a chunk was accepted without a recip",
+        ),
+        (
+            "C MAIL FROM:<a@b>\\n\nS 250 a\\n\nC MAIL FROM:<a@b>\\n\nS 250 a\\n",
+            "MAIL FROM:<a@b> was accepted out",
+        ),
+    ],
+)
+def test_what_the_standard_does_not_allow_is_found(text: str, reason: str) -> None:
+    with pytest.raises(Violation, match=re.escape(reason)) as caught:
+        legal(dialogue(text))
+    assert caught.value.dialogue[0] == "S: 220 mx.example"
+
+
+@settings(max_examples=20)
+@given(strategies.transactions(), strategies.chunked(bytes(40)), strategies.chunked(bytes(9)))
+def test_a_joined_pair_says_the_same_however_it_is_cut_and_delayed(
+    transaction: strategies.Transaction, cuts: list[bytes], delays: list[bytes]
+) -> None:
+    sizes = [len(piece) for piece in cuts]
+    if not transaction.mail.is_ascii:
+        return
+    joined = pair(
+        ClientConnection(), ServerConnection("mx.example"), cuts=sizes, delays=[len(one) for one in delays]
+    )
+    joined.send(Ehlo("client.example"))
+    joined.run()
+    joined.send(transaction.mail, *transaction.rcpts, Data())
+    joined.run()
+    joined.send(*([Chunk(transaction.content)] if transaction.content else []), EndOfMessage(), Quit())
+    joined.run()
+    responses = [event for event in joined.client_events if isinstance(event, Response)]
+    assert [one.reply.code for one in responses] == [
+        220,
+        250,
+        250,
+        *[250] * len(transaction.rcpts),
+        354,
+        250,
+        221,
+    ]
+    assert [event for event in joined.server_events if isinstance(event, (Mail, Rcpt))] == [
+        transaction.mail,
+        *transaction.rcpts,
+    ]
+    contents = [event.data for event in joined.server_events if isinstance(event, Chunk)]
+    assert b"".join(contents) == transaction.content
+    legal(joined.transcript)
+
+
+def test_a_pair_shakes_hands_in_memory_and_refuses_as_it_is_told() -> None:
+    def answer(server: ServerConnection, event: Event) -> None:
+        if isinstance(event, Mail):
+            server.reject(550, "5.7.1", "no")
+        else:
+            server.accept()
+
+    joined = pair(
+        ClientConnection(), ServerConnection("mx.example", config=ServerConfig(starttls=True)), answer=answer
+    )
+    joined.send(Ehlo("client.example"))
+    joined.run()
+    joined.send(StartTls())
+    joined.run()
+    joined.send(Ehlo("client.example"), Mail("a@b.example"))
+    joined.run()
+    assert joined.server.tls is not None
+    last = joined.client_events[-1]
+    assert isinstance(last, Response)
+    assert last.reply.code == 550
+    legal(joined.transcript)
