@@ -39,6 +39,8 @@ from .common import (
 )
 from .demo_certificate import INSECURE_LOCALHOST_PEM
 
+_PATIENCE = 6  # times the timeout: for a client to connect, or to end
+
 
 def run(options: argparse.Namespace) -> int:
     """Check a server or a client.
@@ -116,6 +118,7 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
             _trigger(options) if options.run else None,
             _tls(),
             timeout=options.timeout,
+            patience=options.timeout * _PATIENCE,
             scenarios=scenarios,
             announce=lambda scenario: complain(f"smtpcore: next: a server that {scenario.sentence}"),
         )
@@ -143,7 +146,7 @@ def _trigger(options: argparse.Namespace) -> Callable[[str, int], object]:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=options.timeout * 6,
+                timeout=options.timeout * _PATIENCE,
                 check=False,
             )
 

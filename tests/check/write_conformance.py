@@ -46,7 +46,6 @@ ARGUMENTS = {
     ("Exim", "mail-line-too-long"): _LONG,
     ("Exim", "endless-line"): _LONG,
     ("Exim", "one-reply-per-command"): _LONG,
-    ("Exim", "long-line-is-skipped-whole"): _LONG,
     ("Exim", "replies-do-not-echo-a-cr"): _ECHO,
     ("Exim", "reply-lines-end-in-crlf"): _ECHO,
     ("Exim", "reply-text"): _ECHO,
