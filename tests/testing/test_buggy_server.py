@@ -56,6 +56,16 @@ def fuzz(bug: str) -> None:
     )
 
 
+def find(bug: str) -> Violation:
+    """Find a bug. A run of random examples misses one now and then, so there are three of them at most."""
+    for _ in range(3):
+        try:
+            fuzz(bug)
+        except Violation as violation:
+            return violation
+    pytest.fail(f"three runs have not found {bug}")
+
+
 def test_there_are_ten_bugs() -> None:
     assert set(REASONS) == set(BUGGY.BUGS)
     assert len(BUGGY.BUGS) == 10
@@ -63,12 +73,11 @@ def test_there_are_ten_bugs() -> None:
 
 @pytest.mark.parametrize("bug", BUGGY.BUGS)
 def test_each_bug_is_found_and_shrunk_to_six_lines_of_the_client(bug: str) -> None:
-    with pytest.raises(Violation) as caught:
-        fuzz(bug)
-    assert re.match(REASONS[bug], caught.value.reason), caught.value.reason
-    greeted = caught.value.dialogue.index("C: EHLO client.example")
-    lines = [line for line in caught.value.dialogue[greeted + 1 :] if line.startswith("C")]
-    assert 1 <= len(lines) <= 6, "\n".join(caught.value.dialogue)
+    violation = find(bug)
+    assert re.match(REASONS[bug], violation.reason), violation.reason
+    greeted = violation.dialogue.index("C: EHLO client.example")
+    lines = [line for line in violation.dialogue[greeted + 1 :] if line.startswith("C")]
+    assert 1 <= len(lines) <= 6, "\n".join(violation.dialogue)
 
 
 def test_the_server_without_a_bug_is_faultless() -> None:
