@@ -23,8 +23,9 @@ SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(PACKAG
 MAKERS = ("Reply", "sanitized", "reject")
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # The functions that make a reply of a code or a status that is not written down there: it is the application's,
-# or that of a reply that is written down elsewhere. The status of _bad_path() is a text in each of its calls.
-PASSED_ON = frozenset({"_bad_path", "_by_reply", "_named", "_success", "reject", "send"})
+# that of a peer, or that of a reply that is written down elsewhere. The status of _bad_path() is a text in each
+# of its calls.
+PASSED_ON = frozenset("_bad_path _by_reply accept named read_reply reject send success with_hostname".split())
 
 
 def is_registered(status: str) -> bool:

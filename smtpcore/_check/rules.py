@@ -57,12 +57,10 @@ _LINE = re.compile(rb"[0-9]{3}(?:[ -][^\r\n]*)?\r\n")
 _PRINTABLE = re.compile(rb"[\t -~]*")
 _UTF8_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _STATUS = re.compile(rb"([0-9]+)\.([0-9]+)\.([0-9]+)(?= |$)")
-_STATUS_LIKE = re.compile(rb"[245]\.[0-9]+(?:\.[0-9]+)*(?= |$)")
+_STATUS_LIKE = re.compile(rb"[245]\.[0-9]+(?:\.[0-9]++)*(?= |$)")
 _GOOD_STATUS = re.compile(rb"[245]\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2})")
-_DOMAIN = re.compile(
-    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*"
-    rb"|\[[!-Z^-~]+\])(?= |$|:)"
-)
+_LABEL = rb"(?>[A-Za-z0-9]++(?:[_-]++[A-Za-z0-9]++)*)"
+_DOMAIN = re.compile(rb"(?:" + _LABEL + rb"(?:\." + _LABEL + rb")*|\[[!-Z^-~]+\])(?= |$|:)")
 _NAME: Final = frozenset(("", "EHLO", "HELO", "LHLO"))
 
 # RFC 5321 4.3.2; 4954 4; 3207 4; 3030 2. 250 for HELP, 252 for RCPT and 251 for VRFY are in use, too.

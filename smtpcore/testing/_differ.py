@@ -17,7 +17,7 @@ from ._peers import MemoryPeer, Peer, SocketPeer, check_loopback
 
 Target = tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket]
 
-_REPLY: Final = re.compile(rb"(?:[0-9]{3}-[^\n]*\n)*([0-9]{3})(?: [^\n]*)?\r?\n")
+_REPLY: Final = re.compile(rb"(?:[0-9]{3}-[^\n]*+\n)*([0-9]{3})(?: [^\n]*)?\r?\n")
 _LINES: Final = (
     b"EHLO client.example",
     b"MAIL FROM:<a@example.com>",

@@ -35,7 +35,7 @@ from ..extensions.starttls import StartTls
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF         ; RFC 5321 4.2
 # Octets above 127 in the text are not judged: many servers send UTF-8.
 _REPLY: Final = re.compile(
-    rb"(?:([2-5][0-9][0-9])-[^\r\n\0]*\r\n(?=\1))*([2-5][0-9][0-9])(?: ([^\r\n\0]*))?\r\n"
+    rb"(?:([2-5][0-9][0-9])-[^\r\n\0]*+\r\n(?=\1))*([2-5][0-9][0-9])(?: ([^\r\n\0]*))?\r\n"
 )
 _MIDDLE: Final = re.compile(rb"([2-5][0-9][0-9])-[^\r\n\0]*")
 _BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)

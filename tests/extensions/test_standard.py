@@ -112,6 +112,15 @@ def test_the_file_of_an_extension_imports_values_only(extension: Extension) -> N
     module = importlib.import_module(extension.offer.__module__)
     assert extension.__class__ is Extension and module.__name__.startswith("smtpcore.extensions.")
     assert module.__file__ is not None
-    values = ("addresses", "capabilities", "commandspec", "config", "errors", "events", "grammar")
+    values = (
+        "addresses",
+        "capabilities",
+        "commandspec",
+        "config",
+        "errors",
+        "events",
+        "expressions",
+        "grammar",
+    )
     allowed = {f"_core.{name}" for name in (*values, "parameters", "replies", "state")}
     assert imported(Path(module.__file__)) <= allowed | {"sasl"}

@@ -15,10 +15,11 @@ CHECKS: Final = ClientTable()
 each = CHECKS.each
 
 _PATH: Final = re.compile(
-    rb"(?:MAIL FROM|RCPT TO):<((?:\"(?:[^\"\\]|\\.)*\"|[^\"<>])*)>((?: [^ ]+)*)", re.IGNORECASE
+    rb"(?:MAIL FROM|RCPT TO):<((?:\"(?>(?:[^\"\\]|\\.)*)\"|[^\"<>])*)>((?: [^ ]++)*)", re.IGNORECASE
 )
+_LABEL: Final = rb"(?>[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*)"
 _HELLO: Final = re.compile(
-    rb"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
+    _LABEL + rb"(?:\." + _LABEL + rb")*"
     rb"|\[[0-9.]+\]|\[IPv6:[0-9A-Fa-f:.]+\]"
 )
 _KNOWN: Final = frozenset("EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY EXPN HELP".split())
