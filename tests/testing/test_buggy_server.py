@@ -34,7 +34,7 @@ REASONS = {
     "dot-at-border": "the message was changed|there is no reply",
     "auth-as-command": "250 is not a success of|221 is not a success of|a reply to what was not sent",
     "leaking-recipient": "a message was accepted without a recipient|the message has other recipients",
-    "early-250": "a reply before the end of the content",
+    "early-250": "a reply before the end of the content|there is no reply to BDAT 0 LAST",
     "bdat-as-commands": "a reply to what was not sent",
     "reply-splitting": "this is not a reply|.* was accepted, and is not valid",
     "unbounded-line": r"NOOP a+\.\.\. \[\d+ octets\] was accepted, and is not valid",
