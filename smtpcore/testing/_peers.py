@@ -7,10 +7,12 @@ says whether a reply is missing, and a reply that does not come costs the time-o
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -98,15 +100,20 @@ class SocketPeer:
             self._broken = True  # what the server has said before it closed may still arrive
 
     def receive(self, *, wait: bool) -> bytes | None:
-        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
-        if not (pending or select.select([self._socket], [], [], TIMEOUT if wait else 0)[0]):
-            return b"" if self._broken else None
+        end = time.monotonic() + (TIMEOUT if wait else 0)
+        self._socket.settimeout(0)  # a socket under TLS may be readable and yet have no octets to give
         try:
-            return self._socket.recv(65536)
-        except TimeoutError:
-            return None
+            while True:
+                with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                    return self._socket.recv(65536)
+                if not select.select([self._socket], [], [], max(end - time.monotonic(), 0))[0]:
+                    return b"" if self._broken else None
+                if time.monotonic() >= end:
+                    return None
         except OSError:
             return b""
+        finally:
+            self._socket.settimeout(TIMEOUT)
 
     def start_tls(self) -> bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
