@@ -343,6 +343,8 @@ class Oracle:
             if kind is Ehlo:
                 words = [line[4:].decode("latin-1").split() for line in whole.split(b"\r\n")[1:-1]]
                 self.offered = {one[0].upper(): tuple(one[1:]) for one in words if one}
+            elif kind is Helo:
+                self.offered = {}
 
     def _chunk_answered(self, sent: _Sent, code: int) -> None:
         if code >= 400:

@@ -365,9 +365,10 @@ class ServerMachine(RuleBasedStateMachine):
         if not octets:
             self._oracle.ended()
             return
+        if injected and not octets.startswith(b"2"):
+            self._oracle.lost = True  # STARTTLS is refused, so the injected line is a command
         self._oracle.received(octets)
         if not self._ready_for(State.TLS):
-            self._oracle.lost = self._oracle.lost or bool(injected)  # it is a command then
             return
         if not self._peer.start_tls():
             self._oracle.ended()

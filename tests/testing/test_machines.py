@@ -62,6 +62,14 @@ def test_a_target_may_make_its_own_sockets() -> None:
         fuzz_server(lambda: socket.create_connection((server.host, server.port), 30), settings=FEW)
 
 
+def test_what_follows_a_refused_STARTTLS_is_a_command() -> None:
+    machine = ServerMachine.against(lambda: Core(CONFIG))()
+    machine.greet()
+    machine._command(b"HELO client.example")
+    machine.start_tls(b"NOOP\r\n")  # the core says 503, since HELO knows no extensions
+    machine.teardown()
+
+
 def test_a_machine_is_a_test() -> None:
     case = ServerMachine.against(lambda: BUGGY.BuggySession("unbounded-line")).TestCase
     case.settings = settings(FEW, max_examples=100, phases=[Phase.generate])
