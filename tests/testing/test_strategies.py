@@ -202,11 +202,12 @@ def test_content_has_what_is_dangerous(sign: bytes) -> None:
 
 
 def test_what_is_drawn_shrinks_to_what_a_person_would_write() -> None:
-    assert str(smallest(strategies.mailboxes(), lambda mailbox: True)) == "a@a"
+    simple = ("a@a", '""@a')  # the second one with old versions of Hypothesis
+    assert str(smallest(strategies.mailboxes(), lambda mailbox: True)) in simple
     mail = smallest(strategies.commands(), lambda command: isinstance(command, Mail))
-    assert mail in (Mail(""), Mail("a@a"))
+    assert mail in (Mail(""), *map(Mail, simple))
     assert smallest(strategies.content(), lambda octets: True) == b""
-    assert smallest(strategies.transactions(), lambda one: True).rcpts == (Rcpt("a@a"),)
+    assert smallest(strategies.transactions(), lambda one: True).rcpts in [(Rcpt(one),) for one in simple]
     assert smallest(strategies.sessions(), lambda session: True) == strategies.Session(Ehlo("a"), (), False)
     assert smallest(strategies.chunked(b"a\r\n.\r\n"), lambda pieces: len(pieces) > 1) == [b"a", b"\r\n.\r\n"]
 
