@@ -323,7 +323,7 @@ async def _log_in(dialogue: Dialogue, auth: Credentials, *, allow_cleartext: boo
             raise refusal or AuthenticationUnavailable(
                 f"no usable authentication mechanism: the server offers {', '.join(offered) or 'none'}"
             )
-        dialogue.expect_silence()
+        dialogue.check_silence()
         connection.authenticate(mechanism, allow_cleartext=allow_cleartext)
         response = await dialogue.response()
         if response.reply.is_success:

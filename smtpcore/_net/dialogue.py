@@ -254,10 +254,10 @@ class Dialogue:
 
     def send(self, event: Command | Chunk | EndOfMessage) -> None:
         """Give the core an event to send; raise if an unsolicited reply has arrived."""
-        self.expect_silence()
+        self.check_silence()
         self.connection.send(event)
 
-    def expect_silence(self) -> None:
+    def check_silence(self) -> None:
         """Raise if an unsolicited reply has arrived.
 
         Counted as the reply to the next command, it would shift all later replies by one. During content the

@@ -48,7 +48,7 @@ async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
     if dialogue.connection.state is not State.READY:
         await dialogue.request(Rset())
     dialogue.transaction = transaction
-    dialogue.expect_silence()
+    dialogue.check_silence()
 
 
 async def send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
@@ -140,11 +140,11 @@ async def _send_octets(dialogue: Dialogue, transaction: Transaction, octets: lis
     connection, limits = dialogue.connection, dialogue.limits
     *others, last = octets
     for piece in others:
-        dialogue.expect_silence()
+        dialogue.check_silence()
         connection._send_encoded(piece, last=False)
         transaction.allow_content(len(piece), limits)
         await dialogue.flush()
-    dialogue.expect_silence()
+    dialogue.check_silence()
     transaction.allow_content(len(last), limits)
     connection._send_encoded(last, last=True)
 
@@ -161,7 +161,7 @@ async def _send_pieces(dialogue: Dialogue, transaction: Transaction, source: Sou
             await dialogue.flush()
         piece, following = following, _next_piece(transaction, source)
     if not whole:
-        dialogue.expect_silence()
+        dialogue.check_silence()
     dialogue.connection.send(EndOfMessage())
 
 
@@ -182,7 +182,7 @@ async def _send_awaited(dialogue: Dialogue, transaction: Transaction, pieces: As
             with contextlib.suppress(Exception):
                 await close()
         raise
-    dialogue.expect_silence()
+    dialogue.check_silence()
     dialogue.connection.send(EndOfMessage())
 
 
