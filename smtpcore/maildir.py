@@ -109,7 +109,7 @@ class MaildirHandler(Handler):
         return sink
 
     def _sweep(self) -> None:
-        """Remove the files in ``tmp`` that deliveries left behind."""
+        """Remove the files in ``tmp`` of deliveries that did not end."""
         self._swept = time.monotonic()
         oldest = time.time() - _ABANDONED
         with contextlib.suppress(OSError), os.scandir(self.path / "tmp") as entries:
