@@ -55,22 +55,7 @@ def postfix(certificates: Certificates) -> Iterator[int]:
             smtpd_forbid_bare_newline_exclusions =
             """.replace("\n            ", "\n")
         )
-        services = [
-            f"127.0.0.1:{port} inet n - n - - smtpd",
-            "postlog unix-dgram n - n - 1 postlogd",
-            "cleanup unix n - n - 0 cleanup",
-            "qmgr unix n - n 300 1 qmgr",
-            "rewrite unix - - n - - trivial-rewrite",
-            "tlsmgr unix - - n 1000? 1 tlsmgr",
-            "discard unix - - n - - discard",
-            "anvil unix - - n - 1 anvil",
-            *(f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")),
-        ]
-        (folder / "etc" / "master.cf").write_text("\n".join(services) + "\n")
-        configured = ["-c", str(folder / "etc")]
-        peers.run(program, *configured, "check")  # makes the folders of the queue
-        daemons = peers.run(peers.require("postconf"), *configured, "-h", "daemon_directory").decode().strip()
-        with peers.running(f"{daemons}/master", *configured, "-d", port=port):
+        with peers.running_postfix(program, folder, port, "discard"):
             yield port
 
 

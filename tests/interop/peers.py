@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -126,3 +127,32 @@ def _takes_connections(process: subprocess.Popen[bytes], port: int) -> bool:
             process.wait(0.02)
             return False
     return False
+
+
+@contextlib.contextmanager
+def running_postfix(program: str, folder: Path, port: int, delivery: str) -> Iterator[None]:
+    """Run Postfix with the ``main.cf`` in a folder.
+
+    Args:
+        program: The program ``postfix``.
+        folder: ``main.cf`` is in its folder ``etc``.
+        port: Where it listens, on 127.0.0.1.
+        delivery: The service that delivers: ``"smtp"`` or ``"discard"``.
+    """
+    services = [
+        f"127.0.0.1:{port} inet n - n - - smtpd",
+        "postlog unix-dgram n - n - 1 postlogd",
+        "cleanup unix n - n - 0 cleanup",
+        "qmgr unix n - n 300 1 qmgr",
+        "rewrite unix - - n - - trivial-rewrite",
+        "tlsmgr unix - - n 1000? 1 tlsmgr",
+        f"{delivery} unix - - n - - {delivery}",
+        "anvil unix - - n - 1 anvil",
+        *(f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")),
+    ]
+    (folder / "etc" / "master.cf").write_text("\n".join(services) + "\n")
+    configured = ["-c", str(folder / "etc")]
+    run(program, *configured, "check")  # makes the folders of the queue
+    daemons = run(require("postconf"), *configured, "-h", "daemon_directory").decode().strip()
+    with running(f"{daemons}/master", *configured, "-d", port=port):
+        yield

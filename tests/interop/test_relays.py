@@ -95,22 +95,7 @@ def postfix(onward: int, certificates: Certificates) -> Iterator[int]:
             smtp_tls_secure_cert_match = localhost
             """.replace("\n            ", "\n")
         )
-        services = [
-            f"127.0.0.1:{port} inet n - n - - smtpd",
-            "postlog unix-dgram n - n - 1 postlogd",
-            "cleanup unix n - n - 0 cleanup",
-            "qmgr unix n - n 300 1 qmgr",
-            "rewrite unix - - n - - trivial-rewrite",
-            "tlsmgr unix - - n 1000? 1 tlsmgr",
-            "smtp unix - - n - - smtp",
-            "anvil unix - - n - 1 anvil",
-            *(f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")),
-        ]
-        (folder / "etc" / "master.cf").write_text("\n".join(services) + "\n")
-        configured = ["-c", str(folder / "etc")]
-        peers.run(program, *configured, "check")  # makes the folders of the queue
-        daemons = peers.run(peers.require("postconf"), *configured, "-h", "daemon_directory").decode().strip()
-        with peers.running(f"{daemons}/master", *configured, "-d", port=port):
+        with peers.running_postfix(program, folder, port, "smtp"):
             yield port
 
 
