@@ -1,18 +1,17 @@
 """Mailboxes and paths: RFC 5321 4.1.2 and 4.1.3, with RFC 6531 3.3 for UTF-8.
 
-A mailbox has three faces, and mixing them up is how address parsers come to disagree:
+A mailbox has three forms, and parsers that mix them up disagree with each other:
 
-* what the local-part *means*: ``a b``, the quotes and backslashes gone; this is what compares
-  (``"a"@x``, ``"\\a"@x`` and ``a@x`` are one mailbox) and what a program looks up;
-* how it is *written* with the least quoting: ``"a b"@x``; this is what a new mailbox is sent as;
-* how it *came*: kept, so that a relay passes on exactly what it was given (RFC 5321 2.3.11).
+* its *meaning*: ``a b``, without quotes and backslashes. Mailboxes are compared and looked up in this form:
+  ``"a"@x``, ``"\\a"@x`` and ``a@x`` are one mailbox;
+* its *shortest spelling*: ``"a b"@x``, with the least quoting. A new mailbox is sent in this form;
+* its *received spelling*: kept, so that a relay passes on exactly what it received (RFC 5321 2.3.11).
 
-``local_part`` is the first; ``str()`` is the third where there is one and the second otherwise. The case of
-a local-part is kept and counts, the case of a domain is kept and does not (RFC 5321 2.4).
+``local_part`` is the first; ``str()`` is the third if the mailbox was parsed, and the second otherwise. The
+case of both parts is kept; it is significant in a local-part and not in a domain (RFC 5321 2.4).
 
-The text is all that a mailbox holds: ``local_part`` and ``domain`` are taken out of it when they are asked
-for. A server makes two of these for every message, and an application that only passes them on asks for
-neither.
+A mailbox holds only its text: ``local_part`` and ``domain`` are extracted on access. A server makes two
+mailboxes for every message, and an application that only passes them on uses neither part.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ class Mailbox:
     """``local-part@domain``.
 
     It is equal to another mailbox, and to a str, if the text is exactly the same: ``path == "b@example.org"``.
-    So it can be looked up in a set or dictionary of texts. :meth:`is_same` compares what addresses mean.
+    So it can be looked up in a set or dictionary of strings. :meth:`is_same` compares meanings.
 
     Args:
-        local_part: What the local-part means, without quoting: ``Mailbox("a b", "example.org")``.
+        local_part: The meaning of the local-part, without quoting: ``Mailbox("a b", "example.org")``.
         domain: A domain or an address literal in its brackets.
 
     Raises:
@@ -67,7 +66,7 @@ class Mailbox:
 
     @classmethod
     def parse(cls, text: str, *, smtputf8: bool = True) -> Self:
-        """Read ``text`` as it is written on the wire, without angle brackets.
+        """Parse ``text`` as it is written on the wire, without angle brackets.
 
         Args:
             text: ``user@example.org``, ``"a b"@example.org``, ``user@[192.0.2.1]``.
@@ -82,13 +81,13 @@ class Mailbox:
 
     @property
     def local_part(self) -> str:
-        """What the local-part means, without quoting, its case kept."""
+        """The meaning of the local-part, without quoting; its case is kept."""
         local, at, _ = self._text.rpartition("@")
         return unquote_local_part(local) if at else self._text
 
     @property
     def domain(self) -> str:
-        """The domain or the address literal, its case kept; ``""`` where a path has none."""
+        """The domain or the address literal, its case kept; ``""`` if a path has none."""
         # Quoted local-parts may hold an "@" of their own, domains and address literals do not.
         return self._text.rpartition("@")[2] if "@" in self._text else ""
 
@@ -112,7 +111,7 @@ class Mailbox:
         return hash(self._text)
 
     def is_same(self, other: Mailbox) -> bool:
-        """Whether both name one mailbox: domains compare in any case (RFC 5321 2.4), and quoting is ignored."""
+        """Whether both name one mailbox; ignores the case of domains (RFC 5321 2.4) and quoting."""
         return self.key == other.key
 
     @property
@@ -146,7 +145,7 @@ class ReversePath(_Path):
         source_route: The domains of an obsolete source route, which is otherwise ignored (App. C).
 
     Raises:
-        LocalProtocolError: It is neither.
+        LocalProtocolError: The text is not a valid reverse-path.
     """
 
     __slots__ = ()
@@ -173,7 +172,7 @@ class ForwardPath(_Path):
         source_route: The domains of an obsolete source route, which is otherwise ignored (App. C).
 
     Raises:
-        LocalProtocolError: It is neither.
+        LocalProtocolError: The text is not a valid forward-path.
     """
 
     __slots__ = ()
@@ -183,12 +182,12 @@ class ForwardPath(_Path):
 
     @property
     def is_postmaster(self) -> bool:
-        """Whether this is the postmaster, in any case, with or without a domain (RFC 5321 4.5.1)."""
+        """Whether the local-part is ``postmaster`` in any case, with or without a domain (RFC 5321 4.5.1)."""
         return self.local_part.lower() == "postmaster"
 
 
 def proven(cls: type[_P], text: str, source_route: tuple[str, ...] = ()) -> _P:
-    """Build a path from text that a parser has just proven, without validating twice.
+    """Build a path from text that a parser has just validated, without validating it again.
 
     Args:
         cls: :class:`ReversePath` or :class:`ForwardPath`.
@@ -203,7 +202,7 @@ def proven(cls: type[_P], text: str, source_route: tuple[str, ...] = ()) -> _P:
 
 
 def quote_local_part(local_part: str) -> str:
-    """The least quoting that RFC 5321 4.1.2 asks for: none, if it is a Dot-string.
+    """Quote a local-part where RFC 5321 4.1.2 demands it: not if it is a Dot-string.
 
     >>> quote_local_part("a b")
     '"a b"'
@@ -214,7 +213,7 @@ def quote_local_part(local_part: str) -> str:
 
 
 def unquote_local_part(text: str) -> str:
-    """What a Local-part means: quotes and backslashes gone, nothing else changed."""
+    """Remove the quotes and backslashes of a Local-part."""
     return _QUOTED_PAIR.sub(r"\1", text[1:-1]) if text.startswith('"') else text
 
 
@@ -226,9 +225,9 @@ def is_domain(text: str, limits: Limits = _DEFAULT_LIMITS) -> bool:
 
 
 def is_address_literal(text: str) -> bool:
-    """Whether ``text`` is an address literal we know: ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]``.
+    """Whether ``text`` is an address literal of IPv4 or IPv6: ``[192.0.2.1]``, ``[IPv6:2001:db8::1]``.
 
-    A General-address-literal needs a registered tag (RFC 5321 4.1.3), and none but IPv6 is.
+    A General-address-literal needs a registered tag (RFC 5321 4.1.3); IPv6 is the only one.
     """
     match = ADDRESS_LITERAL.fullmatch(text)
     if match is None:
@@ -240,12 +239,12 @@ def is_address_literal(text: str) -> bool:
 
 
 def is_hello_argument(text: str, *, lenient: bool = False) -> bool:
-    """Whether EHLO or HELO may carry ``text`` (RFC 5321 4.1.1.1): a domain or an address literal.
+    """Whether ``text`` is a valid argument of EHLO and HELO (RFC 5321 4.1.1.1): a domain or an address literal.
 
     Args:
         text: The argument.
-        lenient: Also any other printable text of 1 to 255 octets. The argument identifies the client in trace
-            fields and logs, and mail must not be refused because it cannot be verified (RFC 5321 4.1.4).
+        lenient: Also accept any other printable text of 1 to 255 octets. The argument identifies the client in
+            trace fields and logs; mail must not be refused because it cannot be verified (RFC 5321 4.1.4).
     """
     if is_domain(text) or is_address_literal(text):
         return True
@@ -255,10 +254,10 @@ def is_hello_argument(text: str, *, lenient: bool = False) -> bool:
 def parse_mailbox(
     text: str, *, smtputf8: bool = False, lenient: bool = False, limits: Limits = _DEFAULT_LIMITS
 ) -> str:
-    """Read a Mailbox.
+    """Parse a Mailbox.
 
     Returns:
-        The text as it is to be sent.
+        The text to send.
 
     Raises:
         LocalProtocolError: It is not a valid Mailbox.
@@ -282,7 +281,7 @@ def parse_mailbox(
 
 
 def parse_path(text: str, *, smtputf8: bool, lenient: bool, limits: Limits) -> tuple[str, tuple[str, ...]]:
-    """Read a Path in its angle brackets, taking an obsolete source route apart (RFC 5321 4.1.2, App. C)."""
+    """Parse a Path in its angle brackets, and split off an obsolete source route (RFC 5321 4.1.2, App. C)."""
     if text[:1] != "<" or text[-1:] != ">":
         raise LocalProtocolError("a path stands in angle brackets: <user@example.org>")
     if len(_octets(text)) > limits.path:
@@ -335,9 +334,9 @@ def _octets(text: str) -> bytes:
 
 
 def composed(address: str) -> str:
-    """An address in NFC, in which it should be sent (RFC 6532 3.1) and its domain looked up (RFC 5891 4.1).
+    """Return an address in NFC, the form to send (RFC 6532 3.1) and to look a domain up in (RFC 5891 4.1).
 
-    Some systems, macOS among them, give names decomposed: ``u`` and a diaeresis for ``\u00fc``.
+    Some systems, macOS among them, decompose names: ``\u00fc`` becomes ``u`` and a combining diaeresis.
     """
     if address.isascii():
         return address
@@ -347,10 +346,10 @@ def composed(address: str) -> str:
 
 
 def in_ascii(mailbox: Mailbox) -> str | None:
-    """A mailbox as it is written without SMTPUTF8: with A-labels in its domain (RFC 6531 3.2).
+    """Return a mailbox as it is written without SMTPUTF8: with A-labels in its domain (RFC 6531 3.2).
 
     Returns:
-        The text; None if the local-part is not ASCII, and there is no such form.
+        The text; None if the local-part is not ASCII, since such a mailbox has no ASCII form.
 
     Raises:
         LocalProtocolError: The domain is too long in ASCII.
@@ -367,7 +366,7 @@ def in_ascii(mailbox: Mailbox) -> str | None:
 
 
 def a_label(label: str) -> str:
-    """The A-label of a U-label: the same in ASCII, as it stands in the DNS (RFC 5890 2.3.2.1).
+    """Return the A-label of a U-label, its ASCII form in the DNS (RFC 5890 2.3.2.1).
 
     >>> a_label("b\u00fccher")
     'xn--bcher-kva'
@@ -377,10 +376,10 @@ def a_label(label: str) -> str:
 
 
 def _is_u_domain(domain: str) -> bool:
-    """Whether these are labels, U-labels among them, as far as can be said: RFC 6531 3.3, RFC 5890 2.3.2.1.
+    """Whether this is a domain with U-labels (RFC 6531 3.3, RFC 5890 2.3.2.1).
 
-    The full IDNA2008 tables are not consulted: that is up to the resolver. What is refused is
-    what could fool a parser: ASCII that no label may hold, text that is not in NFC, leading marks.
+    The full IDNA2008 tables are not consulted: the resolver does that. Text that could mislead another parser
+    is refused: ASCII characters that no label may contain, text that is not in NFC, leading combining marks.
     """
     return all(is_domain(label) or _is_u_label(label) for label in domain.split("."))
 

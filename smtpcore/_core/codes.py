@@ -1,18 +1,18 @@
 """The registries of reply codes and enhanced status codes: what each means, in words.
 
-``describe()`` in ``replies`` looks them up. ``tests/test_status_codes.py`` compares them with the RFCs.
+``describe()`` in ``replies`` uses them. ``tests/test_status_codes.py`` compares them with the RFCs.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# By first digit (RFC 5321 4.2.1), or by class (RFC 3463 3.1): these agree.
+# By first digit of the reply code (RFC 5321 4.2.1) or by class of the enhanced status code (RFC 3463 3.1).
 SEVERITIES: Final[dict[int, str]] = {
     2: "success",
     3: "accepted so far, more is expected",
-    4: "temporary failure, worth another try later",
-    5: "permanent failure, not to be tried again unchanged",
+    4: "temporary failure, worth retrying later",
+    5: "permanent failure, not worth retrying unchanged",
 }
 
 # The reply codes of RFC 5321 4.2.3 and of the extensions, and those that only the registry of RFC 5248 names.
@@ -34,7 +34,7 @@ CODES: Final[dict[int, str]] = {
     430: "command not possible now",
     432: "password has to be converted for this mechanism: log in with PLAIN once",
     450: "mailbox unavailable for now: busy, or held off by policy",
-    451: "given up because of an error in processing",
+    451: "aborted because of an error in processing",
     452: "not enough storage, or too many recipients at once",
     453: "no mail is waiting for you",
     454: "TLS or authentication is unavailable for now",
@@ -42,7 +42,7 @@ CODES: Final[dict[int, str]] = {
     458: "mail waiting for this node cannot be queued",
     459: "node not allowed to ask for its mail",
     500: "command not recognized, or its line too long",
-    501: "error in the arguments, or authentication broken off",
+    501: "error in the arguments, or authentication cancelled",
     502: "command not implemented",
     503: "command out of order",
     504: "argument or mechanism not implemented",
@@ -57,7 +57,7 @@ CODES: Final[dict[int, str]] = {
     538: "encryption required for this mechanism",
     550: "mailbox unavailable, unknown or refused by policy",
     551: "user is elsewhere and mail is not forwarded",
-    552: "message too big, or the storage allotted is used up",
+    552: "message too big, or storage quota exceeded",
     553: "mailbox name not allowed",
     554: "transaction failed, or no mail service here",
     555: "parameter of MAIL or RCPT unknown or not implemented",
@@ -66,7 +66,7 @@ CODES: Final[dict[int, str]] = {
 
 # RFC 3463 3.2 to 3.8.
 SUBJECTS: Final[dict[int, str]] = {
-    0: "about nothing in particular",
+    0: "about an undefined subject",
     1: "about an address",
     2: "about the mailbox",
     3: "about the mail system",
@@ -78,7 +78,7 @@ SUBJECTS: Final[dict[int, str]] = {
 
 # The registry of RFC 5248, whatever the class: RFC 3463, or the RFC in the comment of the entry.
 STATUSES: Final[dict[str, str]] = {
-    "X.0.0": "nothing more to say",
+    "X.0.0": "no further information",
     "X.1.0": "address status",
     "X.1.1": "recipient mailbox does not exist",
     "X.1.2": "recipient domain does not exist or takes no mail",
@@ -109,7 +109,7 @@ STATUSES: Final[dict[str, str]] = {
     "X.4.4": "no route to the destination",
     "X.4.5": "mail system congested",
     "X.4.6": "routing loop",
-    "X.4.7": "time for delivery used up",
+    "X.4.7": "delivery time expired",
     "X.5.0": "protocol status",
     "X.5.1": "command invalid or out of order",
     "X.5.2": "syntax error",

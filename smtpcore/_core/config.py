@@ -1,7 +1,7 @@
-"""What a server offers and where it is strict: ``ServerConfig``, and the ``Extension`` values it picks from.
+"""What a server offers and where it is strict: ``ServerConfig``, and the ``Extension`` values it selects from.
 
-The configuration and the facts of a session decide whether an extension is offered, which is why these three
-classes stand together.
+Whether an extension is offered depends on the configuration and on the facts of a session, so these three
+classes are defined together.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .replies import Reply
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The circumstances of a session, as an extension may depend on them.
+    """The facts of a session that the offer of an extension may depend on.
 
     Attributes:
         tls: The facts of TLS, None in plaintext.
         authenticated: The identity that the client has authenticated as, None before.
         hello: The EHLO or HELO command of the session, None before.
-        mail: The MAIL command of the transaction under way, None outside one.
-        peer: What the server's application has given as ``peer``: an address, usually. None in a client.
+        mail: The MAIL command of the current transaction, None outside one.
+        peer: The ``peer`` argument of the server's connection, usually an address. None in a client.
         config: The server's configuration; None in a client.
     """
 
@@ -51,12 +51,12 @@ def _arguments_as_they_are(arguments: tuple[str, ...]) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """A service extension (RFC 5321 2.2): all that it adds, for both roles, as one value.
+    """A service extension (RFC 5321 2.2): everything that it adds, for both roles, as one value.
 
     Attributes:
         keyword: The EHLO keyword, in upper case. It need not begin with ``X-`` (RFC 6648).
         offer: Called in a server with its configuration and the facts; returns the arguments of the keyword, or
-            None where the extension is not offered now.
+            None if the extension is not offered now.
         read: Called in a client with the arguments that the server has sent; returns them as a value for
             ``Capabilities.value()``. If they are malformed, it returns None or raises
             :class:`smtpcore.LocalProtocolError`: the keyword then counts as offered, without a value.
@@ -97,7 +97,7 @@ class Extension:
         return hash(self.keyword)  # sets of extensions are looked up for each connection
 
 
-# The values of the switches that have names. A misspelt one must not become the lenient one.
+# The accepted values of settings that are strings. A misspelt value must not select the lenient behaviour.
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "unknown_parameters": ("reject", "ignore", "show"),
     "address_syntax": ("strict", "lenient"),
@@ -122,32 +122,32 @@ class ServerConfig:
         expn: Offer EXPN and hand it to the application; False: 502.
         help: Offer HELP.
         extensions: The service extensions that there are (:mod:`smtpcore.extensions`), in the order of EHLO's
-            reply; the switches above pick from them. None: ``smtpcore.extensions.STANDARD``.
-        keywords: Further EHLO keywords with their parameters, such as ``{"X-FOO": "bar"}``, without any effect
-            of their own. They must start with X (RFC 5321 2.2.2); an extension may have any keyword.
+            reply; the settings above select from them. None: ``smtpcore.extensions.STANDARD``.
+        keywords: Additional EHLO keywords with their parameters, such as ``{"X-FOO": "bar"}``, which have no
+            other effect. They must start with X (RFC 5321 2.2.2); an extension may have any keyword.
         require_tls: Answer 530 to everything but NOOP, EHLO, STARTTLS and QUIT until TLS is active
             (RFC 3207 4). Not for a public MX.
         require_auth: Answer 530 to mail until the client has authenticated (RFC 4954 6, RFC 6409 4.3);
             ``ServerConfig.submission()`` does so by default.
-        allow_cleartext_auth: Offer mechanisms that show the password on the wire without TLS. Off: they
-            are neither listed nor accepted there (RFC 4954 4). Turning it on gives passwords away to
-            everyone on the path; test fixtures need it.
-        unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``: as if it
-            were not there; ``"show"``: it reaches the event as the text after ``=``, or True without one.
+        allow_cleartext_auth: Offer mechanisms that send the password in the clear without TLS too. False: they
+            are neither listed nor accepted without TLS (RFC 4954 4). True discloses passwords to every host on
+            the path; it is meant for tests.
+        unknown_parameters: ``"reject"``: 555 naming the parameter (RFC 5321 4.1.1.11); ``"ignore"``: the
+            parameter is skipped; ``"show"``: it reaches the event as the text after ``=``, or True without one.
         address_syntax: ``"strict"``: RFC 5321 4.1.2 to the letter; ``"lenient"`` also accepts a space after the
             colon, missing angle brackets, misplaced dots in a local-part, a trailing dot of a domain and
             underscores in it.
         ehlo_syntax: The argument of EHLO and HELO: ``"strict"``: a domain or an address literal (RFC 5321
             4.1.1.1). ``"lenient"``, the default, also accepts any other printable text of 1 to 255 octets:
-            many clients send the name of the computer, be it with an underscore or an umlaut, or an address
-            without its tag, and their users cannot change it. Octets that are not UTF-8 are shown as ``\\xdc``.
+            many clients send the name of the computer, with an underscore or an umlaut in it, or an address
+            without its tag, and their users cannot change that. Octets that are not UTF-8 become ``\\xdc``.
         line_endings: ``"reject"``: a bare CR or LF in content is refused with 550 5.6.0, after reading to
-            the true end. ``"accept"`` passes them through; then a next hop that treats a bare LF as a
-            line end can be made to see commands inside a message (SMTP smuggling, CVE-2023-51764).
+            the true end. ``"accept"`` passes them through; a next hop that treats a bare LF as a line end can
+            then be tricked into reading commands from a message (SMTP smuggling, CVE-2023-51764).
         nul: ``"reject"`` or ``"accept"`` NUL octets in content (RFC 5322 forbids them in messages).
         never_accepts_mail: Answer the connection with 521 (RFC 7504).
-        limits: The sizes and counts.
-        timeouts: The waits.
+        limits: Sizes and counts.
+        timeouts: Seconds for each wait.
 
     Raises:
         ArgumentTypeError: A value has the wrong type.
@@ -201,7 +201,7 @@ class ServerConfig:
         return cls(**profile | settings)
 
     def __hash__(self) -> int:
-        # It is the key to what is derived from it once, and looked up for each connection: some fields suffice.
+        # It is looked up in caches for each connection, and hashing a few fields is quicker than hashing all.
         return hash((self.limits.message_size, self.auth_mechanisms, self.starttls, self.smtputf8))
 
     def __post_init__(self) -> None:

@@ -1,11 +1,11 @@
 """``Rules``: the tables of the base protocol with those of a set of extensions merged in.
 
-The core never asks an extension what to do while a session runs. It asks the same kinds of dicts that it would
-without any: which commands are legal in a state, where a reply leads, which verbs there are. ``rules_for()``
-makes them once for each set and keeps them, so an extension costs nothing on the fast path.
+During a session the core looks things up in tables: which commands are legal in a state, where a reply
+leads, which verbs there are. ``rules_for()`` merges the rows of the extensions into these tables once for each
+set of extensions and caches the result, so an extension costs nothing on the fast path.
 
-An extension only adds. A row of the base protocol can neither be taken away nor changed, and two claims on one
-keyword, verb or parameter are an error when the set is built. The one thing that extensions may share is a
+An extension can only add rows. It can neither remove nor change a row of the base protocol, and two claims to
+one keyword, verb or parameter are an error when the set is built. Extensions can share one thing only, a
 parameter with named values: 8BITMIME and BINARYMIME each own values of BODY.
 """
 
@@ -39,16 +39,16 @@ from .state import (
 
 Check = Callable[[Command, Capabilities, Facts], Reply | None]
 
-# A verb of an extension: the letters of RFC 5321 4.1.1, and the digits and hyphens that keywords have, too.
+# A verb of an extension: the letters of RFC 5321 4.1.1, and digits and hyphens, as in keywords.
 _VERB = expression(r"[A-Z][A-Z0-9-]*")
 
 
 class Offered(NamedTuple):
-    """What is legal where certain keywords are offered.
+    """The parameters, line lengths and checks of the extensions that are offered.
 
     Attributes:
         parameters: The rows that are legal, by command and keyword.
-        octets: By how many octets lines of each command may be longer.
+        octets: How many octets longer the lines of each command may be.
         checks: The checks of the extensions that are offered.
     """
 
@@ -58,27 +58,27 @@ class Offered(NamedTuple):
 
 
 class Rules:
-    """What a set of extensions makes legal, compiled. Make one with :func:`rules_for`.
+    """The tables of the base protocol and a set of extensions. Make one with :func:`rules_for`.
 
     Attributes:
         extensions: The set, in the order in which EHLO lists it.
-        by_keyword: The same, by keyword.
-        owner: The extension of each command class that one has added.
-        commands: The spec of each of those.
-        verbs: The same by verb.
+        by_keyword: The extensions by keyword.
+        owner: The extension that has added a command, by the class of the command.
+        commands: The specs of the added commands, by class.
+        verbs: These specs by verb.
         parameters: Every row by command (``"MAIL"``, ``"RCPT"``) and keyword.
-        legal: The commands that may come in each state.
-        after: Where a command with a reply of some first digit leads.
-        success: The codes that a command may succeed with.
-        succeeds: Where a command leads if it succeeds.
+        legal: The commands that are legal in each state.
+        after: The next state, by command and first digit of the reply, then by state.
+        success: The reply codes of each command that mean success.
+        succeeds: The next state after a command that succeeds, by state.
         expected: The first digit of the reply to a command that succeeds.
         pipelined: Commands that may stand anywhere in a pipelined group.
         alone: Commands that are sent only when nothing is outstanding.
-        idle: Commands that do not further the delivery of mail.
-        before_tls: What may come although the server requires TLS first.
-        before_auth: What may come although the server requires authentication first.
-        readers: What makes a value of the arguments of each keyword.
-        varies: An offer depends on other facts than TLS and authentication.
+        idle: Commands that make no progress in delivering mail.
+        before_tls: Commands that a server which requires TLS accepts before it.
+        before_auth: Commands that a server which requires authentication accepts before it.
+        readers: The function that converts the arguments of each keyword to a value.
+        varies: Whether an offer depends on other facts than TLS and authentication.
     """
 
     def __init__(self, extensions: Iterable[Extension]) -> None:
@@ -144,11 +144,11 @@ class Rules:
         return self.offered(capabilities).parameters[command]
 
     def extra_octets(self, command: str, capabilities: Capabilities) -> int:
-        """By how many octets lines of a command may be longer than others (RFC 5321 4.5.3.1.4)."""
+        """How many octets longer than others the lines of a command may be (RFC 5321 4.5.3.1.4)."""
         return self.offered(capabilities).octets[command]
 
     def offered(self, capabilities: Capabilities) -> Offered:
-        """What follows from an offer; kept with it, since a server has few and looks at them for each line."""
+        """The tables that follow from an offer, which caches them: a server has few offers and many lines."""
         compiled = capabilities._compiled
         if compiled is not None and compiled[0] is self:
             offered: Offered = compiled[1]
@@ -158,16 +158,16 @@ class Rules:
         return offered
 
     def offer(self, config: ServerConfig, facts: Facts) -> Capabilities:
-        """What a server offers under these circumstances, in the order of the set.
+        """Return what a server offers under these circumstances, in the order of the set.
 
         Raises:
-            LocalProtocolError: An extension is offered without one that it needs.
+            LocalProtocolError: An extension is offered without another one that it needs.
         """
         key = None if self.varies else (config, facts.tls is not None, facts.authenticated is not None)
         return _offer(self, config, facts) if key is None else _usual_offer(self, *key)
 
     def refusal(self, command: Command, capabilities: Capabilities, facts: Facts) -> Reply | None:
-        """Judge a command by the checks of the extensions: MAIL and RCPT with parameters, and their own.
+        """Run the checks of all extensions on MAIL and RCPT, and that of the owner on a command of its own.
 
         Returns:
             The reply that refuses it, or None.
@@ -197,14 +197,14 @@ def _compile(rules: Rules, keywords: frozenset[str]) -> Offered:
 
 
 def _merge(rows: dict[str, Parameter], extension: Extension, command: str) -> None:
-    """Add the rows of an extension for a command."""
+    """Add the parameters that an extension has for a command."""
     for parameter in extension.parameters:
         if parameter.command == command:
             there = rows.get(parameter.keyword)
             rows[parameter.keyword] = parameter if there is None else there.merged_with(parameter)
 
 
-# One configuration serves thousands of connections, and TLS and authentication are all that usually matters.
+# One configuration serves thousands of connections; most offers depend on TLS and authentication only.
 @lru_cache(maxsize=256)
 def _usual_offer(rules: Rules, config: ServerConfig, tls: bool, authenticated: bool) -> Capabilities:
     return _offer(rules, config, Facts(TlsInfo() if tls else None, "" if authenticated else None))
@@ -230,7 +230,7 @@ def _offer(rules: Rules, config: ServerConfig, facts: Facts) -> Capabilities:
 
 @lru_cache(maxsize=64)
 def rules_for(extensions: tuple[Extension, ...]) -> Rules:
-    """The rules of a set of extensions; made once for each set.
+    """Return the rules of a set of extensions; they are made once for each set.
 
     Args:
         extensions: The set, in the order in which EHLO is to list it.

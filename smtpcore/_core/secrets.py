@@ -1,18 +1,18 @@
-"""What a session must not show: the secrets of its AUTH exchanges, masked in whatever a server says.
+"""Mask the secrets of AUTH exchanges in the texts that a server sends.
 
-Servers quote what they do not like: the AUTH command with its argument, a response within the exchange, or the
-password that they have decoded; in the reply to it, in a line that is not a reply, or in the reply to a later
-command. So each response is added here, and each text of the server goes through :meth:`Secrets.mask` before it
-becomes an event or an exception.
+Servers quote what they refuse: the AUTH command with its argument, a response of the exchange, or the
+decoded password. They do so in the reply to it, in a line that is not a valid reply, or in the reply to a later
+command. So the client adds each response here, and passes each text of the server through :meth:`Secrets.mask`
+before the text becomes an event or an exception.
 
-What counts as a secret, of each response:
+The secrets of a response are:
 
-* its base64, and any eight characters of it in a row, since servers shorten what they quote;
+* its base64, and any eight consecutive characters of it, since servers shorten their quotes;
 * its parts between NULs and other control characters, decoded: the password of PLAIN, that of LOGIN, the
-  key-value pairs of OAuth, and of these the longer words. The user name is not one: without it the text would
-  not say who was refused.
+  key-value pairs of OAuth and the longer words in them. The user name is not a secret: the text has to say
+  which user was refused.
 
-Secrets of fewer than four characters are not masked: they would be found in every text.
+Secrets of fewer than four characters are not masked: they would match in every text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BASE64 = expression(rf"[A-Za-z0-9+/=]{{{_PIECE},}}+")
 _CONTROLS = expression(rb"[\0-\x1f\x7f]++")
 _BETWEEN_WORDS = expression(r"[\s=,]++")
 
-# Texts known to hold no secret. The server chooses them, so there is an end to it.
+# Texts known to contain no secret are remembered. The server chooses the texts, so their number is bounded.
 _MOST_HARMLESS = 256
 _LONGEST_HARMLESS = 128
 
@@ -41,7 +41,7 @@ class Secrets:
     """The secrets of one session.
 
     Attributes:
-        texts: The secrets as they were before base64.
+        texts: The decoded secrets.
     """
 
     __slots__ = ("_encoded", "_expression", "_harmless", "_pieces", "texts")
@@ -58,7 +58,7 @@ class Secrets:
 
         Args:
             response: The octets, before base64.
-            names: What in it is not secret.
+            names: Texts in it that are not secret: user names.
         """
         encodings = [response]
         texts = list(self.texts)
@@ -80,7 +80,7 @@ class Secrets:
         self._harmless.clear()
 
     def mask(self, text: str) -> str:
-        """``text`` with every secret, and every piece of an encoded one, replaced by ``***``."""
+        """Return ``text`` with every secret, and every piece of an encoded one, replaced by ``***``."""
         if text in self._harmless:
             return text
         masked = _BASE64.sub(self._masked, self._expression.sub(MASK, text))
@@ -97,12 +97,12 @@ class Secrets:
 
 
 def _readings(octets: bytes) -> set[str]:
-    """The texts that octets are read as, by us or by a server."""
+    """The texts that a server may decode octets to."""
     texts = {octets.decode("latin-1")}
     try:
         texts.add(octets.decode("utf-8"))
     except UnicodeDecodeError:
-        pass  # a binary response
+        pass  # it is binary
     return texts
 
 

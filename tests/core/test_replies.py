@@ -1105,8 +1105,8 @@ def test_describe_refuses_other_types(arguments: tuple[Any, ...]) -> None:
     [
         (b"554 5.7.999 x\r\n", "about security or policy"),
         (b"450 4.2.17 x\r\n", "about the mailbox"),
-        (b"554 5.9.99 x\r\n", "permanent failure, not to be tried again unchanged"),
-        (b"450 4.8.1 x\r\n", "temporary failure, worth another try later"),
+        (b"554 5.9.99 x\r\n", "permanent failure, not worth retrying unchanged"),
+        (b"450 4.8.1 x\r\n", "temporary failure, worth retrying later"),
         (b"250 2.999.0 x\r\n", "success"),
     ],
 )
@@ -1121,8 +1121,8 @@ def test_an_unknown_status_is_described_by_its_subject_or_its_class(wire: bytes,
     [
         (259, "success"),
         (399, "accepted so far, more is expected"),
-        (471, "temporary failure, worth another try later"),
-        (571, "permanent failure, not to be tried again unchanged"),
+        (471, "temporary failure, worth retrying later"),
+        (571, "permanent failure, not worth retrying unchanged"),
     ],
 )
 def test_an_unknown_code_is_described_by_its_first_digit(code: int, meaning: str) -> None:
