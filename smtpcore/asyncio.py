@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 class _Wakeup:
-    """What the task of a pump awaits. Unlike a future, it steps the task within ``wake()``.
+    """What a task awaits that is woken again and again. Unlike a future, it steps the task within ``wake()``.
 
     With a future the task would wait for the next round of the event loop, which costs a tenth of the time of a
     session that runs in its task. It has what ``asyncio.Task`` asks of an object that is like a future.
@@ -89,15 +89,16 @@ class _Wakeup:
         self._loop.call_soon(step, self, context=self._context)
         return True
 
-    def wake(self) -> None:
-        """Step the task, now if no other task is running."""
+    def wake(self) -> bool:
+        """Step the task, now if no other task is running; return whether it was waiting."""
         step, self._step = self._step, None
         if step is None or self._context is None:
-            return  # it has been cancelled
+            return False  # it has been cancelled
         if asyncio.current_task(self._loop) is None:
             self._context.run(step, self)
         else:
             self._loop.call_soon(step, self, context=self._context)
+        return True
 
 
 class Stream(BaseStream, asyncio.BufferedProtocol):
@@ -108,7 +109,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
     _at_eof = False
     _failure: OSError | None = None
     _drained: asyncio.Future[None] | None = None  # what a write that waits awaits
-    _closed: asyncio.Event | None = None
+    _closers: tuple[asyncio.Future[None], ...] = ()  # what the callers of _finish() await
     # What the function of the pump has given or raised.
     _result: Any = None
     _error: BaseException | None = None
@@ -130,7 +131,6 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(0)
         self.peername = transport.get_extra_info("peername") or ""
         self.sockname = transport.get_extra_info("sockname") or ""
 
@@ -170,8 +170,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             self._timer.cancel()
         self._give_held()
         _wake(self._drained)
-        if self._closed is not None:
-            self._closed.set()
+        for closer in self._closers:
+            _wake(closer)
 
     # -- the pump --
 
@@ -288,6 +288,7 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             return data
 
     async def _send(self, data: bytes, deadline: float) -> None:
+        self._transport.set_write_buffer_limits(0)  # it says when all is sent
         self._transport.write(data)
         seconds = None if deadline == math.inf else deadline - time.monotonic()
         try:
@@ -312,12 +313,13 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
 
     async def _finish(self, last: bytes) -> None:
         with suppress(OSError):
-            if self._transport.get_write_buffer_size() or self._offer(last):
+            if self._transport.get_write_buffer_size() or (last and self._offer(last)):
                 self._transport.abort()
         self._transport.close()
         if self._failure is None:
-            self._closed = self._closed or asyncio.Event()
-            await self._closed.wait()
+            closer = self._loop.create_future()
+            self._closers += (closer,)
+            await closer
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
@@ -371,6 +373,7 @@ class Server(BaseServer[Stream]):
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
         self._sessions: set[asyncio.Task[None]] = set()
+        self._wakeups: dict[socket.socket, _Wakeup] = {}  # of the accepting loops, one for each watched socket
         self._accepting = [asyncio.create_task(self._accept_all(sock)) for sock in self._sockets]
 
     async def __aenter__(self) -> Self:
@@ -428,37 +431,46 @@ class Server(BaseServer[Stream]):
     async def _accept(self, sock: socket.socket) -> tuple[socket.socket, Address]:
         # sock_accept() may be cancelled when it has accepted: then the connection is lost and stays open.
         loop = asyncio.get_running_loop()
-        while True:
-            ready = loop.create_future()
+        wakeup = self._wakeups.get(sock)
+        if wakeup is None:
             try:
-                loop.add_reader(sock, _set_done, ready)
+                loop.add_reader(sock, self._wake_acceptor, sock)
             except NotImplementedError:  # the proactor loop of Windows
                 return await loop.sock_accept(sock)
-            try:
-                await ready
-            finally:
-                loop.remove_reader(sock)
+            wakeup = self._wakeups[sock] = _Wakeup(loop)
+        while True:
+            await wakeup
             with suppress(BlockingIOError):  # another process took it, or it went away
                 return sock.accept()
+
+    def _wake_acceptor(self, sock: socket.socket) -> None:
+        # To watch the socket anew for each connection would cost a twentieth of a short session.
+        if not self._wakeups[sock].wake():
+            self._unwatch(sock)  # the accepting loop waits for something else
+
+    def _unwatch(self, sock: socket.socket) -> None:
+        if self._wakeups.pop(sock, None) is not None:
+            asyncio.get_running_loop().remove_reader(sock)
+
+    def _stop_listening(self, sock: socket.socket) -> None:
+        self._unwatch(sock)
+        super()._stop_listening(sock)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def _stream(self, connection: socket.socket) -> Stream:
-        connection.setblocking(False)
         loop = asyncio.get_running_loop()
         return (await loop.connect_accepted_socket(lambda: Stream(connection, self._buffer), connection))[1]
 
     def _start(self, connection: socket.socket) -> None:
+        def forget(task: asyncio.Task[None]) -> None:
+            self._sessions.discard(task)
+            self._release(connection)  # it may have been cancelled before its first step
+
         task = asyncio.create_task(self._session(connection))
         self._sessions.add(task)
-        task.add_done_callback(self._sessions.discard)
-        task.add_done_callback(lambda _: self._release(connection))  # it may be cancelled before its first step
-
-
-def _set_done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        task.add_done_callback(forget)
 
 
 async def listen(

@@ -288,6 +288,10 @@ class BaseServer(ABC, Generic[S]):
     def _notify(self) -> None:
         """Say that a session has ended, or that the sessions are aborted."""
 
+    def _stop_listening(self, sock: socket.socket) -> None:
+        """Close a listening socket; a second time does nothing."""
+        sock.close()
+
     def _cancel_sessions(self) -> None:
         """Cancel all sessions, where that is possible."""
 
@@ -312,7 +316,7 @@ class BaseServer(ABC, Generic[S]):
     # -- how it is done --
 
     async def _accept_all(self, sock: socket.socket) -> None:
-        with sock:
+        try:
             reported = False
             while True:
                 try:
@@ -332,6 +336,8 @@ class BaseServer(ABC, Generic[S]):
                     if not isinstance(error, (OSError, RuntimeError)):
                         raise
                     logger.warning("a connection is dropped: %s", error)  # there are no threads left
+        finally:
+            self._stop_listening(sock)
 
     async def _admit(self, connection: socket.socket, address: Address) -> None:
         reason = self._places.take(address)
@@ -394,7 +400,7 @@ class BaseServer(ABC, Generic[S]):
         try:
             await self._stop_accepting()
             for sock in self._sockets:
-                sock.close()  # also where the accepting loop has not begun
+                self._stop_listening(sock)  # also where the accepting loop has not begun
             self._remove_paths()
             self._stop_sessions()
             await self._wait_until(self._may_go_on, grace)

@@ -1732,6 +1732,35 @@ async def test_a_connection_to_a_full_server_waits_a_moment_for_a_session_that_e
         await second.close()
 
 
+@pytest.mark.parametrize("other", [Asyncio, Uvloop])
+def test_an_accepting_loop_that_waits_does_not_keep_the_event_loop_busy(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listening socket with connections is ready until they are accepted."""
+    adapter = other(monkeypatch)
+    wake = asyncio_adapter.Server._wake_acceptor
+    looked: list[socket.socket] = []
+
+    def noted(self: Any, sock: socket.socket) -> None:
+        looked.append(sock)
+        wake(self, sock)
+
+    monkeypatch.setattr(asyncio_adapter.Server, "_wake_acceptor", noted)
+    monkeypatch.setattr(_listener, "HANDOVER", LATE)
+
+    async def waiting() -> None:
+        async with adapter.listening(echo, max_connections=1) as listener:
+            streams = [await dial(adapter, listener) for _ in range(3)]
+            assert await ask(streams[0], b"first") == b"first"
+            for _ in range(10):
+                await adapter.settle()
+            assert len(looked) <= 3  # the second connection waits for a place, the third is not accepted
+            for stream in streams:
+                stream.abort()
+
+    adapter.run(waiting)
+
+
 @scenario
 async def test_a_refusal_is_not_lost_for_a_client_that_has_sent_already(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
