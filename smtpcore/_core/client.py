@@ -81,6 +81,13 @@ _new = object.__new__
 # States in which QUIT cannot be sent, or was.
 _SPEECHLESS: Final = frozenset({State.CONTENT, State.TLS, State.AUTHENTICATING, State.CLOSED})
 _HELLO: Final = (Ehlo, Helo)
+# The field of Timeouts for the reply to each command; "command" for all others.
+_WAITS: Final[dict[type[Event], str]] = {
+    Connect: "greeting",
+    Data: "data_initiation",
+    EndOfMessage: "data_termination",
+    Quit: "farewell",
+}
 _USUAL_SIZE: Final = 1000  # characters of the keywords in a reply to EHLO
 _FAREWELL = ConnectionClosed()
 # A member of an enumeration is looked up ten times as slowly as a global.
@@ -196,17 +203,12 @@ class ClientConnection:
     @property
     def timeout(self) -> float:
         """Seconds to wait for the server's next octets, or for it to take content (RFC 5321 4.5.3.2)."""
-        timeouts = self._timeouts
-        if not self._outstanding:
-            return timeouts.data_block if self._state is _CONTENT else timeouts.command
-        oldest = self._outstanding[0]
-        if isinstance(oldest, Connect):
-            return timeouts.greeting
-        if isinstance(oldest, Data):
-            return timeouts.data_initiation
-        if isinstance(oldest, EndOfMessage):
-            return timeouts.data_termination
-        return timeouts.farewell if isinstance(oldest, Quit) else timeouts.command
+        if self._outstanding:
+            wait = _WAITS.get(self._outstanding[0].__class__, "command")
+        else:
+            wait = "data_block" if self._state is _CONTENT else "command"
+        seconds: float = getattr(self._timeouts, wait)
+        return seconds
 
     # -- out --
 
@@ -217,33 +219,39 @@ class ClientConnection:
             LocalProtocolError: It cannot come now, the server has not offered what it needs, or the content
                 cannot be sent as it is. Nothing has changed.
         """
-        kind = event.__class__
         if isinstance(event, Command):
             state = self._projection() if self._outdated else self._projected
-            if kind not in self._rules.legal[state]:
+            if event.__class__ not in self._rules.legal[state]:
                 raise self._illegal(event, state)
-            parameters = ""
             if isinstance(event, (Rcpt, Mail)):
                 parameters = self._write_parameters(event) if event.parameters else ""
+                octets = format_command(event, self._rules, parameters)
                 mail = event if isinstance(event, Mail) else self._mail
-                if not (event.is_ascii or (mail is not None and mail.smtputf8)):
+                if not (octets.isascii() or (mail is not None and mail.smtputf8)):
                     raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
                 self._mail = mail
-            elif kind is Auth:
-                raise LocalProtocolError("authenticate() begins an AUTH exchange")
+            elif isinstance(event, Data):
+                octets = b"DATA\r\n"
             else:
-                if isinstance(event, TextCommand) and not event.argument.isascii():
-                    if "SMTPUTF8" not in self._offered():
-                        raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
-                if kind in self._rules.owner:
-                    self._check_extension(event)
-            self._dispatch(event, format_command(event, self._rules, parameters), state)
+                octets = self._write_other(event)
+            self._dispatch(event, octets, state)
         elif isinstance(event, Chunk):
             self._send_chunk(event.data)
         else:
             self._output.append(self._content_encoder().finish())
             self._outstanding.append(event)
             self._projected = self._rules.succeeds[EndOfMessage][_CONTENT]
+
+    def _write_other(self, command: Command) -> bytes:
+        """Write the line of a command other than MAIL, RCPT and DATA; raise if it cannot be sent."""
+        if isinstance(command, Auth):
+            raise LocalProtocolError("authenticate() begins an AUTH exchange")
+        if isinstance(command, TextCommand) and not command.argument.isascii():
+            if "SMTPUTF8" not in self._offered():
+                raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
+        if command.__class__ in self._rules.owner:
+            self._check_extension(command)
+        return format_command(command, self._rules)
 
     def check_parameters(self, command: Mail | Rcpt) -> None:
         """Raise what ``send()`` would raise about the parameters of a command, without sending it.
@@ -255,11 +263,12 @@ class ClientConnection:
             self._write_parameters(command)
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
-        self._projected = self._rules.succeeds[command.__class__].get(state, state)
-        if command.__class__ in _HELLO:
+        kind = command.__class__
+        self._projected = self._rules.succeeds[kind].get(state, state)
+        if kind in _HELLO:
             self._hellos += 1
         # Commands keep their order: while one waits to be sent alone, later ones wait, too.
-        if not self._waiting and self._may_go(command.__class__):
+        if not self._waiting and (not self._outstanding or self._may_follow(kind)):
             self._outstanding.append(command)
             self._output.append(octets)
         else:
@@ -267,22 +276,24 @@ class ClientConnection:
                 self._waiting = deque()
             self._waiting.append((command, octets))
 
-    def _may_go(self, kind: type[Event]) -> bool:
-        """Whether one more command may be sent now (RFC 2920 3.1)."""
-        outstanding = self._outstanding
-        return not outstanding or (
-            self._pipelining
-            and kind not in self._rules.alone
-            and outstanding[-1].__class__ in self._rules.pipelined
+    def _may_follow(self, kind: type[Event]) -> bool:
+        """Whether one more command may be sent before the outstanding ones are answered (RFC 2920 3.1)."""
+        if not self._pipelining:
+            return False
+        outstanding, rules = self._outstanding, self._rules
+        return (
+            outstanding[-1].__class__ in rules.pipelined
+            and kind not in rules.alone
             and len(outstanding) < self._limits.outstanding_commands
         )
 
     def _release(self) -> None:
         """Release the commands that may be sent now."""
-        while self._waiting and self._may_go(self._waiting[0][0].__class__):
+        outstanding = self._outstanding
+        while self._waiting and (not outstanding or self._may_follow(self._waiting[0][0].__class__)):
             command, octets = self._waiting.popleft()
-            if self._outstanding or command.__class__ in self._rules.legal[self._state]:
-                self._outstanding.append(command)
+            if outstanding or command.__class__ in self._rules.legal[self._state]:
+                outstanding.append(command)
                 self._output.append(octets)
             else:
                 # It was held back until everything before it was answered, and is not legal any more.
@@ -494,20 +505,23 @@ class ClientConnection:
                 raise
             if reply is None:
                 return self._end_of_input() if self._at_eof else None
+            code = reply.code
             # A challenge is for the mechanism, and becomes neither an event nor, unmasked, an exception.
-            if self._secrets is not None and reply.code != 334:
+            if self._secrets is not None and code != 334:
                 reply = self._masked(reply)
-            if reply.code == 421:
+            if code == 421:
                 return self._farewell(reply)
             if credit.answered >= credit.solicited:
                 return self._unsolicited(reply)
             command = self._outstanding[0]
             kind = command.__class__
-            severity = reply.code // 100
-            if severity >= 4:
+            if code // 100 == self._rules.expected[kind]:
+                state = self._state
+                self._state = self._rules.succeeds[kind].get(state, state)
+                if kind not in PIPELINED:
+                    self._note_success(kind, reply, state)
+            elif code >= 400:
                 self._failed(kind, reply)
-            elif severity == self._rules.expected[kind]:
-                self._succeeded(kind, reply)
             elif kind is Auth:
                 self._answer_challenge(reply)
                 continue
@@ -551,14 +565,10 @@ class ClientConnection:
         elif kind in _HELLO:
             self._hellos -= 1
 
-    def _succeeded(self, kind: type[Event], reply: Reply) -> None:
-        """Enter the state to which the tables lead after success, and note what the reply has changed."""
-        state = self._state
-        self._state = self._rules.succeeds[kind].get(state, state)
-        if kind in PIPELINED:  # nearly always
-            return
+    def _note_success(self, kind: type[Event], reply: Reply, before: State) -> None:
+        """Note what the success of a command has changed besides the state, which was ``before``."""
         if kind is Data:
-            self._addressed = state is _RCPT
+            self._addressed = before is _RCPT
             if self._encoder is None:
                 self._encoder = ContentEncoder(max_line=self._max_line)
             self._encoder.reset()

@@ -405,12 +405,12 @@ def format_command(command: Command, rules: Rules, parameters: str | None = None
     if isinstance(command, Rcpt):
         if parameters is None:
             parameters = format_parameters(command.parameters, rules.parameters["RCPT"])
-        line = f"RCPT TO:<{command._path}>{parameters}"
-    elif isinstance(command, Mail):
+        return f"RCPT TO:<{command._path}>{parameters}\r\n".encode()
+    if isinstance(command, Mail):
         if parameters is None:
             parameters = format_parameters(command.parameters, rules.parameters["MAIL"])
-        line = f"MAIL FROM:<{command._path}>{parameters}"
-    elif isinstance(command, (Ehlo, Helo)):
+        return f"MAIL FROM:<{command._path}>{parameters}\r\n".encode()
+    if isinstance(command, (Ehlo, Helo)):
         line = f"{command.verb} {command.domain}"
     elif isinstance(command, (Noop, Vrfy)):
         line = f"{command.verb} {command.argument}".rstrip(_BLANKS)

@@ -119,18 +119,23 @@ class ReplyParser:
             RemoteProtocolError: The next line is not valid in a reply, or a limit is exceeded. From then on
                 every call raises this.
         """
+        if not self._lines:
+            # Most replies of a server are repetitions.
+            text, start = self._text, self._start
+            end = text.find("\n", start) + 1
+            reply = _recent.get(text[start:end])
+            if reply is not None:
+                self._start = end
+                return reply
         if self._error is not None:
-            text, partial, line = self._error
-            raise RemoteProtocolError(text, reply=partial, line=line)
+            reason, partial, line = self._error
+            raise RemoteProtocolError(reason, reply=partial, line=line)
+        return self._read_lines()
+
+    def _read_lines(self) -> Reply | None:
+        """Read lines to the end of a reply; None if there are not enough of them."""
         while self._start < len(self._text) or (self._partial and self._refill()):
             start = self._start
-            if not self._lines:
-                # Most replies of a server are repetitions.
-                end = self._text.find("\n", start) + 1
-                reply = _recent.get(self._text[start:end])
-                if reply is not None:
-                    self._start = end
-                    return reply
             match = REPLY_LINE.match(self._text, start)
             if match is None:
                 raise self._broken(*self._why_no_match())
