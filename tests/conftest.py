@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,8 @@ from .properties import EXAMPLES
 from .requirements import Recorder
 
 SEED_VARIABLE = "SMTPCORE_SEED"
+_EXAMPLES = "examples"  # a property of the report of a test: how many Hypothesis has drawn
+_PASSING = re.compile(r"- ([0-9]+) passing")
 
 # Nothing here asserts on time, so Hypothesis must not either: a CI machine may stall at any moment. All of it
 # is written down, since Hypothesis has other defaults where the variable CI is set: the same examples again.
@@ -43,3 +47,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.hypothesis_seed} (again: {SEED_VARIABLE}=...)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how many examples a property has passed; a process of pytest-xdist hands the report on."""
+    report = yield
+    if report.when == "call" and report.passed:
+        drawn = sum(int(number) for number in _PASSING.findall(getattr(item, "hypothesis_statistics", "")))
+        if drawn:
+            report.user_properties.append((_EXAMPLES, drawn))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = [
+        int(str(value))
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == _EXAMPLES
+    ]
+    if counts:
+        terminalreporter.write_line(f"{sum(counts)} examples of {len(counts)} properties passed")

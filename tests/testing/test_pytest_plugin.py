@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,56 +153,21 @@ async def use(server, connect):
 
 
 @pytest.mark.parametrize(
-    "plugin, source",
+    "source",
     [
         (
-            "",
-            (
-                "import asyncio, smtpcore.asyncio\n"
-                "def test_mail(smtpd_async):\n    asyncio.run(use(smtpd_async, smtpcore.asyncio.connect))\n"
-            ),
+            "import asyncio, smtpcore.asyncio\n"
+            "def test_mail(smtpd_async):\n    asyncio.run(use(smtpd_async, smtpcore.asyncio.connect))\n"
         ),
         (
-            "",
-            (
-                "import trio, smtpcore.trio\n"
-                "def test_mail(smtpd_async):\n    trio.run(use, smtpd_async, smtpcore.trio.connect)\n"
-            ),
-        ),
-        (
-            "anyio",
-            (
-                "import smtpcore.asyncio, smtpcore.trio\n"
-                "@pytest.mark.anyio\n"
-                "async def test_mail(smtpd_async, anyio_backend_name):\n"
-                "    module = smtpcore.trio if anyio_backend_name == 'trio' else smtpcore.asyncio\n"
-                "    await use(smtpd_async, module.connect)\n"
-            ),
-        ),
-        (
-            "pytest_asyncio",
-            (
-                "import smtpcore.asyncio\n"
-                "@pytest.mark.asyncio\n"
-                "async def test_mail(smtpd_async):\n    await use(smtpd_async, smtpcore.asyncio.connect)\n"
-            ),
-        ),
-        (
-            "pytest_trio",
-            (
-                "import smtpcore.trio\n"
-                "@pytest.mark.trio\n"
-                "async def test_mail(smtpd_async):\n    await use(smtpd_async, smtpcore.trio.connect)\n"
-            ),
+            "import trio, smtpcore.trio\n"
+            "def test_mail(smtpd_async):\n    trio.run(use, smtpd_async, smtpcore.trio.connect)\n"
         ),
     ],
-    ids=["asyncio", "trio", "anyio", "pytest-asyncio", "pytest-trio"],
+    ids=["asyncio", "trio"],
 )
-def test_an_async_test_can_use_it(tmp_path: Path, plugin: str, source: str) -> None:
-    if plugin and find_spec(plugin) is None:
-        pytest.skip(f"{plugin} is not installed")
-    # pytest-asyncio warns where this is not set, and here a warning is an error.
-    scope = ["-o", "asyncio_default_fixture_loop_scope=function"] if find_spec("pytest_asyncio") else []
-    outcome = run_pytest(tmp_path, ASYNC_TEST + source, *scope)
+def test_an_async_test_can_use_it(tmp_path: Path, source: str) -> None:
+    """Without a plugin for async tests; those with one are in ``users``."""
+    outcome = run_pytest(tmp_path, ASYNC_TEST + source)
     assert outcome.code == 0, outcome.output
     assert " passed" in outcome.output
