@@ -129,7 +129,8 @@ def test_lines_are_wrapped_at_the_width_of_the_terminal(columns: int) -> None:
     shown = on_a_terminal(COLUMNS=str(columns), NO_COLOR="1")
     lines = shown.replace("\r\n", "\n").split("\n")
     assert max(map(len, lines)) <= columns
-    assert any(line.endswith("no further information; state ready -> tls") for line in lines) is (columns == 200)
+    unwrapped = "no further information; state ready -> tls"
+    assert any(line.endswith(unwrapped) for line in lines) is (columns == 200)
     # Wrapped lines begin below the text of the first one, so the times stay a column of their own.
     assert all(re.match(r" +\d+\.\d{3} (?:[CS][:*]|--)|            ", line) for line in dialogue_of(lines))
     assert "identical: yes" in lines
