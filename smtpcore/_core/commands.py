@@ -158,15 +158,6 @@ class CommandParser:
             rcpt.parameters = NO_PARAMETERS
         return rcpt
 
-    def _short_ehlo(self, buffer: ReceiveBuffer, start: int) -> Command | None:
-        match = self._match_hello(buffer.text or "", start)
-        if match is None or len(match[1]) > SHORT_MAILBOX - 1:
-            return None
-        buffer.start = match.end()
-        ehlo = _new(Ehlo)
-        ehlo.domain = match[1]
-        return ehlo
-
     # -- the long way --
 
     def parse(self, line: str, *, smtputf8: bool = False) -> Command:
@@ -338,6 +329,19 @@ def _short_bare(command: Command) -> _ShortParser:
     return parse
 
 
+def _short_hello(kind: type[Ehlo | Helo]) -> _ShortParser:
+    def parse(parser: CommandParser, buffer: ReceiveBuffer, start: int) -> Command | None:
+        match = parser._match_hello(buffer.text or "", start)
+        if match is None or len(match[1]) > SHORT_MAILBOX - 1:
+            return None
+        buffer.start = match.end()
+        hello = _new(kind)
+        hello.domain = match[1]
+        return hello
+
+    return parse
+
+
 # The spellings that occur; any other takes the long way.
 SHORT: Final[dict[str, _ShortParser]] = {
     spelling: parse
@@ -348,7 +352,8 @@ SHORT: Final[dict[str, _ShortParser]] = {
         "RSET": _short_bare(_RSET),
         "QUIT": _short_bare(_QUIT),
         "NOOP": _short_bare(_NOOP),
-        "EHLO": CommandParser._short_ehlo,
+        "EHLO": _short_hello(Ehlo),
+        "HELO": _short_hello(Helo),
     }.items()
     for spelling in (verb, verb.lower(), verb.title())
 }

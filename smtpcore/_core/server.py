@@ -108,6 +108,7 @@ _IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
 _HELLO: Final = (Ehlo, Helo)
 _IDLE: Final = (Noop, Rset)  # in every state
+_CONNECT: Final = Connect()
 _CONNECTION_CLOSED: Final = ConnectionClosed()
 _DEFAULT_CONFIG: Final = ServerConfig()
 
@@ -159,7 +160,7 @@ class ServerConnection:
         self._buffer = ReceiveBuffer(config.limits.receive_buffer)
         self._tally = Tally(config.limits)
         self._output: list[bytes] = []
-        self._queue: list[Event] = []  # events that come before anything that is in the buffer
+        self._queue: list[Event] = [_CONNECT]  # events that come before anything that is in the buffer
         self._unanswered: Event | None = None
         self._room = 0  # recipients that the transaction may still have
         self._refused = ""  # the verb of the last command, if it was refused and matters: DATA or AUTH
@@ -171,9 +172,8 @@ class ServerConnection:
         self._legal: frozenset[type[Event]] = frozenset()
         self._change_terms()
         if config.never_accepts_mail:
-            self._answer(Connect(), texts.NEVER_MAIL)
-        else:
-            self._queue.append(Connect())
+            self._queue.clear()
+            self._answer(_CONNECT, texts.NEVER_MAIL)
 
     # -- facts --
 
@@ -739,7 +739,7 @@ class ServerConnection:
     def _change_terms(self) -> None:
         """Find out what is offered and permitted after TLS, EHLO, HELO or authentication."""
         self._facts_outside = None
-        self._terms = self._service.terms(self._facts())
+        self._terms = self._service.terms(self.tls, self.authenticated, self.hello, self._facts)
         self._legal = self._terms.legal[self._state]
 
     # -- authentication --

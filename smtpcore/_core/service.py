@@ -9,7 +9,7 @@ changes it when one of these three changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from ..extensions import STANDARD
@@ -22,6 +22,7 @@ from .commands import CommandParser
 from .config import Facts, ServerConfig
 from .errors import LocalProtocolError
 from .events import Ehlo, Event, Helo, Quit
+from .limits import TlsInfo
 from .replies import Reply
 from .rules import Rules, rules_for
 from .serverreplies import WITH_HOSTNAME, WITHOUT_STATUS, with_hostname
@@ -99,20 +100,26 @@ class Service:
         self.rules: Rules = rules_for(STANDARD if config.extensions is None else config.extensions)
         self._terms: dict[tuple[bool, bool, bool, bool], Terms] = {}
 
-    def terms(self, facts: Facts) -> Terms:
-        """Return the terms of a session, from a cache unless an extension looks at other facts as well."""
+    def terms(
+        self,
+        tls: TlsInfo | None,
+        authenticated: str | None,
+        hello: Ehlo | Helo | None,
+        all_facts: Callable[[], Facts],
+    ) -> Terms:
+        """Return the terms of a session, from a cache unless an extension looks at other facts as well.
+
+        Args:
+            tls, authenticated, hello: As in Facts.
+            all_facts: Gives all facts. It is called only where the terms have to be made.
+        """
         if self.rules.varies:
-            return Terms(self, facts)
-        tls = facts.tls
-        key = (
-            tls is not None,
-            tls is not None and tls.too_weak,
-            facts.authenticated is not None,
-            facts.hello.__class__ is Helo,
-        )
+            return Terms(self, all_facts())
+        too_weak = tls is not None and tls.too_weak
+        key = (tls is not None, too_weak, authenticated is not None, hello.__class__ is Helo)
         terms = self._terms.get(key)
         if terms is None:
-            terms = self._terms[key] = Terms(self, facts)
+            terms = self._terms[key] = Terms(self, all_facts())
         return terms
 
     def success(self, kind: type[Event], capabilities: Capabilities) -> Reply:

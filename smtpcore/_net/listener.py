@@ -9,7 +9,6 @@ import os
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
@@ -97,7 +96,7 @@ class Places:
         self.refused: set[str] = set()
         self._free = total
         self._per_address = per_address
-        self._taken: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def take(self, address: Address) -> str | None:
@@ -105,13 +104,12 @@ class Places:
         key = self._key(address)
         with self._lock:
             limit = PER_ADDRESS if self._per_address is None else self._per_address
-            unlimited = not key or (self._per_address is None and _is_loopback(key))
-            if not unlimited and self._taken[key] >= limit:
+            if self._taken.get(key, 0) >= limit and key and (self._per_address or not _is_loopback(key)):
                 return f"too many connections from {address[0]}"
             if not self._free:
                 return TOO_MANY
             self._free -= 1
-            self._taken[key] += 1
+            self._taken[key] = self._taken.get(key, 0) + 1
             return None
 
     def give_back(self, address: Address) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._core.config import ServerConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("smtpcore")
 
-ServeOne = Callable[[ServerSession], Any]
+ServeOne = Callable[[ServerSession], Coroutine[Any, Any, None]]
 
 _INTERNAL_ERROR: Final = Reply(421, "4.3.0", "internal error")
 _LEFT_EARLY: Final = Reply(421, "4.3.0", "local error in processing")
@@ -150,9 +150,7 @@ async def serve_one(
     try:
         if options.greet_pause:
             await session.wait_before_greeting(options.greet_pause)
-        result = handler(session)
-        if isinstance(result, Awaitable):
-            await result
+        await handler(session)
     except (Exception, SystemExit, KeyboardInterrupt):
         session.connection.close(_INTERNAL_ERROR)
         raise

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
 import secrets
 import time
@@ -80,7 +81,6 @@ class ServerSession:
         connection: The core.
         peername: The client's address, as the socket gives it.
         sockname: The server's address, as the socket gives it.
-        id: A name of the session for logs: 16 hexadecimal digits, different for each session.
         started: When the session began, in UTC.
         octets_received: How many octets the client has sent, TLS records not counted.
         octets_sent: How many octets of replies were sent.
@@ -100,7 +100,6 @@ class ServerSession:
         )
         self.peername = stream.peername
         self.sockname = stream.sockname
-        self.id = secrets.token_hex(8)
         self.started = datetime.datetime.now(datetime.UTC)
         self.octets_received = 0
         self.octets_sent = 0
@@ -126,6 +125,11 @@ class ServerSession:
             self._recorder.record_tls(f"{stream.tls.version} {stream.tls.cipher}")
 
     # -- for handlers --
+
+    @functools.cached_property
+    def id(self) -> str:
+        """A name of the session for logs: 16 hexadecimal digits, different for each session."""
+        return secrets.token_hex(8)  # a system call, which sessions without such a log do not need
 
     def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
         """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""

@@ -233,6 +233,7 @@ def parse_count(value: str | None) -> int:
         f"RCPT TO:<{'a' * 56}@b.cdef>",
         *("DATA", "RSET", "quit", "Noop"),
         "EHLO mail.example.org",
+        "HELO mail.example.org",
         f"EHLO {'a' * 63}",
     ],
 )
@@ -270,7 +271,7 @@ def test_the_fast_path_needs_the_whole_crlf(line: str, command: Command) -> None
 
 
 def test_the_fast_path_knows_three_spellings_of_the_usual_verbs() -> None:
-    assert {"MAIL", "mail", "Mail", "EHLO", "ehlo", "Ehlo", "DATA"} <= SHORT.keys()
+    assert {"MAIL", "mail", "Mail", "EHLO", "ehlo", "Ehlo", "HELO", "DATA"} <= SHORT.keys()
     assert {spelling.upper() for spelling in SHORT} <= KNOWN_VERBS
 
 

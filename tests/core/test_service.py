@@ -13,7 +13,7 @@ import pytest
 from smtpcore import Ehlo, LocalProtocolError, ServerConfig, ServerConnection, TlsInfo
 from smtpcore._core.config import Facts
 from smtpcore._core.events import Helo, Mail, Noop, Quit, Rcpt
-from smtpcore._core.service import service_for
+from smtpcore._core.service import Service, Terms, service_for
 from smtpcore._core.state import State
 from smtpcore.extensions import STANDARD, Extension
 from smtpcore.extensions.starttls import StartTls
@@ -24,6 +24,10 @@ REQUIRING = ServerConfig(
 )
 TLS = TlsInfo(version="TLSv1.3")
 WEAK = TlsInfo(too_weak=True)
+
+
+def terms_of(service: Service, facts: Facts) -> Terms:
+    return service.terms(facts.tls, facts.authenticated, facts.hello, lambda: facts)
 
 
 def idle(config: ServerConfig) -> ServerConnection:
@@ -68,7 +72,7 @@ def test_a_mechanism_that_does_not_exist_is_refused() -> None:
     ],
 )
 def test_the_terms_say_what_is_permitted(facts: Facts, permitted: set[type], code: int) -> None:
-    terms = service_for("mx.example", REQUIRING).terms(facts)
+    terms = terms_of(service_for("mx.example", REQUIRING), facts)
     asked = {Noop, Ehlo, Helo, StartTls, Quit, Mail, Rcpt}
     assert {kind for kind in asked if terms.permitted is None or kind in terms.permitted} == permitted
     assert terms.refusal.code == code
@@ -79,16 +83,16 @@ def test_the_terms_say_what_is_permitted(facts: Facts, permitted: set[type], cod
 def test_sessions_under_the_same_circumstances_have_the_same_terms() -> None:
     service = service_for("mx.example", REQUIRING)
     seen = [
-        service.terms(facts)
+        terms_of(service, facts)
         for facts in (Facts(), Facts(TLS), Facts(WEAK), Facts(TLS, "anna"), Facts(hello=Helo("a.example")))
     ]
     assert len({id(terms) for terms in seen}) == 5
-    assert service.terms(Facts(TLS, "otto", Ehlo("b.example"), peer="p")) is seen[3]
-    assert service.terms(Facts(TlsInfo(cipher="x"))) is seen[1]
+    assert terms_of(service, Facts(TLS, "otto", Ehlo("b.example"), peer="p")) is seen[3]
+    assert terms_of(service, Facts(TlsInfo(cipher="x"))) is seen[1]
 
 
 def test_after_HELO_the_parser_knows_no_extensions_and_EHLO_still_offers_them() -> None:
-    terms = service_for("mx.example", ServerConfig()).terms(Facts(hello=Helo("a.example")))
+    terms = terms_of(service_for("mx.example", ServerConfig()), Facts(hello=Helo("a.example")))
     assert "SIZE" in terms.capabilities
     assert b"250-SIZE" in terms.successes[Ehlo][0]
     assert terms.parser.parse("MAIL FROM:<>") == Mail("")
@@ -102,12 +106,12 @@ def test_terms_are_made_for_each_session_where_an_offer_depends_on_more() -> Non
 
     extension = Extension("PEER", offer=offer, varies=True)
     service = service_for("mx.example", ServerConfig(extensions=(*STANDARD, extension)))
-    assert service.terms(Facts(peer="p")).capabilities["PEER"] == ("p",)
-    assert b"PEER q\r\n" in service.terms(Facts(peer="q")).successes[Ehlo][0]
+    assert terms_of(service, Facts(peer="p")).capabilities["PEER"] == ("p",)
+    assert b"PEER q\r\n" in terms_of(service, Facts(peer="q")).successes[Ehlo][0]
 
 
 def test_a_success_leads_where_the_tables_say() -> None:
-    successes = service_for("mx.example", ServerConfig()).terms(Facts()).successes
+    successes = terms_of(service_for("mx.example", ServerConfig()), Facts()).successes
     assert successes[Quit] == (
         b"221 2.0.0 mx.example goodbye\r\n",
         dict.fromkeys((State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT), State.CLOSED),
