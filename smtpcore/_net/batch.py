@@ -27,7 +27,7 @@ from .._core.errors import LocalProtocolError, SMTPError
 from .dialogue import Dialogue
 from .options import wrong_type
 from .results import SendOutcome, SendResult
-from .sending import begin, read_envelope_replies, read_verdict, send_content, send_envelope
+from .sending import begin, read_envelope_replies, read_verdict, send_ahead, send_content
 from .sources import BYTES, AsyncContent, Content, Source, opened
 from .transaction import Recipients, Sender, Transaction, prepare_email, prepare_transaction
 
@@ -144,7 +144,6 @@ class Batch(AsyncIterator[SendOutcome]):
         dialogue = self._dialogue
         if not item.begun:
             await begin(dialogue, transaction)
-            await send_envelope(dialogue, transaction)
         dialogue.claim = None
         await read_envelope_replies(dialogue, transaction)
         ahead = None
@@ -154,7 +153,7 @@ class Batch(AsyncIterator[SendOutcome]):
             transaction.pause(time.monotonic() - began)
         await send_content(dialogue, transaction, item.source)
         if ahead is not None and ahead.transaction is not None and ahead.may_go_ahead:
-            await send_envelope(dialogue, ahead.transaction)
+            send_ahead(dialogue, ahead.transaction)
             ahead.begun = True
             dialogue.claim = self
         return await read_verdict(dialogue, transaction)

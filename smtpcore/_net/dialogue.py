@@ -30,6 +30,7 @@ import dataclasses
 import math
 import time
 from collections import deque
+from collections.abc import Awaitable
 from typing import Final, Self
 
 from .._core.client import ClientConnection
@@ -66,7 +67,7 @@ from .hints import hint_for, words_of
 from .options import ConnectOptions, deadline_of, timeouts_of
 from .recorder import Recorder
 from .results import make_exchange
-from .stream import Stream, arrived, expect_silence
+from .stream import Arrival, Stream, arrived, expect_silence, pump_of
 from .transaction import Transaction
 
 _EXCHANGES: Final = 20  # of the dialogue that errors show: enough for a session's opening and a small message
@@ -107,12 +108,12 @@ class Dialogue:
         self.transcript = options.get("transcript")
         self.recorder = recorder or Recorder(self.transcript)
         self.stream = stream
+        self._pump = pump_of(stream)
         self.timeouts = timeouts_of(options)
         self.limits = options.get("limits") or Limits()
         self._deadline = deadline
         self._allowed = deadline_of(options)  # the same in seconds
-        # The last wait: for what, how many seconds, and which whole ends it before that.
-        self._wait = ("", 0.0, "")
+        self._wait = ("", 0.0, 0.0)  # the last wait: for what, how many seconds, and when they are over
         self.write_failure: OSError | None = None
         self.connection = make_connection(options)
         self.transaction: Transaction | None = None
@@ -289,29 +290,51 @@ class Dialogue:
 
     async def event(self) -> Event:
         """Give the next event: send what the core has to send, and read until there is one."""
-        connection, context = self.connection, self.context
+        connection, pump = self.connection, self._pump
+        data = connection.data_to_send()
         end: float | None = None
         while True:
-            data = connection.data_to_send()
+            now = time.monotonic()
             # What is sent has no reply yet, so asking the core for an event first would only take time.
+            if data and self.write_failure is None and (rest := self._begin_write(data, now)) is not None:
+                await rest
+                now = time.monotonic()
             if not data or self.write_failure is not None:
                 if (event := self.ready_event()) is not None:
                     return event
                 if self.write_failure is not None:
                     raise self.write_failure
-            elif not await self._write(data):
-                continue
-            outstanding = connection.outstanding
-            context.phase = _PHASES.get(outstanding[0].__class__, "command")
-            last = outstanding[-1]
-            if isinstance(last, Command):
-                context.last_command = last.verb
-            allowed, now = connection.timeout, time.monotonic()
+            self._note_phase()
+            allowed = connection.timeout
             if end is None:
                 end = now + allowed
-            self._receive(await self.stream.read(self._seconds_until(end, now, "", allowed)))
-            if (event := self.ready_event()) is not None:
-                return event
+            self._wait = ("", allowed, end)
+            pump.deadline = self._bounded(end)
+            arrival = await pump.pump(self._take)
+            if isinstance(arrival, Event):
+                return arrival
+            if isinstance(arrival, OSError):
+                raise arrival
+            data = arrival
+
+    def _note_phase(self) -> None:
+        """Note for errors what the client waits for."""
+        outstanding = self.connection.outstanding
+        self.context.phase = _PHASES.get(outstanding[0].__class__, "command")
+        last = outstanding[-1]
+        if isinstance(last, Command):
+            self.context.last_command = last.verb
+
+    def _take(self, arrival: Arrival) -> Event | OSError | bytes | None:
+        """Give the core what has arrived.
+
+        Returns:
+            What ends the wait: an event, an error of the stream, or octets that have to be sent first.
+        """
+        if isinstance(arrival, OSError):
+            return arrival
+        self._receive(arrival)
+        return self.ready_event() or self.connection.data_to_send() or None
 
     def ready_event(self) -> Event | None:
         """Give the next event, or None if that needs sending or reading."""
@@ -337,8 +360,9 @@ class Dialogue:
         """
         if self.write_failure is not None:
             raise self.write_failure
-        if data := self.connection.data_to_send():
-            await self._write(data)
+        data = self.connection.data_to_send()
+        if data and (rest := self._begin_write(data, time.monotonic())) is not None:
+            await rest
 
     def _quit(self) -> bytes:
         """Give QUIT for a server that has broken the protocol, if it expects a command."""
@@ -347,26 +371,36 @@ class Dialogue:
             self.recorder.record_client(data)
         return data
 
-    async def _write(self, data: bytes) -> bool:
-        """Write octets of the core.
+    def _begin_write(self, data: bytes, now: float) -> Awaitable[None] | None:
+        """Write octets of the core: None if the system has accepted all, else what has to be awaited.
 
-        Returns:
-            False if that has failed; then the core has what the server had sent before, and gets nothing more.
+        If that fails, ``write_failure`` says so. Then the core has what the server had sent before, and gets
+        nothing more.
         """
         if self.transcript is not None:
             self.recorder.hide(*self.connection.secrets)
             self.recorder.record_client(data)
-        seconds = self.seconds_for(self.timeouts.data_block, "the server did not take what was sent")
+        allowed = self.timeouts.data_block
+        self._wait = ("the server did not take what was sent", allowed, now + allowed)
+        try:
+            rest = self._pump.begin_write(data, max(0.0, self._bounded(now + allowed) - now))
+        except OSError as error:
+            self._fail_write(error)
+            return None
+        return None if rest is None else self._finish_write(rest)
+
+    async def _finish_write(self, rest: Awaitable[None]) -> None:
         # The envelope of a next message comes after a final dot, whose reply may arrive while it is written.
         expect_silence(self.stream, self.context.phase == "content" and self.claim is None)
         try:
-            await self.stream.write(data, seconds)
+            await rest
         except OSError as error:
-            self.write_failure = error
-            if last_words := arrived(self.stream):
-                self._receive(last_words)
-            return False
-        return True
+            self._fail_write(error)
+
+    def _fail_write(self, error: OSError) -> None:
+        self.write_failure = error
+        if last_words := arrived(self.stream):
+            self._receive(last_words)
 
     def _receive(self, data: bytes) -> None:
         """Give the core what has arrived."""
@@ -394,31 +428,27 @@ class Dialogue:
             what: What has not happened by then, for the text of the error.
         """
         now = time.monotonic()
-        return self._seconds_until(now + allowed, now, what, allowed)
+        self._wait = (what, allowed, now + allowed)
+        return max(0.0, self._bounded(now + allowed) - now)
 
-    def _seconds_until(self, end: float, now: float, what: str, allowed: float) -> float:
-        """The seconds until a wait ends, by its own limit or an earlier one of transaction or session."""
-        whole = ""
+    def _bounded(self, end: float) -> float:
+        """Give the time at which a wait ends: its own end, or before that the end of transaction or session."""
         transaction = self.transaction
         if transaction is not None and transaction.end < end:
             end = transaction.end
-            whole = "transaction"
-        if self._deadline < end:
-            end = self._deadline
-            whole = "session"
-        self._wait = (what, allowed, whole)
-        return max(0.0, end - now)
+        return self._deadline if self._deadline < end else end
 
     def _wait_in_words(self) -> str:
         """Say what has not happened in the time of the last wait."""
-        what, allowed, whole = self._wait
+        what, allowed, end = self._wait
         if not what:  # a reply
             oldest = self.connection.outstanding[0]
             what = "the message" if isinstance(oldest, EndOfMessage) else oldest.verb
             what = "no greeting" if isinstance(oldest, Connect) else f"no reply to {what}"
-        if whole == "session":
+        bounded = self._bounded(end)
+        if bounded < end and bounded == self._deadline:
             return f"{what} in the {self._allowed:g} s allowed for the session (deadline)"
-        if whole and self.transaction is not None:
+        if bounded < end and self.transaction is not None:
             return f"{what} in the {self.transaction.allowed:.0f} s allowed for the whole transaction"
         return f"{what} in the {allowed:g} s allowed for it"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Final
 
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import Chunk, CommandNotSent, Data, EndOfMessage, Mail, Rcpt, Response, Rset
@@ -18,6 +19,8 @@ from .errors import MessageTooBig, RecipientsRefused, ReplyError
 from .results import SendResult
 from .sources import Source
 from .transaction import Transaction
+
+_DATA: Final = Data()
 
 
 async def transact(dialogue: Dialogue, transaction: Transaction, source: Source | None = None) -> SendResult:
@@ -29,14 +32,13 @@ async def transact(dialogue: Dialogue, transaction: Transaction, source: Source 
         source: The content, if the transaction does not have it.
     """
     await begin(dialogue, transaction)
-    await send_envelope(dialogue, transaction)
     await read_envelope_replies(dialogue, transaction)
     await send_content(dialogue, transaction, source)
     return await read_verdict(dialogue, transaction)
 
 
 async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
-    """Bring the session to the state in which the transaction can begin.
+    """Begin a transaction: give MAIL, RCPT and DATA to the core, which sends them in one group if it may.
 
     Raises:
         MessageTooBig: The server does not accept a message of this size.
@@ -45,15 +47,11 @@ async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
     if transaction.refusal is not None:
         dialogue.transaction = transaction
         raise MessageTooBig(transaction.refusal, "not sent: " + transaction.refusal.reply.text)
-    if dialogue.connection.state is not State.READY:
+    connection = dialogue.connection
+    if connection.state is not State.READY:
         await dialogue.request(Rset())
     dialogue.transaction = transaction
     dialogue.check_silence()
-
-
-async def send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
-    """Give MAIL, RCPT and DATA to the core, which sends them in one group if PIPELINING is offered."""
-    connection = dialogue.connection
     connection.send(transaction.mail)
     try:
         for rcpt in transaction.rcpts:
@@ -63,7 +61,16 @@ async def send_envelope(dialogue: Dialogue, transaction: Transaction) -> None:
         while not isinstance(getattr(await dialogue.event(), "command", None), Rset):
             pass
         raise
-    connection.send(Data())
+    connection.send(_DATA)
+
+
+def send_ahead(dialogue: Dialogue, transaction: Transaction) -> None:
+    """Give the envelope of the next transaction to the core, which has the end of the content of this one."""
+    connection = dialogue.connection
+    connection.send(transaction.mail)
+    for rcpt in transaction.rcpts:
+        connection.send(rcpt)
+    connection.send(_DATA)
 
 
 async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) -> None:
@@ -76,20 +83,22 @@ async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) ->
     transaction.begin(time.monotonic(), dialogue.timeouts)
     while True:
         event = dialogue.ready_event() or await dialogue.event()
-        assert isinstance(event, (Response, CommandNotSent)), "each command has a reply, or was not sent"
-        kind = event.command.__class__
         if isinstance(event, Response):
             reply = event.reply
+            kind = event.command.__class__
             if kind is Rcpt:
                 transaction.replies.append(reply)
             if reply.code >= 400 and (kind is not Rcpt or reply.code == 421):
                 transaction.refusal = transaction.refusal or event
             if reply.code == 421:
                 break
-            if kind is Data and reply.is_intermediate:
-                transaction.data = reply
-        if kind is Data:
-            break
+            if kind is Data:
+                transaction.data = reply if reply.is_intermediate else None
+                break
+        else:
+            assert isinstance(event, CommandNotSent), "each command has a reply, or was not sent"
+            if isinstance(event.command, Data):
+                break
     if transaction.data is None or not transaction.accepted:
         await _give_up(dialogue, transaction)
 
@@ -127,7 +136,12 @@ async def send_content(dialogue: Dialogue, transaction: Transaction, source: Sou
     """
     dialogue.context.phase = "content"
     if transaction.octets is not None:
-        await _send_octets(dialogue, transaction, transaction.octets)
+        *others, last = transaction.octets
+        if others:
+            await _send_octets(dialogue, transaction, others)
+        dialogue.check_silence()
+        transaction.allow_content(len(last), dialogue.limits)
+        dialogue.connection._send_encoded(last, last=True)
     elif source is not None and source.awaited is not None:
         await _send_awaited(dialogue, transaction, source.awaited)
     elif source is not None:
@@ -136,17 +150,13 @@ async def send_content(dialogue: Dialogue, transaction: Transaction, source: Sou
 
 
 async def _send_octets(dialogue: Dialogue, transaction: Transaction, octets: list[bytes]) -> None:
-    """Send content that is encoded, its end included."""
+    """Send content that is encoded, but for its last piece."""
     connection, limits = dialogue.connection, dialogue.limits
-    *others, last = octets
-    for piece in others:
+    for piece in octets:
         dialogue.check_silence()
         connection._send_encoded(piece, last=False)
         transaction.allow_content(len(piece), limits)
         await dialogue.flush()
-    dialogue.check_silence()
-    transaction.allow_content(len(last), limits)
-    connection._send_encoded(last, last=True)
 
 
 async def _send_pieces(dialogue: Dialogue, transaction: Transaction, source: Source) -> None:

@@ -135,7 +135,6 @@ class ReadingPump:
 
     def __init__(self, stream: Stream) -> None:
         self.deadline = math.inf
-        self.begin_write = stream.write
         self._stream = stream
 
     async def pump(self, take: Take[T]) -> T:
@@ -147,6 +146,9 @@ class ReadingPump:
                 arrival = error
             if (result := take(arrival)) is not None:
                 return result
+
+    def begin_write(self, data: bytes, timeout: float | None) -> Awaitable[None] | None:
+        return self._stream.write(data, timeout)
 
     def _seconds_left(self) -> float | None:
         return None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
