@@ -32,6 +32,7 @@ AnyServer = BaseServer[Any]
 _STOP = signal.SIGINT, signal.SIGTERM
 _SignalHandler = Callable[[int, object], object]
 Announce = Callable[[AnyServer], object]
+AsyncServe = Callable[..., AbstractAsyncContextManager[AnyServer]]
 
 
 def serve_until_signal(
@@ -43,8 +44,8 @@ def serve_until_signal(
     if options.adapter == "sync":
         return _serve_sync(where, serve_options, announce, faults)
     if options.adapter == "asyncio":
-        return _serve_asyncio(where, serve_options, announce)
-    return _serve_trio(where, serve_options, announce)
+        return _serve_asyncio(where, serve_options, announce, faults)
+    return _serve_trio(where, serve_options, announce, faults)
 
 
 def _faults(options: argparse.Namespace) -> list[Rule]:
@@ -53,8 +54,6 @@ def _faults(options: argparse.Namespace) -> list[Rule]:
         return []
     from ..testing import parse_rule
 
-    if options.adapter != "sync":
-        raise Failure(EX_USAGE, f"--fault needs --adapter sync, not {options.adapter}")
     try:
         return [parse_rule(text) for text in options.fault]
     except LocalProtocolError as error:
@@ -99,13 +98,23 @@ def _serve_sync(
     return None
 
 
+def _with_faults(serve: AsyncServe, faults: Sequence[Rule]) -> AsyncServe:
+    """Let the server of an async adapter go wrong where the rules of ``--fault`` say so."""
+    if not faults:
+        return serve
+    from ..testing import serve_async_with_faults
+
+    return functools.partial(serve_async_with_faults, faults)
+
+
 def _serve_asyncio(
-    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: Announce
+    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: Announce, faults: Sequence[Rule]
 ) -> int | None:
     import asyncio
 
     from .. import asyncio as adapter
 
+    serve = _with_faults(adapter.serve, faults)
     numbers: list[int] = []
 
     async def main() -> None:
@@ -124,7 +133,7 @@ def _serve_asyncio(
 
         with _signals(lambda: loop.call_soon_threadsafe(stopped.set), stop_at_once, install):
             try:
-                await _serve_until(adapter.serve(*where, **serve_options), stopped.wait, announce)
+                await _serve_until(serve(*where, **serve_options), stopped.wait, announce)
             finally:
                 with contextlib.suppress(NotImplementedError):
                     for number in _STOP:
@@ -138,7 +147,7 @@ def _serve_asyncio(
 
 
 def _serve_trio(
-    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: Announce
+    where: tuple[Receiver, str, int], serve_options: ServeOptions, announce: Announce, faults: Sequence[Rule]
 ) -> int | None:
     try:
         import trio
@@ -147,6 +156,7 @@ def _serve_trio(
     except ImportError:
         raise Failure(EX_UNAVAILABLE, "trio is not installed (hint: pip install trio)") from None
 
+    serve = _with_faults(adapter.serve, faults)
     numbers: list[int] = []
 
     async def main() -> bool:
@@ -157,7 +167,7 @@ def _serve_trio(
             token.run_sync_soon(scope.cancel)
 
         with trio.CancelScope() as scope, _signals(lambda: token.run_sync_soon(stopped.set), stop_at_once):
-            await _serve_until(adapter.serve(*where, **serve_options), stopped.wait, announce)
+            await _serve_until(serve(*where, **serve_options), stopped.wait, announce)
         return scope.cancelled_caught
 
     return numbers[-1] if trio.run(main) else None

@@ -17,6 +17,7 @@ from ._server import (
     ReceivedMail,
     assert_mail,
     client_context,
+    serve_async_with_faults,
     serve_with_faults,
     server_context,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "pair",
     "parse_rule",
     "rate_limit",
+    "serve_async_with_faults",
     "serve_with_faults",
     "server_context",
     "tarpit",

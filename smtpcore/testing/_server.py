@@ -13,17 +13,18 @@ import functools
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, Self, Unpack, cast
+from typing import Any, BinaryIO, Final, Literal, Self, Unpack, cast
 
 from .._core.config import ServerConfig
 from .._core.events import Envelope
 from .._core.limits import Limits
 from .._core.parameters import Parameters
-from .._net.listener import GRACE
+from .._net.listener import GRACE, BaseServer
 from .._net.serveroptions import ServeOptions, ServerOptions
 from .._net.serving import refusal_of, session_runner
 from .._net.session import ServerSession
@@ -33,7 +34,9 @@ from ..sasl import Credentials
 from ..sync import Server, listen
 from ..transcript import Transcript
 from ._faults import Counter, Rule, on
-from ._session import FaultySession
+from ._session import FaultySession, Sleep
+
+AnyServer = BaseServer[Any]
 
 CERTIFICATE: Final = Path(__file__).parent / "insecure-localhost.pem"
 
@@ -154,11 +157,78 @@ def _start(
     async def sleep(seconds: float) -> None:
         closing.wait(seconds)
 
+    runner = _runner(counter, sleep, handler, options)
+    return listen(host, port, runner, refusal=refusal_of(options), grace=grace)
+
+
+def _runner(
+    counter: Counter, sleep: Sleep, handler: object, options: ServerOptions
+) -> Callable[[Stream], Coroutine[Any, Any, None]]:
     def make_session(stream: Stream, options: ServerOptions) -> ServerSession:
         return FaultySession(stream, options, counter, sleep)
 
-    runner = session_runner(handler, options, make_session)
-    return listen(host, port, runner, refusal=refusal_of(options), grace=grace)
+    return session_runner(handler, options, make_session)
+
+
+@asynccontextmanager
+async def serve_async_with_faults(
+    faults: Iterable[Rule],
+    handler: object,
+    host: str | None = "127.0.0.1",
+    port: int = 0,
+    **options: Unpack[ServeOptions],
+) -> AsyncIterator[AnyServer]:
+    """Run a server with faults in the event loop, that of asyncio or trio, while the block lasts::
+
+        async with serve_async_with_faults([greylist()], handler) as server:
+            host, port = server.addresses[0]
+
+    Args:
+        faults: As for :func:`serve_with_faults`.
+        handler: As for :func:`smtpcore.asyncio.serve` and :func:`smtpcore.trio.serve`.
+        host: The address to listen on.
+        port: The port to listen on; 0: a free one.
+        options: ``hostname``, ``config``, ``ssl_context``, ``implicit_tls``, ``transcript`` and ``greet_pause``
+            of these functions.
+
+    Returns:
+        A context manager that gives the running server.
+
+    Raises:
+        TypeError: The handler cannot be a handler.
+        OSError: The address cannot be bound.
+    """
+    counter, made = Counter(faults), ServerOptions(**options)
+    refusal = refusal_of(made)
+    if _is_on_asyncio():
+        from .. import asyncio as on_asyncio
+
+        runner = _runner(counter, asyncio.sleep, handler, made)
+        server = await on_asyncio.listen(host, port, runner, refusal=refusal)
+        try:
+            yield server
+        finally:
+            await server.close()
+        return
+
+    import trio
+
+    from .. import trio as on_trio
+
+    runner = _runner(counter, trio.sleep, handler, made)
+    async with on_trio._serving(
+        functools.partial(on_trio.listen, host, port, runner, refusal=refusal)
+    ) as listener:
+        yield listener
+
+
+def _is_on_asyncio() -> bool:
+    """Whether the caller runs in an event loop of asyncio, and not of trio."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class MailServer:
@@ -355,13 +425,12 @@ class AsyncMailServer:
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
         wait = functools.partial(self.server.wait_for, to=to, subject=subject, timeout=timeout)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            import trio
+        if _is_on_asyncio():
+            return await asyncio.to_thread(wait)
 
-            return await trio.to_thread.run_sync(wait)
-        return await asyncio.to_thread(wait)
+        import trio
+
+        return await trio.to_thread.run_sync(wait)
 
 
 def assert_mail(

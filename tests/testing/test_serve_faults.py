@@ -13,12 +13,23 @@ import pytest
 import smtpcore.sync
 from smtpcore import RecipientsRefused
 
+from ..interop.ours import ADAPTERS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "-m", "smtpcore", "serve", "--port", "0"]
 
 
-def test_serve_goes_wrong_where_its_rules_say() -> None:
-    command = [*COMMAND, "--fault", "RCPT nth=2: reply 451 4.7.1 later", "--fault", "QUIT: disconnect"]
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_serve_goes_wrong_where_its_rules_say(adapter: str) -> None:
+    command = [
+        *COMMAND,
+        "--adapter",
+        adapter,
+        "--fault",
+        "RCPT nth=2: reply 451 4.7.1 later",
+        "--fault",
+        "QUIT: disconnect",
+    ]
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -41,14 +52,9 @@ def test_serve_goes_wrong_where_its_rules_say() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "arguments, problem",
-    [
-        (["--fault", "nonsense"], "'nonsense' is not a fault"),
-        (["--fault", "greylist", "--adapter", "trio"], "--fault needs --adapter sync, not trio"),
-    ],
-)
-def test_a_wrong_rule_is_an_error_of_usage(arguments: list[str], problem: str) -> None:
-    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+def test_a_wrong_rule_is_an_error_of_usage() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--fault", "nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 64
-    assert problem in done.stderr
+    assert "'nonsense' is not a fault" in done.stderr

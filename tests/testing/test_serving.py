@@ -1,0 +1,79 @@
+"""A server of the caller's own with faults, on each adapter."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from smtpcore.testing import Rule, greylist, on, serve_async_with_faults, serve_with_faults
+
+from ..interop.ours import ADAPTERS, RECIPIENT, SENDER, Mailbox
+
+Talk = Callable[[str, int], None]
+
+
+def serve(adapter: str, handler: object, talk: Talk, *faults: Rule) -> None:
+    """Run a server while a blocking client talks to it."""
+
+    async def main(in_thread: Callable[..., Awaitable[None]]) -> None:
+        async with serve_async_with_faults(faults, handler) as server:
+            await in_thread(talk, *server.addresses[0])
+
+    if adapter == "asyncio":
+        asyncio.run(main(asyncio.to_thread))
+    elif adapter == "trio":
+        trio.run(main, trio.to_thread.run_sync)
+    else:
+        with serve_with_faults(faults, handler) as server:
+            talk(*server.addresses[0])
+
+
+def send(host: str, port: int) -> Any:
+    with smtplib.SMTP(host, port) as client:
+        return client.sendmail(SENDER, [RECIPIENT], "Subject: Report\r\n\r\nAll is well.\r\n")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    "fault, error, stored",
+    [
+        (on("*").delay(0.01).split(3), None, 1),
+        (greylist(), smtplib.SMTPRecipientsRefused, 0),
+        (on("DATA").reply("554 5.7.1 no"), smtplib.SMTPDataError, 0),
+        (on("CONTENT", after=3).reply("552 5.3.4 too big").disconnect(3), OSError, 0),
+        (on(".").disconnect(), OSError, 1),
+        (on("CONNECT").garbage(), smtplib.SMTPConnectError, 0),
+    ],
+    ids=["slow", "greylist", "refusal", "in content", "after content", "garbage"],
+)
+def test_a_fault_is_the_same_on_each_adapter(
+    adapter: str, fault: Rule, error: type[Exception] | None, stored: int
+) -> None:
+    def talk(host: str, port: int) -> None:
+        if error is None:
+            assert send(host, port) == {}
+        else:
+            with pytest.raises(error):
+                send(host, port)
+
+    mailbox = Mailbox()
+    serve(adapter, mailbox, talk, fault)
+    assert len(mailbox.messages) == stored
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_what_was_counted_is_counted_over_all_sessions(adapter: str) -> None:
+    def talk(host: str, port: int) -> None:
+        send(host, port)
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            send(host, port)
+        send(host, port)
+
+    mailbox = Mailbox()
+    serve(adapter, mailbox, talk, on("MAIL", nth=2, times=1).reply("451 4.3.0 later"))
+    assert len(mailbox.messages) == 2
