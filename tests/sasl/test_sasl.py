@@ -752,6 +752,11 @@ def test_the_first_usable_mechanism_is_chosen(
         assert chosen.username == "alice"
 
 
+@pytest.mark.req("AUT-50")
+def test_a_password_is_not_shown_without_TLS_unless_that_is_asked_for() -> None:
+    assert choose_mechanism(["PLAIN", "LOGIN"], username="alice", password="secret", tls=False) is None
+
+
 def test_each_mechanism_states_its_facts() -> None:
     assert list(CLIENT_MECHANISMS) == ["PLAIN", "LOGIN"]
     assert list(SERVER_MECHANISMS) == ["PLAIN", "LOGIN"]
