@@ -8,7 +8,8 @@ the tests takes longer than most mutants live, so it is done once:
 - A *fresh* worker imports only what the tests need from elsewhere. A child imports the mutant in place of the
   module.
 
-The test that noticed a mutant runs first the next time: neighbours tend to be noticed by the same test.
+The quick tests run first, and before them the one that noticed the last mutant: neighbours tend to be noticed
+by the same test.
 
 The first argument is "warm" or "fresh", the others are those of pytest. Each line of the input is a ``Job`` in
 JSON; each line of the output is the exit status of its tests (negative: the signal) and the seconds that they
@@ -41,6 +42,7 @@ import pytest
 import trio  # noqa: F401
 
 NOT_POSSIBLE = 100  # the exit status if a warm worker cannot make the change
+MOST_TESTS = 1 << 16
 MEMORY = 3 << 30  # octets that a mutant may use at most; an endless loop often collects something
 
 # Hypothesis is imported before pytest can look at its assertions, which does not matter here.
@@ -66,20 +68,23 @@ class Job:
 
 
 class Forks:
-    """Reads jobs, and forks for each: a child goes on with its job, the parent with the next one."""
+    """A plugin that reads jobs, and forks for each: a child goes on with its job, the parent with the next one.
+
+    The first job is the module as it is, which tells how long each test takes.
+    """
 
     def __init__(self) -> None:
         # pytest takes the standard streams away.
         self._jobs = os.fdopen(os.dup(0), encoding="utf-8")
         self._results = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        self._place = mmap.mmap(-1, 8)  # shared with the children
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-
-    def note(self, place: int) -> None:
-        """In a child: keep the place of the test that runs."""
-        self._place[:] = place.to_bytes(8, "big")
+        # Shared with the children: for each test, by its place in the collection, the seconds that it took in
+        # the first child; after them how many tests there are, and the place of the one that has run last.
+        self._shared = memoryview(mmap.mmap(-1, 8 * (MOST_TESTS + 2))).cast("d")
+        self._order: list[int] = []
+        self._places: dict[str, int] = {}
 
     def job(self) -> Job | None:
         """The job in a child; None in the parent, after the last one."""
@@ -100,12 +105,34 @@ class Forks:
                 pass
             self._results.write(json.dumps([status, time.monotonic() - begin]) + "\n")
             self._results.flush()
-            if status not in (0, NOT_POSSIBLE):
-                self.noticed(int.from_bytes(self._place[:], "big"))
+            if not self._order:
+                self._order = sorted(range(int(self._shared[-2])), key=self._shared.__getitem__)
+            elif status not in (0, NOT_POSSIBLE):
+                place = int(self._shared[-1])
+                self._order.remove(place)
+                self._order.insert(0, place)
         return None
 
-    def noticed(self, place: int) -> None:
-        """In the parent: a mutant was noticed by the test at this place."""
+    def arrange(self, items: list[pytest.Item]) -> None:
+        """In a child: put the tests in order."""
+        self._places = {item.nodeid: place for place, item in enumerate(items)}
+        self._shared[-2] = len(items)
+        if len(items) == len(self._order):  # a mutant may change what tests are made of
+            items[:] = [items[place] for place in self._order]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        # Nothing is to be read from a property that fails, so its first example will do.
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile("mutants", hypothesis.settings(), phases=phases, database=None)
+        hypothesis.settings.load_profile("mutants")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._shared[-1] = self._places[nodeid]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self._order:
+            self._shared[self._places[report.nodeid]] += report.duration
 
 
 def functions(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -142,39 +169,36 @@ def swap(job: Job) -> bool:
 
 
 class Warm(Forks):
-    """A plugin: collects once, and then runs what was collected in a child for each job."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self) -> None:
-        do_not_shrink()
+    """Collects once, and then runs what was collected in a child for each job."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        self._items = session.items
         job = self.job()
         if job is None:
             return True
         if job.source and not swap(job):
             os._exit(NOT_POSSIBLE)
-        self._places = {item.nodeid: place for place, item in enumerate(session.items)}
+        self.arrange(session.items)
         return None  # and pytest goes on
 
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.note(self._places[nodeid])
 
-    def noticed(self, place: int) -> None:
-        self._items.insert(0, self._items.pop(place))
+class Fresh(Forks, importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Collects in each child, in which the module is its mutant."""
 
+    _job: Job
 
-class Fresh(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """A plugin, and the finder and loader of one module: its mutant."""
-
-    def __init__(self, job: Job) -> None:
+    def run(self, arguments: Sequence[str]) -> int:
+        """In the parent: wait for all children. In a child: its exit status."""
+        job = self.job()
+        if job is None:
+            return 0
         self._job = job
+        sys.meta_path.insert(0, self)
+        return int(pytest.main([*arguments], plugins=[self]))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self) -> None:
-        do_not_shrink()
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.arrange(items)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
@@ -196,24 +220,12 @@ class Fresh(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._job.source, module.__file__, "exec", dont_inherit=True), module.__dict__)
 
 
-def do_not_shrink() -> None:
-    """Let a property fail with the first example that it finds: nothing is to be read from it."""
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutants", hypothesis.settings(), phases=phases, database=None)
-    hypothesis.settings.load_profile("mutants")
-
-
 def main(kind: str, *tests: str) -> int:
     sys.path.insert(0, os.getcwd())
     arguments = [*ARGUMENTS, *tests]
     if kind == "warm":
         return int(pytest.main(arguments, plugins=[Warm()]))
-    job = Forks().job()
-    if job is None:
-        return 0
-    plugin = Fresh(job)
-    sys.meta_path.insert(0, plugin)
-    return int(pytest.main(arguments, plugins=[plugin]))
+    return Fresh().run(arguments)
 
 
 if __name__ == "__main__":

@@ -1025,7 +1025,7 @@ def test_a_server_first_mechanism_begins_with_its_challenge() -> None:
 @pytest.mark.parametrize("initial", [b"", b"\0\0\0"])
 def test_a_server_first_mechanism_refuses_an_initial_response(initial: bytes) -> None:
     step = FirstServer().start(initial)
-    assert isinstance(step, Failed) and step.malformed
+    assert step == Failed("an initial response, although the server sends first", malformed=True)
 
 
 # --- An error report before failing: a toy in the manner of OAUTHBEARER -----------------------------------
