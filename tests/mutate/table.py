@@ -53,7 +53,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/serveroptions.py": "net/test_session.py test_handlers.py test_serve.py",
     "smtpcore/_net/serving.py": "test_serve.py test_handlers.py",
     "smtpcore/_net/sockets.py": "net/test_streams.py test_connecting.py",
-    "smtpcore/_net/spool.py": "test_handlers.py",
+    "smtpcore/_net/spool.py": "net/test_spool.py",
     "smtpcore/_net/stream.py": "net/test_streams.py",
     "smtpcore/_net/tls.py": "net/test_streams.py test_serve.py",
     "smtpcore/_net/transaction.py": "net/test_transaction.py net/test_client*.py",
