@@ -1,12 +1,17 @@
-"""The mutation sample: what is changed, and that a change no test notices is told."""
+"""Mutation samples: what is changed, which tests see it, and what the score counts."""
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from . import mutate
+from .mutate import __main__ as command
+from .mutate import runs, table
+from .mutate.changes import mutants
+from .mutate.runs import Outcome
 
 SOURCE = '''
 """A module."""
@@ -24,12 +29,15 @@ def limit(size: int, strict: bool = True) -> str:
 
 def none(size: int) -> str:
     return ""
+
+def nothing() -> None:
+    return None
 '''
 
 
 def test_every_kind_of_change_is_made_once() -> None:
-    changes = {mutant.what.split(" => ")[1] for mutant in mutate.mutants(SOURCE)}
-    assert changes == {
+    changed = {mutant.what.split(" => ")[1] for mutant in mutants(SOURCE)}
+    assert changed == {
         "def limit(size: int, strict: bool=False) -> str:",
         "if size >= 10 and strict:",
         "if size > 11 and strict:",
@@ -43,45 +51,163 @@ def test_every_kind_of_change_is_made_once() -> None:
 
 
 def test_a_mutant_has_one_change_and_can_be_compiled() -> None:
-    made = mutate.mutants(SOURCE)
+    made = mutants(SOURCE)
+    before = ast.unparse(ast.parse(SOURCE)).splitlines()
     assert len({mutant.source for mutant in made}) == len(made)
     for mutant in made:
         compile(mutant.source, "mutant", "exec")
         assert 8 <= mutant.line <= 16
+        after = mutant.source.splitlines()
+        assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
 
 
 def test_a_mutant_shows_its_line_although_another_line_was_like_it() -> None:
-    assert mutate.mutants(SOURCE)[-1].what == "return '' => return None"
+    assert mutants(SOURCE)[-1].what == "return '' => return None"
 
 
-def test_a_module_is_tested_by_the_tests_of_its_name_first() -> None:
-    first, quick, last = mutate.chosen_tests(Path("smtpcore/_core/state.py"))
-    assert first[0] == "tests/core/test_state.py"
-    assert quick == list(mutate.QUICK)
-    assert not {*first, *quick} & {*last}
+def test_a_default_of_a_parameter_is_not_in_a_function() -> None:
+    assert [mutant.what for mutant in mutants(SOURCE) if not mutant.in_function] == [
+        "def limit(size: int, strict: bool=True) -> str: => def limit(size: int, strict: bool=False) -> str:"
+    ]
 
 
-@pytest.mark.parametrize("noticed", [True, False])
-def test_a_change_that_no_test_notices_is_printed(
-    noticed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_seed_draws_the_same_sample_again() -> None:
+    assert mutants(SOURCE, 4, 1) == mutants(SOURCE, 4, 1)
+    assert mutants(SOURCE, 4, 1) != mutants(SOURCE, 4, 2)
+    assert set(mutants(SOURCE, 4, 1)) < set(mutants(SOURCE))
+    assert len(mutants(SOURCE, 4, 1)) == 4
+
+
+MODULES = [module for package in table.WANTED for module in table.modules_of(Path(package))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_each_module_has_tests_that_meet_its_mutants_first(module: Path) -> None:
+    stages = table.stages_of(module)
+    package = str(module.parent)
+    assert len(stages) == 1 + len(table.WIDE[package])
+    assert all((table.ROOT / one).exists() for stage in stages for one in stage if not one.startswith("-"))
+
+
+def test_each_row_of_the_table_is_about_a_module_or_a_package() -> None:
+    assert {*table.NARROW} <= {*map(str, MODULES), *table.WANTED}
+
+
+@pytest.mark.parametrize("module", table.equivalents())
+def test_each_listed_mutant_can_still_be_made_and_has_a_reason(module: str) -> None:
+    listed = table.equivalents()[module]
+    before = ast.unparse(ast.parse((table.ROOT / module).read_text(encoding="utf-8"))).splitlines()
+    lines = {line.strip() for line in before}
+    for change, reason in listed.items():
+        assert change.split(" => ")[0].split(" / ")[0] in lines, "the line has changed: run the mutant again"
+        assert reason.endswith("."), change
+
+
+def test_the_score_does_not_count_listed_mutants() -> None:
+    counts = Counter({Outcome.KILLED: 9, Outcome.SURVIVED: 1, Outcome.EQUIVALENT: 10})
+    assert command.score(counts) == 90
+    assert command.score(Counter({Outcome.EQUIVALENT: 1})) == 100
+
+
+class Project:
+    """A small project with one module and its tests, in which the command runs."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.write("made/__init__.py", "")
+        self.write("equivalents.txt", "")
+        monkeypatch.setattr(table, "ROOT", root)
+        monkeypatch.setattr(command, "ROOT", root)
+        monkeypatch.setattr(table, "EQUIVALENTS", root / "equivalents.txt")
+        monkeypatch.setattr(table, "WANTED", {"made": 100})
+        monkeypatch.setattr(command, "WANTED", {"made": 100})
+        monkeypatch.setattr(table, "NARROW", {"made": "test_{name}.py"})
+        monkeypatch.setattr(table, "WIDE", {"made": ("test_wide.py",)})
+        monkeypatch.setattr(runs, "AT_LEAST", 1.0)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def test(self, assertion: str, name: str = "it") -> None:
+        self.write(f"tests/test_{name}.py", f"from made import it\ndef test():\n    {assertion}\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, monkeypatch)
+
+
+MADE = """
+def double(x):
+    return x + x
+
+def table():
+    return [2]
+
+(TWO,) = table()
+
+def count():
+    x = 0
+    while x < 3:
+        x += 1
+"""
+
+EQUIVALENTS = """
+# A comment.
+made/it.py
+    x = 0 => x = 1
+        One step less.
+    x += 1 => x += 2
+        Larger
+        steps.
+    x += 1 => pass
+        Not true.
+"""
+
+
+def test_survivors_are_printed_and_listed_mutants_are_not_among_them(
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "it.py").write_text("def double(x):\n    return x + x\n", encoding="utf-8")
-    test = "assert double(2) == 4" if noticed else "double(2)"
-    (tmp_path / "test_it.py").write_text(f"from it import double\ndef test(): {test}\n", encoding="utf-8")
-    monkeypatch.setattr(mutate, "ROOT", tmp_path)
-    assert mutate.main(["it.py", "--seed", "1", "--tests", "test_it.py"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == f"it.py: {2 if noticed else 0} of 2 mutants noticed, seed 1"
-    assert lines[:-1] == (
-        [] if noticed else ["it.py:2: return x + x => return None", "it.py:2: return x + x => return x - x"]
+    project.write("made/it.py", MADE)
+    project.write("equivalents.txt", EQUIVALENTS)
+    project.test("it.double('')\n    assert it.TWO == 2\n    it.count()")
+    project.test("assert it.double(2) == 4", "wide")
+    assert table.equivalents()["made/it.py"]["x += 1 => x += 2"] == "Larger steps."
+    # Noticed: that of double() by the wide test, those of table() since the module is imported anew, and the
+    # loop that does not end although it is listed.
+    survivors = [
+        "  12: while x < 3: => while not x < 3:",
+        "  12: while x < 3: => while x < 4:",
+        "  12: while x < 3: => while x <= 3:",
+    ]
+    assert command.main(["made", "--seed", "1"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "made/it.py: 6 killed, 2 equivalent, 3 survived of 11",
+        *survivors,
+        "seed 1, 40 a module",
+        "made: 66.7 % (6 killed, 2 equivalent, 3 survived of 11), wanted 100 %",
+    ]
+
+
+def test_the_survivors_of_an_earlier_run_are_run_again(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("made/it.py", MADE)
+    project.test("assert it.double(2) == 4")
+    project.write(
+        "log", "made/it.py: 1 killed, 2 survived of 3\n  2: return x + x => return x - x\nmade: 0.0 %\n"
     )
+    assert command.main(["made", "--again", str(project.root / "log"), "--stages", "1"]) == 0
+    assert "made: 100.0 % (1 killed of 1)" in capsys.readouterr().out
 
 
-def test_tests_that_fail_anyway_stop_the_sample(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("test", ["def test(): assert False\n", "import nothing\n"])
+def test_tests_that_fail_anyway_stop_the_command(
+    test: str, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "it.py").write_text("ONE = 1\n", encoding="utf-8")
-    (tmp_path / "test_it.py").write_text("def test(): assert False\n", encoding="utf-8")
-    monkeypatch.setattr(mutate, "ROOT", tmp_path)
-    assert mutate.main(["it.py", "--tests", "test_it.py"]) == 2
-    assert "fail as it is" in capsys.readouterr().err
+    project.write("made/it.py", "def one():\n    return 1\n")
+    project.write("tests/test_it.py", test)
+    assert command.main(["made"]) == 2
+    assert "tests/test_it.py" in capsys.readouterr().err

@@ -752,6 +752,11 @@ def test_the_first_usable_mechanism_is_chosen(
         assert chosen.username == "alice"
 
 
+@pytest.mark.req("AUT-50")
+def test_a_password_is_not_shown_without_TLS_unless_that_is_asked_for() -> None:
+    assert choose_mechanism(["PLAIN", "LOGIN"], username="alice", password="secret", tls=False) is None
+
+
 def test_each_mechanism_states_its_facts() -> None:
     assert list(CLIENT_MECHANISMS) == ["PLAIN", "LOGIN"]
     assert list(SERVER_MECHANISMS) == ["PLAIN", "LOGIN"]
@@ -1020,7 +1025,7 @@ def test_a_server_first_mechanism_begins_with_its_challenge() -> None:
 @pytest.mark.parametrize("initial", [b"", b"\0\0\0"])
 def test_a_server_first_mechanism_refuses_an_initial_response(initial: bytes) -> None:
     step = FirstServer().start(initial)
-    assert isinstance(step, Failed) and step.malformed
+    assert step == Failed("an initial response, although the server sends first", malformed=True)
 
 
 # --- An error report before failing: a toy in the manner of OAUTHBEARER -----------------------------------
