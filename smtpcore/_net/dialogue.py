@@ -310,7 +310,7 @@ class Dialogue:
                 end = now + allowed
             self._wait = ("", allowed, end)
             pump.deadline = self._bounded(end)
-            arrival = await pump.pump(self._take)
+            arrival: Event | OSError | bytes = await pump.pump(self._take)
             if isinstance(arrival, Event):
                 return arrival
             if isinstance(arrival, OSError):
