@@ -19,7 +19,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+GRAIN = 0.05  # seconds that a server may notice a deadline late
 
 
 class _Wakeup:
@@ -101,6 +103,53 @@ class _Wakeup:
         return True
 
 
+class _Watch:
+    """Ends the pumps of streams when their deadlines have passed: those of a server, or that of one client.
+
+    A deadline hardly ever passes: it moves on with what arrives, and nothing is done then. There is one timer,
+    for the earliest deadline that was seen, and when it is over all deadlines are looked at. A timer for each
+    connection would cost a twenty-fifth of a short session.
+
+    Args:
+        streams: The streams.
+        grain: How many seconds later it looks, so that many deadlines shortly one after the other are one look.
+
+    Attributes:
+        deadline: The deadline that the timer is set for; infinite if it is not set.
+    """
+
+    def __init__(self, streams: Collection[Stream], grain: float = 0.0) -> None:
+        self.deadline = math.inf
+        self._streams = streams
+        self._grain = grain
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait_for(self, deadline: float) -> None:
+        """Set the timer for a deadline that is earlier than the one it is set for."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.deadline = deadline
+        seconds = deadline - time.monotonic() + self._grain
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._streams = ()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer, self.deadline = None, math.inf
+        now = time.monotonic()
+        for stream in list(self._streams):
+            stream._look_at_deadline(now)
+        earliest = min(
+            (stream.deadline for stream in self._streams if stream._take is not None), default=math.inf
+        )
+        if earliest < self.deadline:
+            self.wait_for(earliest)
+
+
 class Stream(BaseStream, asyncio.BufferedProtocol):
     """A connection. One task at a time may read it, and one may write to it."""
 
@@ -114,7 +163,9 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
     _result: Any = None
     _error: BaseException | None = None
 
-    def __init__(self, sock: socket.socket, buffer: memoryview | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, buffer: memoryview | None = None, watch: _Watch | None = None
+    ) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket = sock
@@ -122,10 +173,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._buffer = buffer or memoryview(bytearray(READ_SIZE))
         self._take: Take[Any] | None = None  # the function of the pump that is running
         self._wakeup = _Wakeup(self._loop)
-        # The deadline hardly ever needs an operation of the timer: it looks whether the deadline has passed,
-        # which has usually moved on, and goes on to sleep until then.
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
+        self._watch = watch or _Watch([self])
+        self._shares_watch = watch is not None
 
     # -- what the transport calls --
 
@@ -166,8 +215,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
                 while len(self._held) <= READ_SIZE and (data := self._socket.recv(READ_SIZE)):
                     self._held += data
         self._failure = exc if isinstance(exc, OSError) else self._gone()
-        if self._timer is not None:
-            self._timer.cancel()
+        if not self._shares_watch:
+            self._watch.stop()
         self._give_held()
         _wake(self._drained)
         for closer in self._closers:
@@ -180,8 +229,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             if (result := take(arrival)) is not None:
                 return result
         self._take = take
-        if self.deadline < self._timer_at:
-            self._watch_deadline()
+        if self.deadline < self._watch.deadline:
+            self._watch.wait_for(self.deadline)
         try:
             await self._wakeup
         except BaseException:  # cancelled
@@ -204,8 +253,8 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         except BaseException as error:  # it belongs to the task of the pump, not to the event loop
             self._error = error
         if self._result is None and self._error is None:
-            if self.deadline < self._timer_at:
-                self._watch_deadline()
+            if self.deadline < self._watch.deadline:
+                self._watch.wait_for(self.deadline)
         else:
             self._take = None
             self._wakeup.wake()
@@ -227,20 +276,9 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
         self._ended = self._at_eof
         return b"" if self._ended else None
 
-    def _watch_deadline(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = self.deadline
-        self._timer = self._loop.call_later(self.deadline - time.monotonic(), self._look_at_deadline)
-
-    def _look_at_deadline(self) -> None:
-        self._timer, self._timer_at = None, math.inf
-        if self._take is None:
-            pass  # the next pump watches it again
-        elif self.deadline <= time.monotonic():
+    def _look_at_deadline(self, now: float) -> None:
+        if self._take is not None and self.deadline <= now:
             self._give(TimeoutError(TIMED_OUT))
-        elif self.deadline < math.inf:
-            self._watch_deadline()
 
     def _wake_reader(self) -> None:
         self._loop.call_soon(self._look_at_stop)  # the function must not run in the task that stops the server
@@ -372,6 +410,7 @@ class Server(BaseServer[Stream]):
     def _begin(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
+        self._watch = _Watch(self.streams, GRAIN)
         self._sessions: set[asyncio.Task[None]] = set()
         self._wakeups: dict[socket.socket, _Wakeup] = {}  # of the accepting loops, one for each watched socket
         self._accepting = [asyncio.create_task(self._accept_all(sock)) for sock in self._sockets]
@@ -460,8 +499,10 @@ class Server(BaseServer[Stream]):
         await asyncio.sleep(seconds)
 
     async def _stream(self, connection: socket.socket) -> Stream:
-        loop = asyncio.get_running_loop()
-        return (await loop.connect_accepted_socket(lambda: Stream(connection, self._buffer), connection))[1]
+        def make() -> Stream:
+            return Stream(connection, self._buffer, self._watch)
+
+        return (await asyncio.get_running_loop().connect_accepted_socket(make, connection))[1]
 
     def _start(self, connection: socket.socket) -> None:
         def forget(task: asyncio.Task[None]) -> None:

@@ -1734,6 +1734,51 @@ async def test_a_connection_to_a_full_server_waits_a_moment_for_a_session_that_e
 
 
 @pytest.mark.parametrize("other", [Asyncio, Uvloop])
+def test_the_deadlines_of_all_connections_to_an_asyncio_server_have_one_timer(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = other(monkeypatch)
+    wait_for = asyncio_adapter._Watch.wait_for
+    timers: list[float] = []
+
+    def noted(self: Any, deadline: float) -> None:
+        timers.append(deadline)
+        wait_for(self, deadline)
+
+    async def serve_one(stream: Any) -> None:
+        seconds = LATE
+        while True:
+            try:
+                seconds = float(await stream.read(seconds))
+                await stream.write(b"ready", LATE)
+            except ValueError:  # the end
+                return
+            except TimeoutError:
+                await stream.write(b"late!", LATE)
+                seconds = LATE
+
+    async def waiting() -> None:
+        async with adapter.listening(serve_one) as listener:
+            patient = [await dial(adapter, listener) for _ in range(20)]
+            for stream in patient:
+                assert await ask(stream, str(LATE).encode()) == b"ready"
+            monkeypatch.setattr(asyncio_adapter._Watch, "wait_for", noted)
+            for stream in patient:
+                assert await ask(stream, str(LATE).encode()) == b"ready"
+            assert timers == []
+            for _ in range(2):
+                for stream, seconds in zip(patient, (SOON, 4 * SOON), strict=False):
+                    assert await ask(stream, str(seconds).encode()) == b"ready"
+                for stream in patient[:2]:
+                    assert await read_exactly(stream, 5) == b"late!"
+            assert await ask(patient[2], str(LATE).encode()) == b"ready"
+            for stream in patient:
+                stream.abort()
+
+    adapter.run(waiting)
+
+
+@pytest.mark.parametrize("other", [Asyncio, Uvloop])
 def test_an_accepting_loop_that_waits_does_not_keep_the_event_loop_busy(
     other: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
