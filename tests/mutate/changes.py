@@ -65,6 +65,8 @@ def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
             yield lambda: setattr(node, "value", "")
         case ast.Constant(value=bytes(value)) if value:
             yield lambda: setattr(node, "value", b"")
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return
         case ast.If() | ast.While() | ast.IfExp():
             yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
         case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
