@@ -67,7 +67,7 @@ def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
             yield lambda: setattr(node, "value", b"")
         case ast.If() | ast.While() | ast.IfExp():
             yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("None", "False"):
             yield lambda: setattr(node, "value", ast.Constant(None))
 
 
