@@ -433,6 +433,18 @@ def test_commands_without_argument_take_none(kind: Callable[..., Command]) -> No
 # --- Responses ---
 
 
+@pytest.mark.parametrize(
+    "kind, verb",
+    [
+        *[(Ehlo, "EHLO"), (Helo, "HELO"), (Mail, "MAIL"), (Rcpt, "RCPT"), (Data, "DATA"), (Rset, "RSET")],
+        *[(Noop, "NOOP"), (Quit, "QUIT"), (Vrfy, "VRFY"), (Expn, "EXPN"), (Help, "HELP"), (Auth, "AUTH")],
+        *[(StartTls, "STARTTLS"), (EndOfMessage, "."), (Connect, "connect")],
+    ],
+)
+def test_a_command_has_its_verb(kind: Any, verb: str) -> None:
+    assert kind.verb == verb
+
+
 def test_a_response_names_its_command_and_recipient() -> None:
     path = ForwardPath("a@b.example")
     assert Response(Rcpt("a@b.example"), OK).recipient == path

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from smtpcore._core.events import Helo, Mail, Noop, Quit, Rcpt
 from smtpcore._core.service import Service, Terms, service_for
 from smtpcore._core.state import State
 from smtpcore.extensions import STANDARD, Extension
+from smtpcore.extensions.help import Help
 from smtpcore.extensions.starttls import StartTls
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +119,26 @@ def test_a_success_leads_where_the_tables_say() -> None:
         dict.fromkeys((State.REFUSED, State.GREETED, State.READY, State.MAIL, State.RCPT), State.CLOSED),
     )
     assert successes[Noop] == (b"250 2.0.0 ok\r\n", {})
+
+
+@pytest.mark.parametrize(
+    "settings, verbs",
+    [
+        ({}, "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP"),
+        ({"expn": True, "starttls": True}, "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY STARTTLS EXPN HELP"),
+    ],
+)
+def test_help_lists_the_commands_that_the_server_has(settings: dict[str, Any], verbs: str) -> None:
+    successes = service_for("mx.example", ServerConfig(help=True, **settings)).terms(Facts()).successes
+    head, *listed = successes[Help][0].decode().split()
+    assert (head, listed[:2]) == ("214", ["2.0.0", "commands:"])
+    assert sorted(listed[2:]) == sorted(verbs.split())
+
+
+def test_successes_have_enhanced_status_codes_where_they_are_offered() -> None:
+    successes = service_for("mx.example", ServerConfig(enhanced_status_codes=False)).terms(Facts()).successes
+    assert successes[Noop][0] == b"250 ok\r\n"
+    assert successes[Rcpt][0] == b"250 recipient ok\r\n"
 
 
 def test_connections_of_one_configuration_share_their_terms() -> None:

@@ -361,6 +361,16 @@ def test_a_local_part_in_utf8_in_a_given_envelope_needs_smtputf8() -> None:
     prepared = prepare_message(new_message(), sender="j\u00f6rg@x", recipients=["u@b\u00fccher.example"])
     assert (prepared.smtputf8, prepared.eight_bit) == (True, False)
     assert (prepared.sender, prepared.recipients) == ("j\u00f6rg@x", ("u@b\u00fccher.example",))
+    with pytest.raises(LocalProtocolError, match=r"\(envelope\) has a local-part that is not ASCII"):
+        prepare_message(new_message(), sender="j\u00f6rg@x", smtputf8=False)
+    with pytest.raises(LocalProtocolError, match="SMTPUTF8 but without 8BITMIME"):
+        prepare_message(new_message(), sender="j\u00f6rg@x", eight_bit_mime=False)
+
+
+def test_the_content_is_not_shown_with_a_prepared_message() -> None:
+    shown = repr(prepare_message(new_message(Subject="confidential")))
+    assert "confidential" not in shown
+    assert "to@example.org" in shown
 
 
 def test_no_date_and_no_message_id_are_added() -> None:

@@ -67,8 +67,13 @@ def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
             yield lambda: setattr(node, "value", b"")
         case ast.If() | ast.While() | ast.IfExp():
             yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("None", "False"):
             yield lambda: setattr(node, "value", ast.Constant(None))
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether this never runs: it is for type checkers."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
@@ -82,7 +87,7 @@ def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
         return True
-    if isinstance(parent, ast.Raise):
+    if isinstance(parent, ast.Raise) or _is_for_types(node):
         return True
     if isinstance(parent, ast.Assign) and ast.unparse(parent.targets[0]) == "__all__":
         return True
@@ -100,16 +105,15 @@ def _code(tree: ast.AST) -> Iterator[ast.AST]:
 def _omissions(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
     """The statements that can be left out, as their block and place."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        for block in (body, getattr(node, "orelse", None)):
-            if isinstance(block, list) and not isinstance(node, ast.Module | ast.ClassDef):
-                for place, statement in enumerate(block):
-                    docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-                    if (
-                        isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise)
-                        and not docstring
-                    ):
-                        yield block, place
+        if isinstance(node, ast.Module | ast.ClassDef) or _is_for_types(node):
+            continue
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
+            if not isinstance(block, list):
+                continue
+            for place, statement in enumerate(block):
+                docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+                if isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise) and not docstring:
+                    yield block, place
 
 
 def _difference(before: str, after: str) -> str:

@@ -372,7 +372,52 @@ def test_the_time_of_the_application_is_not_that_of_the_transaction(clock: Clock
     assert said(talk(steps, conversation, keywords=PIPELINING, clock=clock)) == [250, 250]
 
 
+def test_a_server_that_is_always_just_in_time_is_given_up_also_in_a_batch(clock: Clock) -> None:
+    names = [f"r{number}@mx.example" for number in (1, 2, 3)]
+    sent = "".join(f"RCPT TO:<{name}>\n" for name in names)
+    replies: list[Any] = [Pause(299), "250 ok"] * 4
+    steps = [
+        (f"MAIL FROM:<{SENDER}>\n{sent}DATA", [*replies, Pause(119), "354 go"]),
+        (content(1), [Pause(599), QUEUED]),
+    ]
+    messages = [(SENDER, names, message(1)[2])]
+    outcomes = talk(steps, sending(*messages), keywords=PIPELINING, clock=clock)
+    assert said(outcomes) == [(TimedOut, "in doubt")]
+
+
 # --- The application ------------------------------------------------------------------------------------------
+
+
+class Reviving:
+    """An iterator that gives something again after its end."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def __iter__(self) -> Reviving:
+        return self
+
+    def __next__(self) -> Message:
+        self._calls += 1
+        if self._calls == 2:
+            raise StopIteration
+        return message(self._calls)
+
+
+@pytest.mark.parametrize("keywords", [PIPELINING, []])
+def test_after_the_end_of_the_iterable_no_message_is_asked_for(keywords: list[str]) -> None:
+    async def conversation(client: Client) -> list[SendOutcome]:
+        batch = client.send_many(Reviving())
+        outcomes = [outcome async for outcome in batch]
+        with pytest.raises(StopAsyncIteration):
+            await anext(batch)
+        return outcomes
+
+    if keywords:
+        steps: list[Any] = [(envelope(1), OK3)]
+    else:
+        steps = [(f"MAIL FROM:<{SENDER}>", "250 ok"), ("RCPT TO:<r1@mx.example>", "250 ok"), ("DATA", "354 go")]
+    assert said(talk([*steps, (content(1), QUEUED), QUIT], conversation, keywords=keywords)) == [250]
 
 
 class Failed(Exception):

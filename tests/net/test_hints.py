@@ -35,7 +35,7 @@ from smtpcore import (
     TlsError,
     TlsUnavailable,
 )
-from smtpcore._net.hints import hint_for
+from smtpcore._net.hints import hint_for, words_of
 
 FACTS = ErrorContext(host="mx.example", port=25, security="opportunistic", octets_received=100, phase="command")
 GREETING = b"220 mx.example ESMTP\r\n"
@@ -222,6 +222,19 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
     ("hung up after idling", lost, {"phase": "mail", "idle": 301.4}, "not been heard of for 301 s"),
     ("hung up after idling before NOOP", lost, {"phase": "command", "idle": 31.0}, "open a new one"),
     ("hung up at once", lost, {"phase": "mail", "idle": 0.1}, None),
+    ("hung up after half a minute", lost, {"phase": "mail", "idle": 30.0}, None),
+    (
+        "no Unix socket there",
+        caused(ConnectionFailed, FileNotFoundError()),
+        {"host": "/run/mx", "port": 0, "phase": "connect"},
+        "no server listens on this Unix socket",
+    ),
+    (
+        "a Unix socket of another user",
+        caused(ConnectionFailed, PermissionError()),
+        {"host": "/run/mx", "port": 0, "phase": "connect"},
+        "the permissions on it",
+    ),
     ("hung up in the content", lost, {"phase": "content", "idle": 301.4}, None),
     ("hung up after a slow answer", lost, {"phase": "rcpt", "idle": 301.4}, None),
     ("used after its end", ConnectionLost, {"phase": "mail", "idle": 301.4}, None),
@@ -423,6 +436,45 @@ def test_a_hint_follows_from_the_facts(
 ) -> None:
     found = hint_for(error(text), replace(FACTS, **facts))
     assert (found is None) if hint is None else (found is not None and hint in found)
+
+
+@pytest.mark.parametrize(
+    "detail, hint",
+    [
+        ("1.1", "the mailbox does not exist"),
+        ("1.2", "the domain of the address is unknown"),
+        ("1.3", "the address is malformed"),
+        ("1.6", "the mailbox has moved"),
+        ("1.7", "the address of the sender is malformed"),
+        ("1.8", "the domain of the sender is unknown"),
+        ("1.10", "the domain does not accept mail"),
+        ("2.1", "the mailbox is disabled"),
+        ("2.2", "mailbox is full"),
+        ("2.3", "make the message smaller"),
+        ("3.4", "make the message smaller"),
+        ("4.6", "the message is in a loop"),
+        ("5.3", "send to fewer recipients"),
+    ],
+)
+def test_an_enhanced_status_code_has_its_meaning_whatever_the_code(detail: str, hint: str) -> None:
+    for code in (451, 554):
+        reply = Reply(code, f"{code // 100}.{detail}", "no")
+        found = hint_for(ReplyError(Response(EndOfMessage(), reply)), replace(FACTS, phase="end-of-data"))
+        assert found is not None and hint in found
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (handshake("WRONG_VERSION_NUMBER"), "wrong version number"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (OSError("no number"), "no number"),
+        (OSError(), "OSError"),
+        (ValueError("bad"), "bad"),
+    ],
+)
+def test_an_error_of_the_system_is_told_in_words(error: Exception, words: str) -> None:
+    assert words_of(error) == words
 
 
 def test_an_outcome_that_is_not_known_comes_first() -> None:

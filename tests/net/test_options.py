@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import enum
+import math
+import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -174,3 +179,79 @@ def test_options_that_are_right_are_taken() -> None:
 )
 def test_what_is_verified_is_not_always_what_is_connected_to(host: str, name: str) -> None:
     assert _options.reference_identifier(host) == name
+
+
+def test_a_word_is_not_a_deadline() -> None:
+    assert str(refused(deadline="5")) == "deadline is a number of seconds, not str '5'"
+    assert str(refused(deadline=0)) == "deadline is a number of seconds above 0, not 0"
+
+
+def test_a_deadline_is_kept_and_by_default_there_is_none() -> None:
+    assert _options.deadline_of({"deadline": 5.0}) == 5.0
+    assert _options.deadline_of({}) == math.inf
+
+
+def test_a_number_is_the_most_that_each_wait_may_last() -> None:
+    usual = Timeouts()
+    assert _options.timeouts_of({"timeout": 60.0}) == Timeouts(
+        **{one.name: min(60.0, getattr(usual, one.name)) for one in dataclasses.fields(Timeouts)}
+    )
+    # What a recipient adds to the time of a transaction is not a wait.
+    assert _options.timeouts_of({"timeout": 5.0}).recipient == usual.recipient
+    assert _options.timeouts_of({}) == usual
+
+
+@pytest.mark.parametrize("kind", ["text", "TLS", "datagram", "not connected"])
+def test_only_a_connected_plain_stream_socket_is_accepted(kind: str) -> None:
+    with contextlib.ExitStack() as stack:
+        near, far = map(stack.enter_context, socket.socketpair())
+        assert far.fileno() != near.fileno()
+        made: dict[str, Callable[[], Any]] = {
+            "text": lambda: "socket",
+            "TLS": lambda: ssl.create_default_context().wrap_socket(
+                near, server_hostname="mx.example", do_handshake_on_connect=False
+            ),
+            "datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+            "not connected": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+        }
+        given = made[kind]()
+        if isinstance(given, socket.socket):
+            stack.enter_context(given)
+        words = {
+            "text": "sock is a connected socket.socket, not str",
+            "TLS": "sock is a plain socket, not an SSLSocket",
+            "datagram": "sock is a stream socket, not a datagram socket",
+            "not connected": "sock is not connected: ",
+        }
+        assert str(refused(sock=given)).startswith(words[kind])
+
+
+def context(*, check_hostname: bool) -> ssl.SSLContext:
+    made = ssl.create_default_context()
+    made.check_hostname = check_hostname
+    return made
+
+
+@pytest.mark.parametrize("host", ["", "/run/mx"])
+@pytest.mark.parametrize(
+    "security, options, verifies",
+    [
+        ("none", {}, False),
+        ("opportunistic", {}, False),
+        ("opportunistic", {"auth": ("a", "b")}, True),
+        ("starttls", {}, True),
+        ("tls", {}, True),
+        ("none", {"ssl_context": context(check_hostname=True)}, False),
+        ("tls", {"ssl_context": context(check_hostname=True)}, True),
+        ("tls", {"ssl_context": context(check_hostname=False)}, False),
+    ],
+)
+def test_a_certificate_that_is_verified_needs_the_name_of_a_host(
+    host: str, security: Any, options: Any, verifies: bool
+) -> None:
+    _options.check_reference("mx.example", security, options)
+    if verifies:
+        with pytest.raises(LocalProtocolError, match="is not the name of a host"):
+            _options.check_reference(host, security, options)
+    else:
+        _options.check_reference(host, security, options)

@@ -90,6 +90,7 @@ def test_a_server_does_not_notice_that_its_recorder_fails(
     assert len(recorder.calls) == number  # and none after it has failed
     (record,) = caplog.records
     assert record.message.startswith("a recorder failed and is not called again in this session")
+    assert record.name == "smtpcore"
     assert str(error) in caplog.text
     assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)
 
@@ -118,7 +119,20 @@ def test_a_recorder_that_cannot_be_made_or_is_none_costs_no_session(
         return made
 
     assert delivered(factory) == delivered(None)
-    assert len(caplog.records) == 1
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "no recorder could be made for a session: " if isinstance(made, Exception) else "a recorder failed"
+    )
+
+
+def test_secrets_are_passed_on_to_be_hidden() -> None:
+    transcript = Transcript()
+    recorder = Recorder(transcript)
+    recorder.hide("correct horse")
+    recorder.record_server(b"220 mx.example\r\n")
+    recorder.record_server(b"500 unknown: correct horse\r\n")
+    assert "correct horse" not in str(transcript)
+    assert "500 ***" in str(transcript)
 
 
 @pytest.mark.parametrize("steps", [[MAIL[0], ("250", EOF)], [MAIL[0], ("250", ConnectionResetError())]])

@@ -752,6 +752,22 @@ def test_the_first_usable_mechanism_is_chosen(
         assert chosen.username == "alice"
 
 
+def test_an_error_about_the_user_to_act_as_names_it() -> None:
+    with pytest.raises(LocalProtocolError, match="the authorization identity must not be empty or contain NUL"):
+        PlainClient("alice", "secret", "\xad")  # SASLprep maps a soft hyphen to nothing
+
+
+@pytest.mark.parametrize("message", [b"\0\0secret", b"\0alice\0", b"\xff\0alice\0secret", b"\0\xff\0secret"])
+def test_a_name_that_is_not_valid_is_a_failure_with_its_reason(message: bytes) -> None:
+    failed = Failed("a name or password that is empty or not valid", malformed=True)
+    assert PlainServer().start(message) == failed
+
+
+def test_a_password_with_a_new_character_is_prepared_for_the_comparison() -> None:
+    # U+0221 has no meaning in Unicode 3.2; U+2168 is a compatibility character for "IX" (RFC 4013 2.2, 2.5).
+    assert Credentials("PLAIN", "alice", None, "\u2168\u0221").matches("IX\u0221")
+
+
 @pytest.mark.req("AUT-50")
 def test_a_password_is_not_shown_without_TLS_unless_that_is_asked_for() -> None:
     assert choose_mechanism(["PLAIN", "LOGIN"], username="alice", password="secret", tls=False) is None
