@@ -61,9 +61,10 @@ class _Wakeup:
     session that runs in its task. It has what ``asyncio.Task`` asks of an object that is like a future.
     """
 
-    _asyncio_future_blocking = False
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_step")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
         self._loop = loop
         self._cancelled = False  # for good: a stream whose pump was cancelled is broken
         self._step: Callable[[_Wakeup], object] | None = None
@@ -411,7 +412,7 @@ class Server(BaseServer[Stream]):
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
         self._watch = _Watch(self.streams, GRAIN)
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: dict[asyncio.Task[None], socket.socket] = {}
         self._wakeups: dict[socket.socket, _Wakeup] = {}  # of the accepting loops, one for each watched socket
         self._accepting = [asyncio.create_task(self._accept_all(sock)) for sock in self._sockets]
 
@@ -505,13 +506,12 @@ class Server(BaseServer[Stream]):
         return (await asyncio.get_running_loop().connect_accepted_socket(make, connection))[1]
 
     def _start(self, connection: socket.socket) -> None:
-        def forget(task: asyncio.Task[None]) -> None:
-            self._sessions.discard(task)
-            self._release(connection)  # it may have been cancelled before its first step
+        task = asyncio.create_task(self._session(connection), name="smtpcore session")
+        self._sessions[task] = connection
+        task.add_done_callback(self._forget)
 
-        task = asyncio.create_task(self._session(connection))
-        self._sessions.add(task)
-        task.add_done_callback(forget)
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._release(self._sessions.pop(task))  # it may have been cancelled before its first step
 
 
 async def listen(

@@ -101,7 +101,7 @@ class Places:
 
     def take(self, address: Address) -> str | None:
         """Take a place; give the reason if there is none."""
-        key = self._key(address)
+        key = self.key(address)
         with self._lock:
             limit = PER_ADDRESS if self._per_address is None else self._per_address
             if self._taken.get(key, 0) >= limit and key and (self._per_address or not _is_loopback(key)):
@@ -112,9 +112,8 @@ class Places:
             self._taken[key] = self._taken.get(key, 0) + 1
             return None
 
-    def give_back(self, address: Address) -> None:
-        """Give a place back."""
-        key = self._key(address)
+    def give_back(self, key: str) -> None:
+        """Give back a place of the addresses with this key."""
         with self._lock:
             self.refused.clear()
             self._free += 1
@@ -123,7 +122,8 @@ class Places:
                 del self._taken[key]
 
     @staticmethod
-    def _key(address: Address) -> str:
+    def key(address: Address) -> str:
+        """Return what all addresses that count as one have in common."""
         if isinstance(address, str) or not isinstance(address[0], str):
             return ""  # a Unix socket: its clients have no addresses
         host = address[0].partition("%")[0]
@@ -252,7 +252,7 @@ class BaseServer(ABC, Generic[S]):
         self.streams: set[S] = set()
         self._serve_one = serve_one
         self._refusal = refusal
-        self._admitted: dict[socket.socket, Address] = {}
+        self._admitted: dict[socket.socket, str] = {}  # each connection with the key of its place
         self._stopping = False
         self._aborting = False
 
@@ -350,7 +350,7 @@ class BaseServer(ABC, Generic[S]):
             self._places.refused.add(reason)
             self._refuse(connection, reason)
             return
-        self._admitted[connection] = address
+        self._admitted[connection] = self._places.key(address)
         try:
             self._start(connection)
         except BaseException:

@@ -67,6 +67,10 @@ class Recorder:
                 _log("a recorder failed and is not called again in this session", error)
 
 
+NO_RECORDER = Recorder(None)
+"""The recorder of sessions that are not recorded."""
+
+
 def make_transcript(factory: Callable[[], Transcript | None] | None) -> Transcript | None:
     """Make the recorder of a new session.
 

@@ -42,7 +42,7 @@ from .._core.server import ServerConnection
 from .._core.state import State
 from .connect import hello_name
 from .hints import words_of
-from .recorder import Recorder, make_transcript
+from .recorder import NO_RECORDER, Recorder, make_transcript
 from .serveroptions import ServerOptions, with_starttls
 from .stream import Arrival, Stream, arrived, pump_of, run
 from .workers import Blocking, R, run_blocking
@@ -105,7 +105,7 @@ class ServerSession:
         self.octets_sent = 0
         self.data: dict[str, Any] = {}
         self.transcript = make_transcript(options.transcript)
-        self._recorder = Recorder(self.transcript)
+        self._recorder = NO_RECORDER if self.transcript is None else Recorder(self.transcript)
         self._options = options
         self._timeouts = config.timeouts
         self._content_rate = config.limits.content_rate

@@ -1838,7 +1838,7 @@ def test_places_are_counted_in_all_and_for_each_address() -> None:
         assert places.take(("::1", 1, 0, 0)) is None
     assert places.take(("192.0.2.2", 1)) is _listener.TOO_MANY
     places.refused.add("any reason")
-    places.give_back(("192.0.2.1", 7))
+    places.give_back(places.key(("192.0.2.1", 7)))
     assert places.refused == set()
     assert places.take(("192.0.2.1", 3)) is None
     assert places.take(("192.0.2.2", 1)) is _listener.TOO_MANY
