@@ -22,7 +22,7 @@ a CRLF that never comes; a bare CR is one as soon as its line is complete.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from .failures import RemoteProtocolError
 from .printable import printable
@@ -104,9 +104,10 @@ class ReplyParser:
         """
         if self._error is not None:
             return True
-        if data[-1:] == b"\n" and not self._partial and not self._text:
+        if data[-1:] == b"\n" and not self._partial and self._start == len(self._text):
             # Whole lines and nothing before them: nearly every read.
             self._text = str(data, "latin-1")
+            self._start = 0
             return not self._lines
         pending = self.pending
         self._partial += data
@@ -127,10 +128,27 @@ class ReplyParser:
             if reply is not None:
                 self._start = end
                 return reply
+            if not (end or self._partial or self._error):
+                return None
         if self._error is not None:
             reason, partial, line = self._error
             raise RemoteProtocolError(reason, reply=partial, line=line)
         return self._read_lines()
+
+    def repeated(self, codes: list[int]) -> list[Reply] | None:
+        """Give the next replies at once, if all of them are repetitions, and there are no more lines.
+
+        Args:
+            codes: The code of each.
+
+        Returns:
+            None if not: then nothing is taken, and ``next_reply()`` gives them.
+        """
+        replies = [_recent.get(line) for line in self._text[self._start :].splitlines(keepends=True)]
+        if self._lines or [reply and reply.code for reply in replies] != codes:
+            return None
+        self._start = len(self._text)
+        return cast("list[Reply]", replies)
 
     def _read_lines(self) -> Reply | None:
         """Read lines to the end of a reply; None if there are not enough of them."""
@@ -172,8 +190,6 @@ class ReplyParser:
                 self._lines = []
                 self._held = 0
                 return Reply._received(int(code), parse_status(self._status) if self._status else None, lines)
-        self._text = ""  # drop the last read, so that feed() can use its fast path
-        self._start = 0
         return None
 
     def _refill(self) -> bool:

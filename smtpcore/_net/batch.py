@@ -27,7 +27,7 @@ from .._core.errors import LocalProtocolError, SMTPError
 from .dialogue import Dialogue
 from .options import wrong_type
 from .results import SendOutcome, SendResult
-from .sending import begin, read_envelope_replies, read_verdict, send_ahead, send_content
+from .sending import begin, read_envelope_replies, read_verdict, send_content
 from .sources import BYTES, AsyncContent, Content, Source, opened
 from .transaction import Recipients, Sender, Transaction, prepare_email, prepare_transaction
 
@@ -153,7 +153,7 @@ class Batch(AsyncIterator[SendOutcome]):
             transaction.pause(time.monotonic() - began)
         await send_content(dialogue, transaction, item.source)
         if ahead is not None and ahead.transaction is not None and ahead.may_go_ahead:
-            send_ahead(dialogue, ahead.transaction)
+            dialogue.connection._send_envelope(ahead.transaction.mail, ahead.transaction.rcpts)
             ahead.begun = True
             dialogue.claim = self
         return await read_verdict(dialogue, transaction)

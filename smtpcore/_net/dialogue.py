@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Final, Self
 
-from .._core.client import ClientConnection
+from .._core.client import Answerable, ClientConnection, EnvelopeAccepted
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import (
     Chunk,
@@ -52,6 +52,7 @@ from .._core.events import (
 )
 from .._core.failures import ConnectionLost, RemoteProtocolError
 from .._core.limits import Limits, TlsInfo
+from .._core.replies import Reply
 from .._core.state import State
 from ..extensions.auth import Auth
 from ..extensions.starttls import StartTls
@@ -118,7 +119,7 @@ class Dialogue:
         self.connection = make_connection(options)
         self.transaction: Transaction | None = None
         self.last: Transaction | None = None
-        self._exchanges: deque[Response] = deque(maxlen=_EXCHANGES)
+        self._exchanges: deque[tuple[Answerable | None, Reply]] = deque(maxlen=_EXCHANGES)
         self._busy = False
         self.ended = ""
         self._failure = ""  # the text of the last error
@@ -229,7 +230,7 @@ class Dialogue:
 
     def snapshot(self, error: SMTPError | None = None) -> ErrorContext:
         """Where the conversation stands, with the exchanges as values."""
-        exchanges = [make_exchange(one.command, one.reply) for one in self._exchanges]
+        exchanges = [make_exchange(command, reply) for command, reply in self._exchanges]
         # The core forgets what is outstanding when the connection has ended.
         lost = error.outstanding if isinstance(error, ConnectionLost) else self.connection.outstanding
         for command in lost:
@@ -345,8 +346,11 @@ class Dialogue:
             self.stream.dismiss()
             raise
         if isinstance(event, Response):
-            self._exchanges.append(event)
+            self._exchanges.append((event.command, event.reply))
             self.context.reply = event.reply
+        elif isinstance(event, EnvelopeAccepted):
+            self._exchanges.extend(zip(event.commands, event.replies, strict=True))
+            self.context.reply = event.replies[-1]
         return event
 
     async def flush(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from typing import Final
 
+from .._core.client import EnvelopeAccepted
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import Chunk, CommandNotSent, Data, EndOfMessage, Mail, Rcpt, Response, Rset
 from .._core.state import State
@@ -19,8 +19,6 @@ from .errors import MessageTooBig, RecipientsRefused, ReplyError
 from .results import SendResult
 from .sources import Source
 from .transaction import Transaction
-
-_DATA: Final = Data()
 
 
 async def transact(dialogue: Dialogue, transaction: Transaction, source: Source | None = None) -> SendResult:
@@ -52,6 +50,9 @@ async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
         await dialogue.request(Rset())
     dialogue.transaction = transaction
     dialogue.check_silence()
+    if not transaction.has_own_parameters:
+        connection._send_envelope(transaction.mail, transaction.rcpts)
+        return
     connection.send(transaction.mail)
     try:
         for rcpt in transaction.rcpts:
@@ -61,16 +62,7 @@ async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
         while not isinstance(getattr(await dialogue.event(), "command", None), Rset):
             pass
         raise
-    connection.send(_DATA)
-
-
-def send_ahead(dialogue: Dialogue, transaction: Transaction) -> None:
-    """Give the envelope of the next transaction to the core, which has the end of the content of this one."""
-    connection = dialogue.connection
-    connection.send(transaction.mail)
-    for rcpt in transaction.rcpts:
-        connection.send(rcpt)
-    connection.send(_DATA)
+    connection.send(Data())
 
 
 async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) -> None:
@@ -95,6 +87,9 @@ async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) ->
             if kind is Data:
                 transaction.data = reply if reply.is_intermediate else None
                 break
+        elif isinstance(event, EnvelopeAccepted):
+            _, *transaction.replies, transaction.data = event.replies
+            return
         else:
             assert isinstance(event, CommandNotSent), "each command has a reply, or was not sent"
             if isinstance(event.command, Data):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._core.addresses import ReversePath, composed, in_ascii
@@ -23,23 +22,50 @@ if TYPE_CHECKING:
     from email.message import Message
 
 
-@dataclass(slots=True)
 class Transaction:
-    """The state of a mail transaction."""
+    """The state of a mail transaction.
 
-    sender: str
-    mail: Mail
-    rcpts: list[Rcpt]
-    names: list[str]
-    octets: list[bytes] | None = None  # the encoded content, if it was given as bytes
-    has_own_parameters: bool = False  # that the application has given
-    replies: list[Reply] = field(default_factory=list)  # to RCPT, in order
-    refusal: Response | None = None  # of MAIL or DATA
+    Args:
+        sender: The reverse-path as text.
+        mail: The MAIL command.
+        rcpts: The RCPT commands.
+        names: The recipients as the application gave them.
+        octets: The encoded content, if it was given as bytes.
+        has_own_parameters: Some parameters are those that the application has given.
+
+    Attributes:
+        replies: The replies to RCPT, in order.
+        refusal: The reply that refused MAIL or DATA.
+        data: The reply to DATA that asks for the content.
+        sent: The final dot was sent, or is being sent.
+        final: The reply to the final dot.
+        allowed: The seconds that the transaction may last so far.
+        end: When they are over, by the clock.
+    """
+
+    refusal: Response | None = None
     data: Reply | None = None
-    sent: bool = False  # the final dot was sent, or is being sent
-    final: Reply | None = None  # to the final dot
-    allowed: float = math.inf  # seconds that it may last so far
-    end: float = math.inf  # the same by the clock
+    sent = False
+    final: Reply | None = None
+    allowed = math.inf
+    end = math.inf
+
+    def __init__(
+        self,
+        sender: str,
+        mail: Mail,
+        rcpts: list[Rcpt],
+        names: list[str],
+        octets: list[bytes] | None = None,
+        has_own_parameters: bool = False,
+    ) -> None:
+        self.sender = sender
+        self.mail = mail
+        self.rcpts = rcpts
+        self.names = names
+        self.octets = octets
+        self.has_own_parameters = has_own_parameters
+        self.replies: list[Reply] = []
 
     def begin(self, now: float, timeouts: Timeouts) -> None:
         """Start its time; the formula is documented at :class:`~smtpcore.Timeouts`."""
@@ -66,6 +92,8 @@ class Transaction:
         """
         final = final or self.final
         refusal = self.refusal
+        if final is not None and final.is_success and len(self.names) == 1:  # nearly every message
+            return SendResult(self.sender, (RecipientResult(self.names[0], final, True, False),), final)
         rows = []
         for name, rcpt in itertools.zip_longest(self.names, self.replies):
             reply: Reply | None

@@ -202,9 +202,9 @@ def transaction(
 ) -> Transaction:
     """With two recipients, after these replies to RCPT."""
     mail = Mail(SENDER, {} if size is None else {"SIZE": size})
-    return Transaction(
-        SENDER, mail, [Rcpt(ONE), Rcpt(TWO)], [ONE, TWO], replies=[*replies], refusal=refusal, sent=sent
-    )
+    made = Transaction(SENDER, mail, [Rcpt(ONE), Rcpt(TWO)], [ONE, TWO])
+    made.replies, made.refusal, made.sent = [*replies], refusal, sent
+    return made
 
 
 def rows(one: Transaction, final: Reply | None = None) -> list[tuple[Reply | None, bool, bool]]:
