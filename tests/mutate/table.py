@@ -47,7 +47,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/client.py": "net/test_client*.py",
     "smtpcore/_net/connect.py": "net/test_connect.py net/test_options.py test_connecting.py",
     "smtpcore/_net/dialogue.py": "net/test_client*.py net/test_batch.py",
-    "smtpcore/_net/errors.py": "core/test_errors.py net/test_results.py",
+    "smtpcore/_net/errors.py": "net/test_errors.py core/test_errors.py",
     "smtpcore/_net/handlercheck.py": "test_handlers.py",
     "smtpcore/_net/listener.py": "net/test_streams.py test_serve.py",
     "smtpcore/_net/sending.py": "net/test_client*.py net/test_sources.py",
