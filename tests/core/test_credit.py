@@ -38,3 +38,7 @@ def test_pieces_with_the_same_number_are_noted_once() -> None:
     credit.expected = 3
     credit.note(1, begins_reply=False)
     assert list(credit.later) == [(1, 2), (101, 3)]
+    credit.advance(pending=52)  # a reply that begins at octet 50 arrived before the third was expected
+    assert credit.solicited == 2
+    credit.advance(pending=1)
+    assert credit.solicited == 3

@@ -95,6 +95,11 @@ def test_a_remote_protocol_error_carries_the_offending_reply() -> None:
     assert str(RemoteProtocolError("what?", reply=reply)) == "what?"
 
 
+@pytest.mark.parametrize("kind", [RemoteProtocolError, ConnectionLost, TimedOut])
+def test_the_message_of_an_error_may_be_given_by_its_name(kind: Any) -> None:
+    assert str(kind(message="it failed")) == "it failed"
+
+
 @pytest.mark.parametrize(
     "error, retryable",
     [

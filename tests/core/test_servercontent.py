@@ -38,6 +38,16 @@ def test_content_is_given_as_it_arrives_and_then_its_end() -> None:
     ]
 
 
+def test_what_arrived_before_it_was_asked_for_is_not_left() -> None:
+    buffer = ReceiveBuffer(65536)
+    receiver = ContentReceiver(ServerConfig(), buffer)
+    for piece in (b"one\r\n", b"two\r\n", b".\r\n"):
+        buffer.feed(piece)
+    events = [receiver.next_event() for _ in range(3)]
+    assert b"".join(event.data for event in events if isinstance(event, Chunk)) == b"one\r\ntwo\r\n"
+    assert events[-1] == EndOfMessage()
+
+
 def test_content_without_octets_ends_at_once() -> None:
     assert receive([b".\r\n"]) == [EndOfMessage(), b""]
 

@@ -164,9 +164,10 @@ def test_the_envelope_is_that_of_the_newest_resent_block(modern: bool) -> None:
     assert b"Resent-From: r2@x\r\nResent-To: t2@x" in message.content
 
 
-def test_a_resent_block_ends_at_a_trace_field() -> None:
-    octets = b"Resent-To: t2@x\nReceived: by y\nResent-From: r1@x\nFrom: a@x\nTo: t@x\n\n"
-    message = prepare_message(parsed(octets))
+@pytest.mark.parametrize("trace", [b"Received: by y", b"return-path: <r@x>"])
+def test_a_resent_block_ends_at_a_trace_field(trace: bytes) -> None:
+    octets = b"Resent-To: t2@x\n%b\nResent-From: r1@x\nFrom: a@x\nTo: t@x\n\n"
+    message = prepare_message(parsed(octets % trace))
     assert (message.sender, message.recipients) == ("a@x", ("t2@x",))
 
 
@@ -215,8 +216,9 @@ def test_a_field_that_breaks_the_standard_parser_is_refused() -> None:
     ],
 )
 def test_a_given_envelope_must_be_valid(sender: str, recipients: Sequence[str], problem: str) -> None:
-    with pytest.raises(LocalProtocolError, match=problem):
+    with pytest.raises(LocalProtocolError, match=problem) as caught:
         prepare_message(new_message(), sender=sender, recipients=recipients)
+    assert ("one string is one recipient" in str(caught.value)) == any("," in one for one in recipients)
 
 
 # --- Addresses in the header ---
