@@ -129,14 +129,15 @@ def test_a_success_leads_where_the_tables_say() -> None:
     ],
 )
 def test_help_lists_the_commands_that_the_server_has(settings: dict[str, Any], verbs: str) -> None:
-    successes = service_for("mx.example", ServerConfig(help=True, **settings)).terms(Facts()).successes
+    successes = terms_of(service_for("mx.example", ServerConfig(help=True, **settings)), Facts()).successes
     head, *listed = successes[Help][0].decode().split()
     assert (head, listed[:2]) == ("214", ["2.0.0", "commands:"])
     assert sorted(listed[2:]) == sorted(verbs.split())
 
 
 def test_successes_have_enhanced_status_codes_where_they_are_offered() -> None:
-    successes = service_for("mx.example", ServerConfig(enhanced_status_codes=False)).terms(Facts()).successes
+    service = service_for("mx.example", ServerConfig(enhanced_status_codes=False))
+    successes = terms_of(service, Facts()).successes
     assert successes[Noop][0] == b"250 ok\r\n"
     assert successes[Rcpt][0] == b"250 recipient ok\r\n"
 
