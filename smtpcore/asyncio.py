@@ -320,11 +320,13 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
             return None
 
     def _offer(self, data: bytes) -> bytes:
-        self._check_open()
+        if self._transport.is_closing():
+            raise self._gone_already()
         try:
-            return data[self._socket.send(data) :]  # as the transport would, for a third of the time
+            sent = self._socket.send(data)  # as the transport would, for a third of the time
         except BlockingIOError:
             return data
+        return b"" if sent == len(data) else data[sent:]
 
     async def _send(self, data: bytes, deadline: float) -> None:
         self._transport.set_write_buffer_limits(0)  # it says when all is sent
@@ -338,12 +340,12 @@ class Stream(BaseStream, asyncio.BufferedProtocol):
                     await self._drained
         except TimeoutError:
             raise TimeoutError(TIMED_OUT) from None
-        self._check_open()
-
-    def _check_open(self) -> None:
         # After the end asyncio ignores a write, and uvloop raises RuntimeError.
         if self._transport.is_closing():
-            raise self._failure or ConnectionResetError("the connection was lost")
+            raise self._gone_already()
+
+    def _gone_already(self) -> OSError:
+        return self._failure or ConnectionResetError("the connection was lost")
 
     # -- the end --
 

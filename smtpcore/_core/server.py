@@ -102,7 +102,6 @@ from .tally import COMMAND, RECIPIENT, Tally
 _CONTENT, _MAIL, _RCPT, _TLS, _CLOSED = State.CONTENT, State.MAIL, State.RCPT, State.TLS, State.CLOSED
 _OPENING, _GREETED = State.OPENING, State.GREETED
 
-_WITHOUT_COMMANDS: Final = frozenset({State.AUTHENTICATING, _TLS, _CLOSED})
 _WITHOUT_INPUT: Final = frozenset({_OPENING, _TLS, _CLOSED})
 _IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
@@ -261,15 +260,16 @@ class ServerConnection:
             return self._next_content()
         if self._queue:
             return self._from_queue()
-        if state in _WITHOUT_COMMANDS:
+        legal = self._legal
+        if not legal:
             return self._next_without_commands()
 
         # The ordinary command: one look-up, one expression, one look at the tables.
         buffer = self._buffer
+        start = buffer.start
         text = buffer.text
         if text is None:
             text = buffer.decode()
-        start = buffer.start
         shortcut = SHORT.get(text[start : start + 4])
         if shortcut is None:
             if start == len(text) and not (buffer.rest or buffer.at_eof):
@@ -284,10 +284,15 @@ class ServerConnection:
             return self._next_line()
         # _judge() comes to the same result about these, in twice the time.
         kind = command.__class__
-        if kind in self._legal and (
+        if kind in legal and (
             kind is Data
             or (isinstance(command, Rcpt) and self._room and command.parameters is NO_PARAMETERS)
             or (kind in _IDLE and not self._tally.is_idle(COMMAND))
+            or (
+                isinstance(command, Mail)
+                and command.parameters is NO_PARAMETERS
+                and self._tally.idle <= self._tally.most_idle
+            )
         ):
             self._refused = ""
             self._unanswered = command
@@ -524,7 +529,10 @@ class ServerConnection:
             self._unanswered = None
             self._output.append(octets)
             state = leads_to.get(self._state)
-            if state is not None:
+            if state in _IN_TRANSACTION:  # then nothing else goes with it
+                self._state = state
+                self._legal = self._terms.legal[state]
+            elif state is not None:
                 self._enter_state(state)
             if isinstance(event, Rcpt):  # without a call, as there may be thousands
                 assert self.envelope is not None

@@ -242,17 +242,13 @@ class ServerSession:
         due = self._advance()
         while not isinstance(due, Event):  # as _run() does, without a coroutine of its own
             if due is None:
-                due = await self._pump.pump(self._take_and_advance)
+                due = await self._pump.pump(self._advance)
             else:
                 await due
                 due = self._advance()
         if due.__class__ is ConnectionClosed:
             raise StopAsyncIteration
         return due
-
-    def _take_and_advance(self, arrival: Arrival) -> Due:
-        self._take(arrival)
-        return self._advance()
 
     async def next_event(self) -> Event | None:
         """The next event; None when the session is over.
@@ -267,7 +263,7 @@ class ServerSession:
 
     # -- how it runs --
 
-    async def _run(self, work: Callable[[], Due], due: Due) -> Event:
+    async def _run(self, work: Callable[[Arrival | None], Due], due: Due) -> Event:
         """Do what is due, and call a function again and again, until it gives an event.
 
         Args:
@@ -277,26 +273,26 @@ class ServerSession:
         Returns:
             The event.
         """
-
-        def take(arrival: Arrival) -> Due:
-            self._take(arrival)
-            return work()
-
         while not isinstance(due, Event):
             if due is None:
-                due = await self._pump.pump(take)
+                due = await self._pump.pump(work)
             else:
                 await due
-                due = work()
+                due = work(None)
         return due
 
-    def _advance(self) -> Due:
+    def _advance(self, arrival: Arrival | None = None) -> Due:
         """Go on to the next event, without waiting.
+
+        Args:
+            arrival: What has arrived, for the core.
 
         Returns:
             The event, which is a ConnectionClosed at the end. None: there is none yet, the replies are sent,
             and it is the client's turn. Otherwise an object that has to be awaited before the next call.
         """
+        if arrival is not None:
+            self._take(arrival)
         if self._steps >= self._next_look and (due := self._look_around()) is not None:
             return due
         event = self.connection.next_event()
@@ -328,7 +324,8 @@ class ServerSession:
         connection = self.connection
         event: Event | None = None
         while event is None:
-            if (writing := self._flush()) is not None:
+            octets = connection.data_to_send()
+            if octets and (writing := self._send(octets)) is not None:
                 return writing
             state = connection.state
             if state is _CLOSED:
@@ -347,14 +344,19 @@ class ServerSession:
     def _set_deadline(self, state: State) -> bool:
         """Set the time until which the client has to send something; False if it has passed."""
         now = time.monotonic()
-        if self._waits_since is not None:
+        in_content = state is _CONTENT
+        since = self._waits_since
+        if since is not None:
             self._steps += 1  # there was a read, and no event
-        if self._waits_since is None or state is _CONTENT:
-            self._waits_since = now  # content that was refused is read to its end without an event
-        latest = self._latest_end if state is not _CONTENT else self._latest_end_of_content(now)
-        self._pump.deadline = deadline = min(self._waits_since + self._patience, latest)
+        if since is None or in_content:
+            self._waits_since = since = now  # content that was refused is read to its end without an event
+        deadline = since + self._patience
+        latest = self._latest_end_of_content(now) if in_content else self._latest_end
+        if latest < deadline:
+            deadline = latest
+        self._pump.deadline = deadline
         # Between messages a server that stops may end a session, within one it waits for the end.
-        self._stream.idle = state is not _CONTENT
+        self._stream.idle = not in_content
         return deadline > now
 
     def _latest_end_of_content(self, now: float) -> float:
@@ -366,24 +368,25 @@ class ServerSession:
 
     def _take(self, arrival: Arrival) -> None:
         """Give the core what has arrived."""
-        if not isinstance(arrival, OSError):
-            self._received(arrival)
-        elif isinstance(arrival, TimeoutError) and arrival.errno is None:
+        if isinstance(arrival, OSError):
+            self._take_error(arrival)
+            return
+        self.octets_received += len(arrival)
+        if self.transcript is not None:
+            self._recorder.record_client(arrival)
+        if not arrival and self._stream.stopping:
+            self.connection.close()
+        else:
+            self.connection.receive_data(arrival)
+
+    def _take_error(self, error: OSError) -> None:
+        if isinstance(error, TimeoutError) and error.errno is None:
             self._time_is_up()
         else:
-            self._lost(arrival)
+            self._lost(error)
 
     def _time_is_up(self) -> None:
         self.connection.close(self.connection.timeout_reply)
-
-    def _received(self, data: bytes) -> None:
-        self.octets_received += len(data)
-        if self.transcript is not None:
-            self._recorder.record_client(data)
-        if not data and self._stream.stopping:
-            self.connection.close()
-        else:
-            self.connection.receive_data(data)
 
     def _lost(self, error: OSError) -> None:
         self._lost_client = True
@@ -419,7 +422,7 @@ class ServerSession:
         # What the client had sent before it was gone counts, a complete message above all.
         state = self.state
         if state is not _TLS and state is not _CLOSED and (last_words := arrived(self._stream)):
-            self._received(last_words)
+            self._take(last_words)
         self._lost(error)
 
     async def _shake_hands(self) -> None:
@@ -473,7 +476,7 @@ class ServerSession:
         except OSError as error:
             self._lost(error)
             return
-        self._received(data)
+        self._take(data)
 
     async def finish(self) -> None:
         """Say the farewell that is due, if any can still be said. For adapters."""

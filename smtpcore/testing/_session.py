@@ -29,7 +29,7 @@ from .._core.replies import Reply
 from .._core.state import State
 from .._net.serveroptions import ServerOptions
 from .._net.session import Due, ServerSession
-from .._net.stream import Stream
+from .._net.stream import Arrival, Stream
 from ..sasl import AuthQuestion
 from ._faults import CONNECT, END, Counter, Rule
 
@@ -55,7 +55,9 @@ class FaultySession(ServerSession):
         self._content_size = 0
         self._content_answered = False  # the reply to the message was sent before its end
 
-    def _advance(self) -> Due:
+    def _advance(self, arrival: Arrival | None = None) -> Due:
+        if arrival is not None:
+            self._take(arrival)
         if self._next is not None:
             event, self._next = self._next, None
             return event
