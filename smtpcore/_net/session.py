@@ -84,7 +84,6 @@ class ServerSession:
         started: When the session began, in UTC.
         octets_received: How many octets the client has sent, TLS records not counted.
         octets_sent: How many octets of replies were sent.
-        data: A dictionary for the application; smtpcore does not use it.
         transcript: The recorder, if there is one.
     """
 
@@ -103,7 +102,6 @@ class ServerSession:
         self.started = datetime.datetime.now(datetime.UTC)
         self.octets_received = 0
         self.octets_sent = 0
-        self.data: dict[str, Any] = {}
         self.transcript = make_transcript(options.transcript)
         self._recorder = NO_RECORDER if self.transcript is None else Recorder(self.transcript)
         self._options = options
@@ -130,6 +128,11 @@ class ServerSession:
     def id(self) -> str:
         """A name of the session for logs: 16 hexadecimal digits, different for each session."""
         return secrets.token_hex(8)  # a system call, which sessions without such a log do not need
+
+    @functools.cached_property
+    def data(self) -> dict[str, Any]:
+        """A dictionary for the application; smtpcore does not use it."""
+        return {}
 
     def accept(self, text: str | None = None, *, identity: str | None = None) -> None:
         """Grant what the last event asks for; see :meth:`smtpcore.ServerConnection.accept`."""
