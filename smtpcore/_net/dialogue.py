@@ -30,7 +30,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
 from .._core.client import Answerable, ClientConnection, EnvelopeAccepted
@@ -73,6 +73,8 @@ from .transaction import Transaction
 
 _EXCHANGES: Final = 20  # of the dialogue that errors show: enough for a session's opening and a small message
 
+_FIRST: Final = 64  # octets of the server that errors show
+
 
 class Dialogue:
     """A session in progress.
@@ -110,6 +112,7 @@ class Dialogue:
         self.recorder = recorder or Recorder(self.transcript)
         self.stream = stream
         self._pump = pump_of(stream)
+        self._look: Callable[[], bytes | None] | None = getattr(stream, "arrived", None)
         self.timeouts = timeouts_of(options)
         self.limits = options.get("limits") or Limits()
         self._deadline = deadline
@@ -267,7 +270,7 @@ class Dialogue:
         """
         event = self.ready_event()
         if event is None and self.write_failure is None:
-            data = arrived(self.stream)
+            data = None if self._look is None else self._look()
             if data is None:
                 return
             self._receive(data)
@@ -418,7 +421,7 @@ class Dialogue:
         if data:
             self._heard = time.monotonic()
             context.octets_received += len(data)
-            missing = 64 - len(context.first_octets)
+            missing = _FIRST - len(context.first_octets)
             if missing and not self.connection.secrets:  # the server may quote them
                 context.first_octets += data[:missing]
 
