@@ -89,7 +89,11 @@ def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Raise) or _is_for_types(node):
         return True
-    if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "cast" and node is parent.args[0]:
+    if (
+        isinstance(parent, ast.Call)
+        and ast.unparse(parent.func) in ("cast", "TypeVar")
+        and node is parent.args[0]
+    ):
         return True
     if isinstance(parent, ast.Assign) and ast.unparse(parent.targets[0]) == "__all__":
         return True
