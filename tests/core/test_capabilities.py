@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from smtpcore._core.capabilities import NO_CAPABILITIES, Capabilities
@@ -147,3 +149,8 @@ def test_capabilities_that_were_read_are_written_the_same_way() -> None:
     assert repr(offered(*lines)) == "<Capabilities: PIPELINING, SIZE 1000, AUTH PLAIN LOGIN>"
     assert NO_CAPABILITIES.lines() == []
     assert repr(NO_CAPABILITIES) == "<Capabilities: none>"
+
+
+def test_capabilities_can_be_pickled() -> None:
+    offered = Capabilities([("SIZE", ("1000",)), ("PIPELINING", ())])
+    assert pickle.loads(pickle.dumps(offered)) == offered

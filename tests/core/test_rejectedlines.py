@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from smtpcore._core.rejectedlines import CHUNK, COUNTED_CHUNK, HTTP, SHOWN, head_of, without_secrets
+from smtpcore._core.rejectedlines import (
+    CHUNK,
+    COUNTED_CHUNK,
+    HANDSHAKE_RECORD,
+    HTTP,
+    SHOWN,
+    head_of,
+    without_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,10 @@ def test_another_word_is_not_a_BDAT(line: bytes) -> None:
 def test_only_a_BDAT_that_follows_the_standard_has_a_count(line: bytes, count: bytes | None) -> None:
     match = COUNTED_CHUNK.fullmatch(line)
     assert (match and match[1]) == count
+
+
+def test_a_TLS_handshake_begins_with_an_octet_that_no_command_has() -> None:
+    assert HANDSHAKE_RECORD == b"\x16"  # handshake(22), RFC 8446 5.1
 
 
 @pytest.mark.parametrize(

@@ -541,6 +541,15 @@ def test_no_value_can_add_a_field(name: str, value: str) -> None:
     refused(message)
 
 
+def test_a_header_that_folds_itself_cannot_add_a_field() -> None:
+    kind = type(email.policy.SMTP.header_factory("Content-Disposition", "attachment"))
+    text = "Content-Disposition: attachment\r\nBcc: evil@x\r\n"
+    evil = type("Evil", (kind,), {"fold": lambda self, *, policy: text})
+    message = old_message()
+    message["Content-Disposition"] = evil("Content-Disposition", "attachment")
+    assert "Content-Disposition" in refused(message)
+
+
 def test_a_file_name_in_any_script_is_read_again() -> None:
     message = new_message()
     message.add_attachment(b"x", "application", "pdf", filename="\u0444\u0430\u0439\u043b \u65e5\u672c.pdf")

@@ -79,15 +79,21 @@ def _is_for_types(node: ast.AST) -> bool:
 def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
     """Whether a node is not code that a test could notice.
 
-    That is a docstring, an annotation, the text of an exception, the list of names for ``import *``, which ruff
-    and tests/test_public_names.py check, or a class decorator: slots and frozen of a dataclass change nothing
-    that a caller sees who uses it as its documentation says.
+    That is a docstring, an annotation, the type of a cast, the text of an exception, the list of names for
+    ``import *``, which ruff and tests/test_public_names.py check, or a class decorator: slots and frozen of a
+    dataclass change nothing that a caller sees who uses it as its documentation says.
     """
     if isinstance(parent, ast.ClassDef) and node in parent.decorator_list:
         return True
     if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
         return True
     if isinstance(parent, ast.Raise) or _is_for_types(node):
+        return True
+    if (
+        isinstance(parent, ast.Call)
+        and ast.unparse(parent.func) in ("cast", "TypeVar")
+        and node is parent.args[0]
+    ):
         return True
     if isinstance(parent, ast.Assign) and ast.unparse(parent.targets[0]) == "__all__":
         return True

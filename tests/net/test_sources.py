@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,24 @@ def test_what_is_not_octets_is_refused_before_anything(content: Any) -> None:
         pieces_of(content, fail_after=0)
 
 
-@pytest.mark.parametrize("content", [generator("text"), OnlyRead("text"), asynchronous(7)])
+@pytest.mark.parametrize("content", [7, None, object()])
+def test_an_error_about_content_says_what_content_is(content: Any) -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=r"^content is bytes, a binary file or an iterable of bytes, not "
+    ):
+        pieces_of(content)
+
+
+def test_an_email_message_belongs_to_send_message() -> None:
+    message = EmailMessage()
+    message["Subject"] = "x"
+    with pytest.raises(ArgumentTypeError, match=r"EmailMessage is not: .* EmailMessage to send_message"):
+        pieces_of(message)
+
+
+@pytest.mark.parametrize(
+    "content", [generator("text"), OnlyRead("text"), OnlyRead(CONTENT, ""), asynchronous(7)]
+)
 def test_what_turns_out_not_to_be_octets_is_refused_where_it_comes(content: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="a piece of it is"):
         pieces_of(content)

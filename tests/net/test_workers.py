@@ -16,7 +16,7 @@ import smtpcore.asyncio
 import smtpcore.sync
 import smtpcore.trio
 from smtpcore import EndOfMessage, ReplyError
-from smtpcore._net.workers import in_worker, sink_in_worker
+from smtpcore._net.workers import in_worker, is_blocking, sink_in_worker
 from smtpcore.handlers import Handler, blocking
 
 CONTENT = b"Subject: x\r\n\r\nx\r\n"
@@ -333,3 +333,8 @@ def test_an_event_loop_of_an_application_runs_what_blocks_beside() -> None:
 
     serve_with("asyncio", handle, send)
     assert len(seen) == 1 and seen[0] is not threading.main_thread()
+
+
+def test_a_function_written_in_C_is_not_marked() -> None:
+    assert not is_blocking(len)
+    assert is_blocking(blocking(lambda: None))
