@@ -173,12 +173,14 @@ def parse_parameters(
         if not well_formed and _ESMTP_PARAM.fullmatch(word) is None:
             raise Refused(Reply.sanitized(501, "5.5.4", f"malformed parameter {word[:100]}"))
         keyword, equals, value = word.partition("=")
-        keyword = keyword.upper()
         parameter = offered.get(keyword)
-        if parameter is None and unknown != "show":
-            if unknown == "ignore":
-                continue
-            raise Refused(Reply.sanitized(555, "5.5.4", f"parameter {keyword[:100]} is not supported here"))
+        if parameter is None:  # unknown, or not in upper case
+            keyword = keyword.upper()
+            parameter = offered.get(keyword)
+            if parameter is None and unknown != "show":
+                if unknown == "ignore":
+                    continue
+                raise Refused(Reply.sanitized(555, "5.5.4", f"parameter {keyword[:100]} is not supported here"))
         if keyword in parameters:
             raise Refused(Reply.sanitized(501, "5.5.4", f"duplicate parameter {keyword[:100]}"))
         if parameter is None:

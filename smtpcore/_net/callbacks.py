@@ -325,7 +325,7 @@ class Callbacks:
     def _end_message(
         self, event: EndOfMessage, method: Callable[..., Any], result: Any
     ) -> Awaitable[None] | None:
-        decision = self._decision(method, result)
+        decision = True if result is True else self._decision(method, result)
         if decision is not None and decision is not _UNDECIDED and decision is not _NO_ROOM:
             self._sink = None  # it has decided, and is not aborted
         self._answer(event, decision)
@@ -374,7 +374,10 @@ class Callbacks:
 
     def answer(self, event: Event, method: Callable[..., Any], result: Any) -> None:
         """Conclude with the reply to a command."""
-        self._answer(event, self._decision(method, result))
+        if result is True:  # nearly always
+            self.session.accept()
+        else:
+            self._answer(event, self._decision(method, result))
 
     def _answer(self, event: Event, decision: Decision) -> None:
         if decision is True:
