@@ -38,7 +38,15 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = Path("tests")
 # What takes everything into account, and so is run for every module.
 QUICK = ("tests/core/test_dialogs.py",)
-BROAD = ("tests/net/test_client.py", "tests/properties")
+BROAD = (
+    "tests/net/test_client.py",
+    "tests/net/test_client_connect.py",
+    "tests/net/test_client_content.py",
+    "tests/net/test_client_early.py",
+    "tests/net/test_client_errors.py",
+    "tests/net/test_client_time.py",
+    "tests/properties",
+)
 EXAMPLES = 50  # of each property
 SECONDS = 300  # for tests without a change
 SLOWER = 5  # times as long as that, and the mutant is in an endless loop, which counts as noticed
