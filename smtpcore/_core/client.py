@@ -279,13 +279,13 @@ class ClientConnection:
                 self.send(command)
             return
         octets = format_command(mail, self._rules, self._write_parameters(mail) if mail.parameters else "")
-        octets += "".join([f"RCPT TO:<{rcpt._path}>\r\n" for rcpt in rcpts]).encode()
+        octets += "".join([*[f"RCPT TO:<{rcpt._path}>\r\n" for rcpt in rcpts], "DATA\r\n"]).encode()
         self._check_ascii(octets, mail)
         self._mail = mail
         self._projected = _CONTENT
         self._envelope = commands
         outstanding.extend(commands)
-        self._output += (octets, b"DATA\r\n")
+        self._output.append(octets)
 
     def _check_ascii(self, octets: bytes, mail: Mail | None) -> None:
         """Raise if a line has UTF-8 in it, and this MAIL does not allow it."""
@@ -301,7 +301,10 @@ class ClientConnection:
                 raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
         if command.__class__ in self._rules.owner:
             self._check_extension(command)
-        return format_command(command, self._rules)
+        octets = format_command(command, self._rules)
+        if isinstance(command, _HELLO):
+            self._hellos += 1
+        return octets
 
     def check_parameters(self, command: Mail | Rcpt) -> None:
         """Raise what ``send()`` would raise about the parameters of a command, without sending it.
@@ -315,8 +318,6 @@ class ClientConnection:
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         kind = command.__class__
         self._projected = self._rules.succeeds[kind].get(state, state)
-        if kind in _HELLO:
-            self._hellos += 1
         # Commands keep their order: while one waits to be sent alone, later ones wait, too.
         if not self._waiting and (not self._outstanding or self._may_follow(kind)):
             self._outstanding.append(command)

@@ -145,7 +145,7 @@ class Batch(AsyncIterator[SendOutcome]):
         if not item.begun:
             await begin(dialogue, transaction)
         dialogue.claim = None
-        await read_envelope_replies(dialogue, transaction)
+        await read_envelope_replies(dialogue, transaction, begun=item.begun)
         ahead = None
         if "PIPELINING" in dialogue.connection.capabilities and not self._exhausted:
             began = time.monotonic()

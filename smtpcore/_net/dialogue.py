@@ -294,7 +294,7 @@ class Dialogue:
 
     async def event(self) -> Event:
         """Give the next event: send what the core has to send, and read until there is one."""
-        connection, pump = self.connection, self._pump
+        connection, context, pump = self.connection, self.context, self._pump
         data = connection.data_to_send()
         end: float | None = None
         while True:
@@ -308,7 +308,11 @@ class Dialogue:
                     return event
                 if self.write_failure is not None:
                     raise self.write_failure
-            self._note_phase()
+            outstanding = connection.outstanding
+            context.phase = _PHASES.get(outstanding[0].__class__, "command")
+            last = outstanding[-1]
+            if isinstance(last, Command):
+                context.last_command = last.verb
             allowed = connection.timeout
             if end is None:
                 end = now + allowed
@@ -320,14 +324,6 @@ class Dialogue:
             if isinstance(arrival, OSError):
                 raise arrival
             data = arrival
-
-    def _note_phase(self) -> None:
-        """Note for errors what the client waits for."""
-        outstanding = self.connection.outstanding
-        self.context.phase = _PHASES.get(outstanding[0].__class__, "command")
-        last = outstanding[-1]
-        if isinstance(last, Command):
-            self.context.last_command = last.verb
 
     def _take(self, arrival: Arrival) -> Event | OSError | bytes | None:
         """Give the core what has arrived.
@@ -388,9 +384,11 @@ class Dialogue:
             self.recorder.hide(*self.connection.secrets)
             self.recorder.record_client(data)
         allowed = self.timeouts.data_block
-        self._wait = ("the server did not take what was sent", allowed, now + allowed)
+        end = now + allowed
+        self._wait = ("the server did not take what was sent", allowed, end)
+        left = self._bounded(end) - now
         try:
-            rest = self._pump.begin_write(data, max(0.0, self._bounded(now + allowed) - now))
+            rest = self._pump.begin_write(data, left if left > 0 else 0.0)
         except OSError as error:
             self._fail_write(error)
             return None
@@ -417,13 +415,12 @@ class Dialogue:
         self.connection.receive_data(data)
 
     def note_arrival(self, data: bytes) -> None:
-        context = self.context
         if data:
+            context = self.context
             self._heard = time.monotonic()
             context.octets_received += len(data)
-            missing = _FIRST - len(context.first_octets)
-            if missing and not self.connection.secrets:  # the server may quote them
-                context.first_octets += data[:missing]
+            if len(context.first_octets) < _FIRST and not self.connection.secrets:  # the server may quote them
+                context.first_octets = (context.first_octets + data)[:_FIRST]
 
     # -- time --
 

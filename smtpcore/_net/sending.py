@@ -65,16 +65,21 @@ async def begin(dialogue: Dialogue, transaction: Transaction) -> None:
     connection.send(Data())
 
 
-async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) -> None:
+async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction, *, begun: bool = False) -> None:
     """Read the replies to MAIL, RCPT and DATA.
+
+    Args:
+        dialogue: The session, in a conversation.
+        transaction: The transaction.
+        begun: They may have arrived with the reply to the message before.
 
     Raises:
         ReplyError: No content can be sent. The transaction has ended.
     """
     dialogue.transaction = dialogue.last = transaction
     transaction.begin(time.monotonic(), dialogue.timeouts)
+    event = (dialogue.ready_event() if begun else None) or await dialogue.event()
     while True:
-        event = dialogue.ready_event() or await dialogue.event()
         if isinstance(event, Response):
             reply = event.reply
             kind = event.command.__class__
@@ -94,6 +99,7 @@ async def read_envelope_replies(dialogue: Dialogue, transaction: Transaction) ->
             assert isinstance(event, CommandNotSent), "each command has a reply, or was not sent"
             if isinstance(event.command, Data):
                 break
+        event = dialogue.ready_event() or await dialogue.event()
     if transaction.data is None or not transaction.accepted:
         await _give_up(dialogue, transaction)
 
@@ -205,7 +211,9 @@ async def read_verdict(dialogue: Dialogue, transaction: Transaction) -> SendResu
     Raises:
         ReplyError: The message was refused.
     """
-    final = (await dialogue.response()).reply
+    event = await dialogue.event()
+    assert isinstance(event, Response), "the final dot was sent, so it has a reply, or the connection is lost"
+    final = event.reply
     if final.is_success and dialogue.write_failure is not None:
         raise dialogue.write_failure  # the reply came before the final dot was sent
     transaction.final = final

@@ -174,7 +174,7 @@ def prepare_transaction(
     for position, parameters_of_one in special.items():
         rcpts[position] = Rcpt(rcpts[position].forward_path, parameters_of_one)
     parameters: dict[str, Any] = {}
-    octets, size, eight_bit = None, None, True
+    octets, size, eight_bit, too_big = None, 0, True, False
     if content is not None:
         octets, eight_bit = encode_content(content)
         size = len(content) + (0 if content.endswith(b"\r\n") or not content else 2)
@@ -182,6 +182,7 @@ def prepare_transaction(
             raise LocalProtocolError(NOT_SEVEN_BIT)
         if "SIZE" in capabilities:
             parameters["SIZE"] = size
+            too_big = capabilities.exceeds_size(size)
     if eight_bit and "8BITMIME" in capabilities:
         parameters["BODY"] = "8BITMIME"
     if foreign or smtputf8:
@@ -194,15 +195,17 @@ def prepare_transaction(
     if given:
         if eight_bit and content is not None and given.get("BODY") == "7BIT":
             raise LocalProtocolError("the content has octets above 127, and MAIL says BODY=7BIT (RFC 6152 2)")
-        parameters |= given
-    mail = Mail(sender, parameters)
-    if given:
+        mail = Mail(sender, {**parameters, **given})
         connection.check_parameters(mail)
+    else:
+        mail = Mail(sender)
+        if parameters:
+            mail.parameters = parameters  # the constructor would check them
     for position in special:
         connection.check_parameters(rcpts[position])
     plain = sender if sender[:1] != "<" else str(mail.reverse_path)
     transaction = Transaction(plain, mail, rcpts, names, octets, bool(given or special))
-    if size is not None and capabilities.exceeds_size(size):
+    if too_big:
         reply = Reply(
             552, "5.3.4", f"the message has {size} octets, and the server accepts {capabilities.size}"
         )
