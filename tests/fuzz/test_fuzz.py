@@ -15,6 +15,9 @@ from ..conftest import SEED_VARIABLE
 from . import client, from_seed, server
 from .__main__ import main
 from .adapters import ADAPTERS, fuzzer, nothing_lost
+from .guided import MISSING, NAMES
+from .guided import main as guided_main
+from .targets import TARGETS, corpus
 
 SERVER_SEEDS, CLIENT_SEEDS, ADAPTER_SEEDS = 500, 1000, 3  # that takes a few seconds
 FIRST = Random(os.environ[SEED_VARIABLE]).randrange(2**32)
@@ -94,3 +97,21 @@ def test_the_command_fails_with_the_seed(
     captured = capsys.readouterr()
     assert "python -m tests.fuzz server --seed 7" in captured.out
     assert "seed 7: found" in captured.err
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_invariant_of_a_target_holds_for_the_dialogs(name: str) -> None:
+    for octets in corpus():
+        TARGETS[name](octets)
+
+
+def test_the_guided_fuzzer_has_all_targets() -> None:
+    assert tuple(TARGETS) == NAMES
+
+
+def test_without_atheris_the_guided_fuzzer_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert guided_main([]) == MISSING
+    assert "pip install atheris" in capsys.readouterr().out

@@ -112,7 +112,7 @@ letters = st.builds(
 )
 commands = st.sampled_from([Noop(), Rset(), Vrfy("bob"), Ehlo("client.example")])
 plans = st.lists(st.one_of(letters, letters, commands), max_size=5)
-verdicts = st.lists(st.sampled_from([250, 250, 250, 250, 250, 450, 451, 550, 554, 421]), max_size=20)
+verdicts = st.lists(st.sampled_from([250] * 15 + [450, 451, 550, 554, 421]), max_size=20)
 sizes = st.lists(st.integers(1, 60), max_size=4)
 
 
