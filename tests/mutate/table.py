@@ -22,7 +22,7 @@ WANTED: Final[dict[str, float]] = {
 NARROW: Final[dict[str, str]] = {
     "smtpcore/_core": "core/test_{name}.py",
     "smtpcore/_core/addresses.py": "core/test_addresses.py core/test_grammar.py",
-    "smtpcore/_core/auth.py": "extensions/test_auth.py core/test_server.py core/test_client.py",
+    "smtpcore/_core/auth.py": "core/test_auth.py",
     "smtpcore/_core/client.py": "core/test_client.py core/test_state.py",
     "smtpcore/_core/codes.py": "test_status_codes.py core/test_replies.py",
     "smtpcore/_core/commandspec.py": "core/test_commandspec.py core/test_rules.py extensions",
