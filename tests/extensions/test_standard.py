@@ -72,6 +72,20 @@ def test_each_extension_lengthens_the_lines_of_MAIL_and_RCPT_by_what_its_paramet
 
 
 @pytest.mark.parametrize(
+    "verb, reply, success",
+    [
+        ("AUTH", "235 2.7.0 authenticated", {235}),
+        ("STARTTLS", "220 2.0.0 begin the TLS handshake", {220}),
+        ("HELP", "214 2.0.0 commands:", {211, 214}),
+        ("EXPN", "252 2.5.0 not expanded: send mail and see", {250, 252}),
+    ],
+)
+def test_a_command_has_the_replies_of_its_standard(verb: str, reply: str, success: set[int]) -> None:
+    (spec,) = (spec for one in STANDARD for spec in one.commands if spec.verb == verb)
+    assert (str(spec.reply), spec.success) == (reply, success)
+
+
+@pytest.mark.parametrize(
     "verb, properties",
     [
         ("AUTH", {"before_auth"}),
