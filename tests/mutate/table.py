@@ -60,6 +60,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/transaction.py": "net/test_transaction.py net/test_client*.py",
     "smtpcore/sasl": "sasl extensions/test_auth.py",
     "smtpcore/message": "message",
+    "smtpcore/message/_octets.py": "message/test_octets.py message/test_message.py",
     "smtpcore/extensions": "extensions/test_{name}.py extensions/test_standard.py",
     "smtpcore/extensions/__init__.py": "extensions",
 }
