@@ -250,6 +250,20 @@ def test_an_extension_is_offered_only_with_those_that_it_needs() -> None:
 # --- Checks ---
 
 
+def test_a_keyword_of_the_configuration_is_offered_unless_it_belongs_to_an_extension() -> None:
+    config = ServerConfig(keywords={"x-hold": "b c"})
+    assert rules_for(STANDARD).offer(config, Facts())["X-HOLD"] == ("b", "c")
+    with pytest.raises(LocalProtocolError, match="the EHLO keyword x-hold belongs to an extension"):
+        rules_for((Extension("X-HOLD"),)).offer(config, Facts())
+
+
+def test_one_offer_means_to_each_set_of_extensions_what_that_knows() -> None:
+    offered = Capabilities([("SIZE", ("1000",))])
+    for _ in range(2):
+        assert {*rules_for(STANDARD).offered_parameters("MAIL", offered)} == {"SIZE"}
+        assert {*rules_for(()).offered_parameters("MAIL", offered)} == set()
+
+
 @pytest.mark.req("EXT-08")
 def test_a_check_judges_own_commands_and_parameters_where_it_is_offered() -> None:
     extension = Extension("A", check=refuse, commands=(wave(),), parameters=(Parameter.flag("P", "MAIL"),))

@@ -64,6 +64,42 @@ def test_the_tables_of_the_base_protocol_name_no_command_of_an_extension() -> No
     assert "extensions" not in " ".join(imported(ROOT / "_core" / "events.py"))
 
 
+def test_each_extension_lengthens_the_lines_of_MAIL_and_RCPT_by_what_its_parameters_need() -> None:
+    # RFC 1870 3 (5); " BODY=8BITMIME" (RFC 6152); " SMTPUTF8" with RFC 6531 3.1 (6); RFC 4954 3 (6)
+    octets = {"SIZE": 26, "8BITMIME": 14, "SMTPUTF8": 10, "AUTH": 500}
+    assert {one.keyword: one.mail_octets for one in STANDARD if one.mail_octets} == octets
+    assert not any(one.rcpt_octets for one in STANDARD)
+
+
+@pytest.mark.parametrize(
+    "verb, reply, success",
+    [
+        ("AUTH", "235 2.7.0 authenticated", {235}),
+        ("STARTTLS", "220 2.0.0 begin the TLS handshake", {220}),
+        ("HELP", "214 2.0.0 commands:", {211, 214}),
+        ("EXPN", "252 2.5.0 not expanded: send mail and see", {250, 252}),
+    ],
+)
+def test_a_command_has_the_replies_of_its_standard(verb: str, reply: str, success: set[int]) -> None:
+    (spec,) = (spec for one in STANDARD for spec in one.commands if spec.verb == verb)
+    assert (str(spec.reply), spec.success) == (reply, success)
+
+
+@pytest.mark.parametrize(
+    "verb, properties",
+    [
+        ("AUTH", {"before_auth"}),
+        ("STARTTLS", {"before_tls", "before_auth", "unattended"}),
+        ("HELP", {"idle", "unasked", "unattended", "before_auth"}),
+        ("EXPN", {"idle", "unasked", "unattended", "utf8"}),
+    ],
+)
+def test_a_command_has_the_properties_of_its_extension(verb: str, properties: set[str]) -> None:
+    (spec,) = (spec for one in STANDARD for spec in one.commands if spec.verb == verb)
+    flags = {field.name for field in dataclasses.fields(spec) if field.type == "bool"}
+    assert {name for name in flags if getattr(spec, name)} == properties
+
+
 @pytest.mark.req("EXT-09")
 @each_extension
 def test_an_extension_works_under_another_keyword(extension: Extension) -> None:

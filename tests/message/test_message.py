@@ -23,7 +23,7 @@ from email.mime.text import MIMEText
 from email.utils import formataddr, parseaddr
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -730,6 +730,34 @@ def test_octets_above_127_in_an_encoded_part_are_labelled_8bit(coding: str) -> N
     )
     prepared = enveloped(parsed(octets, modern=False))
     assert again(prepared)["Content-Transfer-Encoding"] == "8bit"
+
+
+class Refusing(email.policy.EmailPolicy):
+    """A policy of the application, for fields that are set."""
+
+    def header_store_parse(self, name: str, value: str) -> tuple[str, str]:
+        raise ValueError(name)
+
+
+@pytest.mark.parametrize("policy", [email.policy.compat32, email.policy.default, Refusing()])
+@pytest.mark.parametrize(
+    "coding, text, decoded",
+    [
+        ("quoted-printable", "=41\xe4=42\n", "A\xe4B\r\n"),
+        ("x-uuencode", "begin 666 x\n#0T-#\n \nend\n\xe4\n", "CCC\r\n"),
+    ],
+)
+def test_octets_above_127_in_an_encoded_part_leave_the_rest_decoded(
+    policy: Any, coding: str, text: str, decoded: str
+) -> None:
+    octets = f"From: a@x\nTo: b@x\nContent-Transfer-Encoding: {coding}\n\n{text}".encode()
+    message = email.message_from_bytes(octets, policy=policy)
+    assert body_of(prepare_message(message)) == decoded.encode()
+
+
+def test_the_first_of_two_fields_counts_and_both_are_sent() -> None:
+    octets = b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx\r\n"
+    assert enveloped(parsed(octets, modern=False)).content == octets
 
 
 def test_text_of_the_older_interface_that_never_was_octets_gets_a_charset() -> None:

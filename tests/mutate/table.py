@@ -22,7 +22,7 @@ WANTED: Final[dict[str, float]] = {
 NARROW: Final[dict[str, str]] = {
     "smtpcore/_core": "core/test_{name}.py",
     "smtpcore/_core/addresses.py": "core/test_addresses.py core/test_grammar.py",
-    "smtpcore/_core/auth.py": "extensions/test_auth.py core/test_server.py core/test_client.py",
+    "smtpcore/_core/auth.py": "core/test_auth.py",
     "smtpcore/_core/client.py": "core/test_client.py core/test_state.py",
     "smtpcore/_core/codes.py": "test_status_codes.py core/test_replies.py",
     "smtpcore/_core/commandspec.py": "core/test_commandspec.py core/test_rules.py extensions",
@@ -60,6 +60,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/transaction.py": "net/test_transaction.py net/test_client*.py",
     "smtpcore/sasl": "sasl extensions/test_auth.py",
     "smtpcore/message": "message",
+    "smtpcore/message/_octets.py": "message/test_octets.py message/test_message.py",
     "smtpcore/extensions": "extensions/test_{name}.py extensions/test_standard.py",
     "smtpcore/extensions/__init__.py": "extensions",
 }
