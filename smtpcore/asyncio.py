@@ -491,8 +491,8 @@ class Server(BaseServer[Stream]):
             self._unwatch(sock)  # the accepting loop waits for something else
 
     def _unwatch(self, sock: socket.socket) -> None:
-        if self._wakeups.pop(sock, None) is not None:
-            asyncio.get_running_loop().remove_reader(sock)
+        if (wakeup := self._wakeups.pop(sock, None)) is not None:
+            wakeup.get_loop().remove_reader(sock)
 
     def _stop_listening(self, sock: socket.socket) -> None:
         self._unwatch(sock)

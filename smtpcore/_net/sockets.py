@@ -79,10 +79,9 @@ class SocketStream(BaseStream):
                 rest = rest[self._socket.send(rest, self._AT_ONCE) :]
 
     async def _finish(self, last: bytes) -> None:
-        try:
-            self._socket.send(last, self._AT_ONCE)
-        except OSError:
-            pass  # it is gone, or would have to be waited for
+        if last:
+            with contextlib.suppress(OSError):  # it is gone, or would have to be waited for
+                self._socket.send(last, self._AT_ONCE)
         self._break()  # closing alone does not wake waiting callers
         self._socket.close()
 
