@@ -124,7 +124,7 @@ def test_the_three_adapters_document_the_options_in_the_same_words() -> None:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"port": "x"}, r"invalid port: x \(0-65535\)"),
+        ({"port": "x"}, r"invalid port: 'x' \(0-65535\)"),
         ({"port": 99999}, r"invalid port: 99999 \(0-65535\)"),
         ({"port": -1}, r"invalid port: -1 \(0-65535\)"),
         ({"port": None}, "port is a number from 0 to 65535, not NoneType None"),

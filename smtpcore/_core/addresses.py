@@ -62,7 +62,11 @@ class Mailbox:
     _text: str
 
     def __init__(self, local_part: str, domain: str) -> None:
-        self._text = parse_mailbox(f"{quote_local_part(local_part)}@{domain}", smtputf8=True)
+        text = f"{quote_local_part(local_part)}@{domain}"
+        try:
+            self._text = parse_mailbox(text, smtputf8=True)
+        except LocalProtocolError as error:
+            raise _invalid(text, "mailbox", error) from None
 
     @classmethod
     def parse(cls, text: str, *, smtputf8: bool = True) -> Self:
@@ -76,7 +80,10 @@ class Mailbox:
             LocalProtocolError: It is not a valid Mailbox; the message says which part and why.
         """
         mailbox = _new(cls)
-        mailbox._text = parse_mailbox(text, smtputf8=smtputf8)
+        try:
+            mailbox._text = parse_mailbox(text, smtputf8=smtputf8)
+        except LocalProtocolError as error:
+            raise _invalid(text, "mailbox", error) from None
         return mailbox
 
     @property
@@ -129,7 +136,7 @@ class _Path(Mailbox):
 
     @classmethod
     def parse(cls, text: str, *, smtputf8: bool = True) -> Self:
-        return proven(cls, parse_mailbox(text, smtputf8=smtputf8))
+        return proven(cls, str(Mailbox.parse(text, smtputf8=smtputf8)))
 
 
 class ReversePath(_Path):
@@ -151,7 +158,10 @@ class ReversePath(_Path):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        self._text, self.source_route = parse_reverse_path(_bracketed(text))
+        try:
+            self._text, self.source_route = parse_reverse_path(_bracketed(text))
+        except LocalProtocolError as error:
+            raise _invalid(text, "sender", error) from None
 
     @property
     def is_null(self) -> bool:
@@ -178,7 +188,10 @@ class ForwardPath(_Path):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        self._text, self.source_route = parse_forward_path(_bracketed(text))
+        try:
+            self._text, self.source_route = parse_forward_path(_bracketed(text))
+        except LocalProtocolError as error:
+            raise _invalid(text, "recipient", error) from None
 
     @property
     def is_postmaster(self) -> bool:
@@ -323,6 +336,11 @@ def parse_forward_path(
     if text == "<>":
         raise LocalProtocolError("the null path is not a valid recipient")
     return parse_path(text, smtputf8=smtputf8, lenient=lenient, limits=limits)
+
+
+def _invalid(text: str, what: str, error: LocalProtocolError) -> LocalProtocolError:
+    """Return an error that names the text as well; at most 320 characters of it are shown."""
+    return LocalProtocolError(f"{text!r:.320} is not a valid {what}: {error}")
 
 
 def _bracketed(text: str) -> str:

@@ -245,7 +245,7 @@ class ClientConnection:
                 parameters = self._write_parameters(event) if event.parameters else ""
                 octets = format_command(event, self._rules, parameters)
                 mail = event if isinstance(event, Mail) else self._mail
-                self._check_ascii(octets, mail)
+                self._check_ascii(octets, mail, (event,))
                 self._mail = mail
             elif isinstance(event, Data):
                 octets = b"DATA\r\n"
@@ -280,17 +280,20 @@ class ClientConnection:
             return
         octets = format_command(mail, self._rules, self._write_parameters(mail) if mail.parameters else "")
         octets += "".join([*[f"RCPT TO:<{rcpt._path}>\r\n" for rcpt in rcpts], "DATA\r\n"]).encode()
-        self._check_ascii(octets, mail)
+        self._check_ascii(octets, mail, (mail, *rcpts))
         self._mail = mail
         self._projected = _CONTENT
         self._envelope = commands
         outstanding.extend(commands)
         self._output.append(octets)
 
-    def _check_ascii(self, octets: bytes, mail: Mail | None) -> None:
-        """Raise if a line has UTF-8 in it, and this MAIL does not allow it."""
+    def _check_ascii(self, octets: bytes, mail: Mail | None, commands: tuple[Mail | Rcpt, ...]) -> None:
+        """Raise if the octets of these commands have UTF-8 in them, and this MAIL does not allow it."""
         if not octets.isascii() and (mail is None or not mail.smtputf8):
-            raise LocalProtocolError("an address that is not ASCII needs SMTPUTF8 (RFC 6531 3.4)")
+            foreign = next(str(command._path) for command in commands if not command.is_ascii)
+            raise LocalProtocolError(
+                f"the address {foreign!r} is not ASCII, which needs SMTPUTF8 (RFC 6531 3.4)"
+            )
 
     def _write_other(self, command: Command) -> bytes:
         """Write the line of a command other than MAIL, RCPT and DATA; raise if it cannot be sent."""
@@ -298,7 +301,9 @@ class ClientConnection:
             raise LocalProtocolError("authenticate() begins an AUTH exchange")
         if isinstance(command, TextCommand) and not command.argument.isascii():
             if "SMTPUTF8" not in self._offered():
-                raise LocalProtocolError("text that is not ASCII needs SMTPUTF8 (RFC 6531 3.7.4)")
+                raise LocalProtocolError(
+                    f"the text {command.argument!r} is not ASCII, which needs SMTPUTF8 (RFC 6531 3.7.4)"
+                )
         if command.__class__ in self._rules.owner:
             self._check_extension(command)
         octets = format_command(command, self._rules)

@@ -206,7 +206,10 @@ def format_parameters(parameters: Parameters, rows: Mapping[str, Parameter]) -> 
     words = []
     for keyword, value in parameters.items():
         row = rows.get(keyword)
-        written = _format_raw(value) if row is None else row.format(value)
+        try:
+            written = _format_raw(value) if row is None else row.format(value)
+        except LocalProtocolError as error:
+            raise LocalProtocolError(f"parameter {keyword}, value {value!r:.320}: {error}") from None
         word = keyword if written is None else f"{keyword}={written}"
         if "=" in keyword or _ESMTP_PARAM.fullmatch(word) is None:
             raise LocalProtocolError(f"{word[:100]!r} is not a valid parameter: printable ASCII without spaces")
@@ -219,9 +222,7 @@ def _format_raw(value: object) -> str | None:
         return None
     if isinstance(value, str):
         return value
-    raise LocalProtocolError(
-        f"the value of a parameter that is not registered must be text or True, not {value!r}"
-    )
+    raise LocalProtocolError("the value of a parameter that is not registered must be text or True")
 
 
 def check_parameters(parameters: Parameters) -> None:

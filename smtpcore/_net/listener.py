@@ -13,9 +13,8 @@ from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
 
-from .._core.errors import LocalProtocolError
 from .basestream import Address, BaseStream
-from .options import wrong_type
+from .options import checked_port, wrong_type
 from .serveroptions import check_seconds
 from .sockets import BACKLOG, bind
 from .tls import READ_SIZE
@@ -155,31 +154,13 @@ def _say_nothing(sockname: Address, reason: str) -> bytes:
     return b""
 
 
-def listening_port(port: object) -> int:
-    """Return a port to listen on as a number; text of digits is converted.
-
-    Raises:
-        ArgumentTypeError: It is neither a number nor text.
-        LocalProtocolError: It is not a port from 0 to 65535.
-    """
-    if isinstance(port, str):
-        number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
-    elif isinstance(port, int) and not isinstance(port, bool):
-        number = port
-    else:
-        raise wrong_type("port", "a number from 0 to 65535", port)
-    if not 0 <= number <= 65535:
-        raise LocalProtocolError(f"invalid port: {port} (0-65535)")
-    return number
-
-
 def check_listen_arguments(
     host: object, port: object, max_connections: object, per_address: object, grace: object, sock: object
 ) -> None:
     """Raise an error for an argument of a wrong type, before anything is opened."""
     if host is not None and not isinstance(host, (str, os.PathLike)):
         raise wrong_type("host", "a string, a path or None", host)
-    listening_port(port)
+    checked_port(port, lowest=0)
     if isinstance(max_connections, bool) or not isinstance(max_connections, int):
         raise wrong_type("max_connections", "a number", max_connections)
     if per_address is not None and (isinstance(per_address, bool) or not isinstance(per_address, int)):
@@ -246,7 +227,7 @@ class BaseServer(ABC, Generic[S]):
     ) -> None:
         check_listen_arguments(host, port, max_connections, max_connections_per_address, grace, sock)
         self._places = Places(affordable(max_connections), max_connections_per_address)
-        self._sockets = bind(host, listening_port(port)) if sock is None else [_made_ready(sock)]
+        self._sockets = bind(host, checked_port(port, lowest=0)) if sock is None else [_made_ready(sock)]
         self._grace = grace
         self.addresses: list[tuple[str, int]] = [_host_and_port(one) for one in self._sockets]
         self.streams: set[S] = set()

@@ -178,22 +178,28 @@ def check_reference(host: str, security: Security, options: ConnectOptions) -> N
         )
 
 
-def checked_port(port: object) -> int:
+def checked_port(port: object, *, lowest: int = 1) -> int:
     """The port as a number; text of digits is converted.
+
+    Args:
+        port: As the caller gave it.
+        lowest: 0 where that lets the system choose.
 
     Raises:
         ArgumentTypeError: It is neither a number nor text.
-        LocalProtocolError: It is not a port from 1 to 65535.
+        LocalProtocolError: It is not a port from ``lowest`` to 65535.
     """
-    if isinstance(port, str):
-        number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
-    else:
-        try:
-            number = -1 if isinstance(port, bool) else operator.index(cast(Any, port))
-        except TypeError:
-            raise wrong_type("port", "a number from 1 to 65535", port) from None
-    if not 1 <= number <= 65535:
-        raise LocalProtocolError(f"port is a number from 1 to 65535, not {port!r}")
+    try:
+        if isinstance(port, str):
+            number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+        elif isinstance(port, bool):
+            raise TypeError
+        else:
+            number = operator.index(cast(Any, port))
+    except TypeError:
+        raise wrong_type("port", f"a number from {lowest} to 65535", port) from None
+    if not lowest <= number <= 65535:
+        raise LocalProtocolError(f"invalid port: {port!r:.80} ({lowest}-65535)")
     return number
 
 

@@ -288,4 +288,4 @@ def _rcpt(recipient: str) -> Rcpt:
         return Rcpt(recipient)
     except LocalProtocolError as error:
         advice = "; recipients are given as a list, one string each" if "," in recipient else ""
-        raise LocalProtocolError(f"the recipient {recipient!r}: {error}{advice}") from None
+        raise LocalProtocolError(f"{error}{advice}") from None

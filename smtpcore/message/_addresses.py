@@ -53,8 +53,7 @@ def read_groups(name: str, value: object) -> list[_Group]:
             try:
                 mailbox = Mailbox(composed(local_part), composed(address.domain))
             except LocalProtocolError as error:
-                written = f"{local_part}@{address.domain}"
-                raise LocalProtocolError(f"the {name} field, address {written!r}: {error}") from None
+                raise LocalProtocolError(f"the {name} field: {error}") from None
             members.append((words(_undisguise(address.display_name)), mailbox))
         group_name = group.display_name
         found.append(_Group(None if group_name is None else words(_undisguise(group_name)), members))

@@ -17,10 +17,7 @@ def find_reverse_path(message: EmailBase, sender: str | None) -> Mailbox:
     if sender is not None:
         if not isinstance(sender, str):
             raise TypeError(f"sender is a str, not {type(sender).__name__}")
-        try:
-            return ReversePath(composed(sender))
-        except LocalProtocolError as error:
-            raise LocalProtocolError(f"the sender {sender!r}: {error}") from None
+        return ReversePath(composed(sender))
     resent = _newest_resent_block(message)
     for found in (
         _mailboxes_of(resent, ("resent-sender", "resent-from")),
@@ -58,7 +55,7 @@ def _forward_path(text: str) -> ForwardPath:
         return ForwardPath(composed(text))
     except LocalProtocolError as error:
         advice = "; one string is one recipient" if "," in text else ""
-        raise LocalProtocolError(f"the recipient {text!r}: {error}{advice}") from None
+        raise LocalProtocolError(f"{error}{advice}") from None
 
 
 def _newest_resent_block(message: EmailBase) -> Fields:

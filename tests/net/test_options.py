@@ -66,10 +66,10 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
 
 
 @pytest.mark.parametrize(
-    "port", [0, -1, 65536, "", "smtp", "465 ", "+465", "4_6_5", "\u0664\u0666\u0665", "99999", "1" * 5000, True]
+    "port", [0, -1, 65536, "", "smtp", "465 ", "+465", "4_6_5", "\u0664\u0666\u0665", "99999", "1" * 5000]
 )
 def test_a_port_that_is_none_is_refused(port: Any) -> None:
-    assert str(refused(port=port)).startswith("port is a number from 1 to 65535, not ")
+    assert str(refused(port=port)) == f"invalid port: {port!r:.80} (1-65535)"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,7 @@ def test_a_port_that_is_none_is_refused(port: Any) -> None:
         ("host", b"mx.example"),
         ("port", None),
         ("port", 25.0),
+        ("port", True),
         ("port", b"25"),
         ("ssl_context", True),
         ("ssl_context", "cert.pem"),

@@ -100,7 +100,7 @@ def test_parameters_of_the_application_replace_those_that_are_worked_out() -> No
         ([], {"content": b"\xfc"}, "does not offer 8BITMIME"),
         ([], {"content": b"a\nb"}, "line 1 of the content has a bare LF"),
         ([], {"recipients": []}, "at least one recipient"),
-        ([], {"recipients": "one@"}, "the recipient 'one@'"),
+        ([], {"recipients": "one@"}, "'one@' is not a valid recipient"),
         ([], {"recipients": f"{ONE}, {TWO}"}, "recipients are given as a list"),
         ([], {"sender": "a@"}, "domain"),
         ([], {"smtputf8": True}, "the header is not ASCII"),
