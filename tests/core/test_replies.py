@@ -283,6 +283,24 @@ def test_replies_compare_by_value() -> None:
         assert reply != other
 
 
+def test_a_status_is_not_equal_to_its_text() -> None:
+    assert (EnhancedStatusCode(5, 1, 1) == "5.1.1") is False
+
+
+def test_a_reply_can_be_matched_by_its_parts() -> None:
+    match Reply(550, "5.1.1", "no such user"):
+        case Reply(code, status, text):
+            assert (code, str(status), text) == (550, "5.1.1", "no such user")
+
+
+@pytest.mark.parametrize("code, status", [(200, "2.0.0"), (400, "4.0.0"), (500, "5.5.1"), (599, "5.5.1")])
+def test_the_class_of_a_status_is_the_first_digit_of_its_code(code: int, status: str) -> None:
+    assert describe(code, status)
+    for other in {2, 4, 5} - {code // 100}:
+        with pytest.raises(LocalProtocolError, match="does not belong"):
+            describe(code, f"{other}{status[1:]}")
+
+
 def test_replies_can_be_copied_and_pickled() -> None:
     reply = Reply(550, "5.1.1", ["a", "b"])
     assert copy.deepcopy(reply) == reply
