@@ -19,6 +19,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from smtpcore._core import replyparser as _replyparser
 from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.failures import RemoteProtocolError
@@ -1145,3 +1146,27 @@ def test_an_unknown_status_is_described_by_its_subject_or_its_class(wire: bytes,
 )
 def test_an_unknown_code_is_described_by_its_first_digit(code: int, meaning: str) -> None:
     assert describe(one(b"%d x\r\n" % code)) == meaning
+
+
+def test_a_parser_says_whether_a_reply_begins_with_what_has_arrived() -> None:
+    parser = ReplyParser(max_line=512, max_lines=10)
+    for data, begins in [
+        (b"250 ok\r\n", True),
+        (b"2", True),
+        (b"50-one\r\n", False),
+        (b"250 two", False),
+        (b"\r\n", False),
+    ]:
+        assert parser.feed(data) is begins
+        while parser.next_reply() is not None:
+            pass
+    assert parser.feed(b"2") is True
+
+
+def test_few_and_short_replies_are_remembered() -> None:
+    parser = ReplyParser(max_line=512, max_lines=10)
+    for number in range(2000):
+        parser.feed(b"250 %d %b\r\n" % (number, b"x" * (number % 300)))
+        assert parser.next_reply() is not None
+    assert len(_replyparser._recent) <= 256
+    assert max(map(len, _replyparser._recent)) <= 128
