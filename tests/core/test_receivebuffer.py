@@ -328,3 +328,25 @@ def test_a_bare_LF_is_seen_until_it_is_used() -> None:
     assert buffer.has_bare_lf
     buffer.feed(b"x" * LIMIT)
     assert buffer.take_line(LIMIT) is None and buffer.has_bare_lf
+
+
+def test_lines_that_arrive_before_they_are_looked_for_are_found_in_order() -> None:
+    buffer = ReceiveBuffer(FLOOR)
+    for pieces, lines in [
+        ((b"\r", b"\n"), [b""]),
+        ((b"\r\n", b"a\r\n"), [b"", b"a"]),
+        ((b"a\r\n", b"\r\n"), [b"a", b""]),
+    ]:
+        buffer.clear()
+        for piece in pieces:
+            buffer.feed(piece)
+        assert [*lines_of(buffer)] == lines
+
+
+def test_octets_that_were_used_are_not_kept() -> None:
+    buffer = ReceiveBuffer(FLOOR)
+    buffer.feed(b"NOOP\r\n")
+    buffer.decode()
+    assert [*lines_of(buffer)] == [b"NOOP"]
+    buffer.release()
+    assert (buffer.data, buffer.text, buffer.start, len(buffer)) == (b"", "", 0, 0)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from smtpcore._core import replyparser as _replyparser
 from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore._core.failures import RemoteProtocolError
@@ -281,6 +282,24 @@ def test_replies_compare_by_value() -> None:
         (550, "5.1.1", "no such user"),
     ):
         assert reply != other
+
+
+def test_a_status_is_not_equal_to_its_text() -> None:
+    assert (EnhancedStatusCode(5, 1, 1) == "5.1.1") is False
+
+
+def test_a_reply_can_be_matched_by_its_parts() -> None:
+    match Reply(550, "5.1.1", "no such user"):
+        case Reply(code, status, text):
+            assert (code, str(status), text) == (550, "5.1.1", "no such user")
+
+
+@pytest.mark.parametrize("code, status", [(200, "2.0.0"), (400, "4.0.0"), (500, "5.5.1"), (599, "5.5.1")])
+def test_the_class_of_a_status_is_the_first_digit_of_its_code(code: int, status: str) -> None:
+    assert describe(code, status)
+    for other in {2, 4, 5} - {code // 100}:
+        with pytest.raises(LocalProtocolError, match="does not belong"):
+            describe(code, f"{other}{status[1:]}")
 
 
 def test_replies_can_be_copied_and_pickled() -> None:
@@ -1127,3 +1146,27 @@ def test_an_unknown_status_is_described_by_its_subject_or_its_class(wire: bytes,
 )
 def test_an_unknown_code_is_described_by_its_first_digit(code: int, meaning: str) -> None:
     assert describe(one(b"%d x\r\n" % code)) == meaning
+
+
+def test_a_parser_says_whether_a_reply_begins_with_what_has_arrived() -> None:
+    parser = ReplyParser(max_line=512, max_lines=10)
+    for data, begins in [
+        (b"250 ok\r\n", True),
+        (b"2", True),
+        (b"50-one\r\n", False),
+        (b"250 two", False),
+        (b"\r\n", False),
+    ]:
+        assert parser.feed(data) is begins
+        while parser.next_reply() is not None:
+            pass
+    assert parser.feed(b"2") is True
+
+
+def test_few_and_short_replies_are_remembered() -> None:
+    parser = ReplyParser(max_line=512, max_lines=10)
+    for number in range(2000):
+        parser.feed(b"250 %d %b\r\n" % (number, b"x" * (number % 300)))
+        assert parser.next_reply() is not None
+    assert len(_replyparser._recent) <= 256
+    assert max(map(len, _replyparser._recent)) <= 128

@@ -369,6 +369,16 @@ def test_a_local_part_in_utf8_in_a_given_envelope_needs_smtputf8() -> None:
         prepare_message(new_message(), sender="j\u00f6rg@x", eight_bit_mime=False)
 
 
+@pytest.mark.parametrize("coding", [b"8bit", b"binary"])
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_message_may_be_any_kind_of_octets(kind: Any, coding: bytes) -> None:
+    octets = b"From: a@x\r\nTo: b@x\r\nContent-Transfer-Encoding: %b\r\n\r\nx\r\n" % coding
+    given = kind(octets)
+    prepared = prepare_message(given)
+    assert prepared == prepare_message(octets)
+    assert type(prepared.content) is bytes
+
+
 def test_the_content_is_not_shown_with_a_prepared_message() -> None:
     shown = repr(prepare_message(new_message(Subject="confidential")))
     assert "confidential" not in shown

@@ -89,6 +89,8 @@ def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Raise) or _is_for_types(node):
         return True
+    if isinstance(parent, ast.Assert) and node is parent.msg:
+        return True
     if (
         isinstance(parent, ast.Call)
         and ast.unparse(parent.func) in ("cast", "TypeVar")

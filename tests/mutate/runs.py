@@ -17,9 +17,9 @@ from .worker import NOT_POSSIBLE, Job
 
 WORKER = Path(__file__).with_name("worker.py")
 EXAMPLES = 30  # of each property
-SECONDS = 900.0  # for tests without a change
-SLOWER = 5  # times as long as that, and the mutant is in an endless loop, which counts as noticed
-AT_LEAST = 10.0  # seconds
+SECONDS = 900.0  # of computing time for tests without a change
+SLOWER = 4  # times as long as that, and the mutant is in an endless loop, which counts as noticed
+AT_LEAST = 5.0  # seconds
 
 
 class TestsFailError(Exception):
