@@ -7,6 +7,7 @@ import errno
 import io
 import re
 import ssl
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,18 @@ def test_connect(decision: Any, reply: str, ways: Any) -> None:
 def test_accept_sender(decision: Any, reply: str, ways: Any) -> None:
     stream = decided(BEGIN[:2], reply, object_with(accept_sender=ways(decision)))
     assert SECRET.encode() not in stream.written, "what an exception says is for the log"
+
+
+@pytest.mark.parametrize("make, reply", [(types.coroutine, "250"), (lambda function: function, "451")])
+def test_of_generators_only_those_that_can_be_awaited_decide(
+    make: Callable[..., Any], reply: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def accept_sender(*arguments: object) -> Any:
+        yield from ()
+        return True
+
+    decided(BEGIN[:2], reply, object_with(accept_sender=make(accept_sender)))
+    assert ("has returned generator" in caplog.text) is (reply == "451")
 
 
 @pytest.mark.parametrize("decision, reply", [(True, "250"), (False, "550"), *DECISIONS])

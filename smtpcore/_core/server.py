@@ -529,11 +529,12 @@ class ServerConnection:
             self._unanswered = None
             self._output.append(octets)
             state = leads_to.get(self._state)
-            if state in _IN_TRANSACTION:  # then nothing else goes with it
-                self._state = state
-                self._legal = self._terms.legal[state]
-            elif state is not None:
-                self._enter_state(state)
+            if state is not None:
+                if state in _IN_TRANSACTION:  # then nothing else goes with it
+                    self._state = state
+                    self._legal = self._terms.legal[state]
+                else:
+                    self._enter_state(state)
             if isinstance(event, Rcpt):  # without a call, as there may be thousands
                 assert self.envelope is not None
                 self.envelope.rcpts.append(event)

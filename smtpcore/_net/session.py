@@ -1,8 +1,8 @@
 """A server's session, written once for all adapters.
 
 A session is a plain function, ``_advance()``: it asks the core for the next event; when there is none left, it
-sends the replies in one write, sets the deadline, and it is the client's turn. Whatever the client then sends
-is given to the core, and the function is called again, by the pump of the stream (see ``_net.stream``). Only
+sends the replies in one write, sets the deadline, and it is the client's turn. With whatever the client then
+sends the pump of the stream calls the function again (see ``_net.stream``), which gives it to the core. Only
 what cannot be done at once is awaited: a write that the system does not accept as a whole, a TLS handshake, the
 turn of other sessions. One coroutine awaits it, ``_run()``.
 
@@ -162,7 +162,7 @@ class ServerSession:
     @property
     def unanswered(self) -> Event | None:
         """The event that has to be answered before the next one; None if there is none."""
-        return self.connection.unanswered
+        return self.connection._unanswered  # handlers ask after each event, and a property costs a call
 
     @property
     def state(self) -> State:
@@ -330,7 +330,7 @@ class ServerSession:
             octets = connection.data_to_send()
             if octets and (writing := self._send(octets)) is not None:
                 return writing
-            state = connection.state
+            state = connection._state  # each read comes here, and a property costs a call
             if state is _CLOSED:
                 return connection.next_event() or ConnectionClosed()  # the core says it once, here each time
             if self._lost_client:
