@@ -25,6 +25,10 @@ talk about the same thing, so it is fatal. There are two exceptions: 421, with w
 session at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is being sent, before its final dot.
 ``Credit`` counts the replies to judge this.
 
+**A whole envelope** goes faster. ``_send_envelope()``, which is for the conversations, writes MAIL, RCPT and
+DATA together where they make one group. The replies become one ``EnvelopeAccepted`` if the server has accepted
+all of it, with lines that it has sent before. In any other case all are single commands and single responses.
+
 **Content** is never queued: ``send(Chunk(...))`` before 354 raises. A server may reply 354 to a group in which
 it has refused all recipients; then only the final dot can be sent (RFC 2920 3.1).
 
