@@ -35,8 +35,8 @@ FLOORS = (
     ),
     "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
     (
-        "_core.capabilities _core.commands _core.commandspec _core.config _core.credit _core.events"
-        " _core.failures _core.replyparser _core.replytexts _core.rules _core.state"
+        "_core.capabilities _core.clientchecks _core.commands _core.commandspec _core.config _core.credit"
+        " _core.events _core.failures _core.replyparser _core.replytexts _core.rules _core.state"
     ),
     "sasl",
     "extensions state",

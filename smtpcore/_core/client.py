@@ -25,6 +25,10 @@ talk about the same thing, so it is fatal. There are two exceptions: 421, with w
 session at any time (RFC 5321 3.8), and a refusal (4yz, 5yz) while content is being sent, before its final dot.
 ``Credit`` counts the replies to judge this.
 
+**A whole envelope** goes faster. ``_send_envelope()``, which is for the conversations, writes MAIL, RCPT and
+DATA together where they make one group. The replies become one ``EnvelopeAccepted`` if the server has accepted
+all of it, with lines that it has sent before. In any other case all are single commands and single responses.
+
 **Content** is never queued: ``send(Chunk(...))`` before 354 raises. A server may reply 354 to a group in which
 it has refused all recipients; then only the final dot can be sent (RFC 2920 3.1).
 
@@ -45,6 +49,7 @@ from ..extensions.auth import Auth
 from ..sasl import ClientMechanism, encode_base64
 from .auth import ClientExchange
 from .capabilities import NO_CAPABILITIES, Capabilities
+from .clientchecks import check_ascii, check_offered, illegal, write_parameters
 from .commands import format_command
 from .config import Extension, Facts
 from .content import CONTENT_LINE_LENGTH, ContentEncoder
@@ -69,7 +74,6 @@ from .events import (
 )
 from .failures import ConnectionLost, RemoteProtocolError
 from .limits import Limits, Timeouts, TlsInfo
-from .parameters import format_parameters
 from .replies import Reply
 from .replyparser import ReplyParser
 from .rules import Rules, rules_for
@@ -240,12 +244,12 @@ class ClientConnection:
         if isinstance(event, Command):
             state = self._projection() if self._outdated else self._projected
             if event.__class__ not in self._rules.legal[state]:
-                raise self._illegal(event, state)
+                raise illegal(event, state, self._rules)
             if isinstance(event, (Rcpt, Mail)):
-                parameters = self._write_parameters(event) if event.parameters else ""
+                parameters = self._parameters_of(event) if event.parameters else ""
                 octets = format_command(event, self._rules, parameters)
                 mail = event if isinstance(event, Mail) else self._mail
-                self._check_ascii(octets, mail, (event,))
+                check_ascii(octets, mail, (event,))
                 self._mail = mail
             elif isinstance(event, Data):
                 octets = b"DATA\r\n"
@@ -278,22 +282,14 @@ class ClientConnection:
             for command in commands:
                 self.send(command)
             return
-        octets = format_command(mail, self._rules, self._write_parameters(mail) if mail.parameters else "")
+        octets = format_command(mail, self._rules, self._parameters_of(mail) if mail.parameters else "")
         octets += "".join([*[f"RCPT TO:<{rcpt._path}>\r\n" for rcpt in rcpts], "DATA\r\n"]).encode()
-        self._check_ascii(octets, mail, (mail, *rcpts))
+        check_ascii(octets, mail, (mail, *rcpts))
         self._mail = mail
         self._projected = _CONTENT
         self._envelope = commands
         outstanding.extend(commands)
         self._output.append(octets)
-
-    def _check_ascii(self, octets: bytes, mail: Mail | None, commands: tuple[Mail | Rcpt, ...]) -> None:
-        """Raise if the octets of these commands have UTF-8 in them, and this MAIL does not allow it."""
-        if not octets.isascii() and (mail is None or not mail.smtputf8):
-            foreign = next(str(command._path) for command in commands if not command.is_ascii)
-            raise LocalProtocolError(
-                f"the address {foreign!r} is not ASCII, which needs SMTPUTF8 (RFC 6531 3.4)"
-            )
 
     def _write_other(self, command: Command) -> bytes:
         """Write the line of a command other than MAIL, RCPT and DATA; raise if it cannot be sent."""
@@ -305,7 +301,7 @@ class ClientConnection:
                     f"the text {command.argument!r} is not ASCII, which needs SMTPUTF8 (RFC 6531 3.7.4)"
                 )
         if command.__class__ in self._rules.owner:
-            self._check_extension(command)
+            check_offered(command, self._rules, self._offered(), self._facts())
         octets = format_command(command, self._rules)
         if isinstance(command, _HELLO):
             self._hellos += 1
@@ -318,7 +314,10 @@ class ClientConnection:
             LocalProtocolError: The server does not offer a parameter, or an extension refuses its value.
         """
         if command.parameters:
-            self._write_parameters(command)
+            self._parameters_of(command)
+
+    def _parameters_of(self, command: Mail | Rcpt) -> str:
+        return write_parameters(command, self._rules, self._offered(), self._facts())
 
     def _dispatch(self, command: Command, octets: bytes, state: State) -> None:
         kind = command.__class__
@@ -407,35 +406,6 @@ class ClientConnection:
             )
         return encoder
 
-    def _write_parameters(self, command: Mail | Rcpt) -> str:
-        """Write the parameters; raise if the server does not offer them, or if their extensions object."""
-        offered = self._offered()
-        rows = self._rules.parameters[command.verb]
-        legal = self._rules.offered_parameters(command.verb, offered)
-        for keyword in command.parameters:
-            # A parameter that no extension here knows may be sent where the server offers a keyword like it.
-            if keyword not in legal and (keyword in rows or keyword not in offered):
-                raise LocalProtocolError(
-                    f"the server has not offered what {keyword} of {command.verb} needs (RFC 5321 2.2.1)"
-                )
-        parameters = format_parameters(command.parameters, legal)
-        self._check_by_extensions(command, offered)
-        return parameters
-
-    def _check_extension(self, command: Command) -> None:
-        """Raise if the server does not offer the extension of a command, or if that objects."""
-        offered = self._offered()
-        self._check_by_extensions(command, offered)
-        keyword = self._rules.owner[command.__class__].keyword
-        if keyword not in offered and not self._rules.commands[command.__class__].unasked:
-            needed_by = "" if keyword == command.verb else f", which {command.verb} needs"
-            raise LocalProtocolError(f"the server does not offer {keyword}{needed_by} (RFC 5321 2.2.1)")
-
-    def _check_by_extensions(self, command: Command, offered: Capabilities) -> None:
-        refusal = self._rules.refusal(command, offered, self._facts())
-        if refusal is not None:
-            raise LocalProtocolError(f"{command.verb} cannot be sent: {refusal.text}")
-
     def _facts(self) -> Facts:
         """Return the circumstances of the next command, for extensions to judge by."""
         in_transaction = self._projection() in (State.MAIL, _RCPT)
@@ -446,13 +416,6 @@ class ClientConnection:
             if not in_transaction:
                 self._facts_outside = facts
         return facts
-
-    def _illegal(self, command: Command, state: State) -> LocalProtocolError:
-        if command.__class__ not in self._rules.success:
-            return LocalProtocolError(f"{command.verb} belongs to no extension of this connection")
-        return LocalProtocolError(
-            f"{command.__class__.__name__} cannot come in the state {state.value!r} (RFC 5321 4.1.4)"
-        )
 
     def authenticate(self, mechanism: ClientMechanism, *, allow_cleartext: bool = False) -> None:
         """Begin an AUTH exchange; its ``Response`` comes when it is over (RFC 4954 4).

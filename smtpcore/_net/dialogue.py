@@ -20,8 +20,8 @@ not to a read, so octets that arrive one by one do not prolong it. A mail transa
 or a server that always replies just in time could hold a client for days; :class:`~smtpcore.Timeouts` has the
 formula.
 
-**The dialogue.** The last responses are kept as the core made them, in a bounded queue: one append for each.
-They become the ``exchanges`` of an :class:`~smtpcore.ErrorContext` only when an error needs them.
+**The dialogue.** The last commands and their replies are kept as the core has them, in a bounded queue. They
+become the ``exchanges`` of an :class:`~smtpcore.ErrorContext` only when an error needs them.
 """
 
 from __future__ import annotations
