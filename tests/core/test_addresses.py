@@ -814,3 +814,10 @@ def test_an_address_becomes_nfc_and_not_nfkc() -> None:
     assert composed("\ufb01@x.example") == "\ufb01@x.example", "NFC, and not NFKC"
     text = "u@x.example"
     assert composed(text) is text
+
+
+@pytest.mark.parametrize("kind", [ForwardPath, ReversePath])
+def test_a_path_may_be_utf8_unless_that_is_refused(kind: type[ForwardPath | ReversePath]) -> None:
+    assert str(kind.parse("j\u00f6rg@example.org")) == "j\u00f6rg@example.org"
+    with pytest.raises(LocalProtocolError):
+        kind.parse("j\u00f6rg@example.org", smtputf8=False)

@@ -731,3 +731,17 @@ def test_a_whole_content_may_have_long_lines_only_if_that_is_allowed() -> None:
     check_content(content, max_line=None)
     with pytest.raises(LocalProtocolError):
         check_content(content)
+
+
+@pytest.mark.parametrize("wire, chunk", [(b"\r\n.\r\n", b"\r\n"), (b"\r\n\r\n.\r\n", b"\r\n\r\n")])
+def test_a_message_of_empty_lines_ends(wire: bytes, chunk: bytes) -> None:
+    decoder = ContentDecoder()
+    assert decoder.decode(wire + b"QUIT\r\n", 0) == len(wire)
+    assert (decoder.done, decoder.chunk, decoder.violation) == (True, chunk, None)
+
+
+@pytest.mark.parametrize("wire, violation", [(b"a\0b\r\n.\r\n", "nul"), (b"a\nb\r\n.\r\n", "bare-lf")])
+def test_without_options_nothing_is_accepted_that_the_standard_forbids(wire: bytes, violation: str) -> None:
+    decoder = ContentDecoder()
+    decoder.decode(wire, 0)
+    assert decoder.violation == violation

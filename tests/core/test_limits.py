@@ -51,6 +51,45 @@ def test_limits_timeouts_and_configurations_compare_by_value() -> None:
 
 # --- Limits ---
 
+
+def test_the_defaults_are_those_of_the_standard_or_larger() -> None:
+    assert dataclasses.asdict(Limits()) == {
+        "command_line": 512,
+        "auth_line": 12290,
+        "reply_line": 12294,
+        "reply_lines": 256,
+        "path": 256,
+        "local_part": 64,
+        "domain": 255,
+        "recipients": 1000,
+        "refused_recipients": 100,
+        "message_size": 67108864,
+        "oversize_factor": 4,
+        "content_line": 1048576,
+        "bad_commands": 100,
+        "auth_attempts": 3,
+        "idle_commands": 1000,
+        "outstanding_commands": 100,
+        "receive_buffer": 1048576,
+        "challenges": 20,
+        "content_rate": 100.0,
+        "upload_rate": 1000.0,
+    }
+    assert dataclasses.asdict(Timeouts()) == {
+        "connect": 30,
+        "greeting": 300,
+        "command": 300,
+        "data_initiation": 120,
+        "data_block": 180,
+        "data_termination": 600,
+        "idle": 300,
+        "session": 21600,
+        "farewell": 5,
+        "recipient": 10,
+        "content": 21600,
+    }
+
+
 FLOORS = {
     "command_line": 512,
     "auth_line": 512,

@@ -330,17 +330,26 @@ def test_a_bare_LF_is_seen_until_it_is_used() -> None:
     assert buffer.take_line(LIMIT) is None and buffer.has_bare_lf
 
 
-def test_lines_that_arrive_before_they_are_looked_for_are_found_in_order() -> None:
+EARLY = [((b"\r", b"\n"), [b""]), ((b"\r\n", b"a\r\n"), [b"", b"a"]), ((b"a\r\n", b"\r\n"), [b"a", b""])]
+
+
+@pytest.mark.parametrize("before", ["nothing", "a discarded line", "a line in pieces"])
+@pytest.mark.parametrize("pieces, lines", EARLY)
+def test_lines_that_arrive_before_they_are_looked_for_are_found_in_order(
+    pieces: tuple[bytes, ...], lines: list[bytes], before: str
+) -> None:
     buffer = ReceiveBuffer(FLOOR)
-    for pieces, lines in [
-        ((b"\r", b"\n"), [b""]),
-        ((b"\r\n", b"a\r\n"), [b"", b"a"]),
-        ((b"a\r\n", b"\r\n"), [b"a", b""]),
-    ]:
+    if before == "a discarded line":
+        buffer.feed(b"xyz")
+        assert [*lines_of(buffer)] == []
         buffer.clear()
-        for piece in pieces:
-            buffer.feed(piece)
-        assert [*lines_of(buffer)] == lines
+    elif before == "a line in pieces":
+        buffer.feed(b"xy")
+        buffer.feed(b"z\r\n")
+        assert [*lines_of(buffer)] == [b"xyz"]
+    for piece in pieces:
+        buffer.feed(piece)
+    assert [*lines_of(buffer)] == lines
 
 
 def test_octets_that_were_used_are_not_kept() -> None:

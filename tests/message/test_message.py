@@ -369,6 +369,13 @@ def test_a_local_part_in_utf8_in_a_given_envelope_needs_smtputf8() -> None:
         prepare_message(new_message(), sender="j\u00f6rg@x", eight_bit_mime=False)
 
 
+@pytest.mark.parametrize("length, kept", [(998, True), (999, False)])
+def test_text_beside_the_parts_is_kept_if_it_can_be_sent(length: int, kept: bool) -> None:
+    preamble = b"x" * length
+    octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n%b\r\n--b\r\n\r\nx\r\n--b--\r\n" % preamble
+    assert (preamble in enveloped(parsed(octets)).content) is kept
+
+
 @pytest.mark.parametrize("coding", [b"8bit", b"binary"])
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
 def test_a_message_may_be_any_kind_of_octets(kind: Any, coding: bytes) -> None:

@@ -91,6 +91,8 @@ def _is_untold(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Assert) and node is parent.msg:
         return True
+    if isinstance(parent, ast.Subscript) and ast.unparse(parent.value) == "Literal":
+        return True
     if (
         isinstance(parent, ast.Call)
         and ast.unparse(parent.func) in ("cast", "TypeVar")

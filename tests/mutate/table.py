@@ -26,7 +26,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_core/client.py": "core/test_client.py core/test_state.py",
     "smtpcore/_core/codes.py": "test_status_codes.py core/test_replies.py",
     "smtpcore/_core/commandspec.py": "core/test_commandspec.py core/test_rules.py extensions",
-    "smtpcore/_core/config.py": "core/test_limits.py core/test_rules.py core/test_capabilities.py",
+    "smtpcore/_core/config.py": "core/test_config.py core/test_limits.py",
     "smtpcore/_core/errors.py": "core/test_errors.py test_values.py",
     "smtpcore/_core/events.py": "core/test_events.py core/test_commands.py test_values.py",
     "smtpcore/_core/failures.py": "core/test_errors.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -345,7 +346,10 @@ def test_a_write_that_fails_leaves_only_the_message_in_doubt_whose_end_was_in_it
     async def conversation() -> list[SendOutcome]:
         return await until_the_end(connect(stream), messages())
 
-    assert said(run(conversation())) == [(ConnectionLost, "in doubt"), ConnectionLost]
+    outcomes = run(conversation())
+    assert said(outcomes) == [(ConnectionLost, "in doubt"), ConnectionLost]
+    result = outcomes[1].result
+    assert result is not None and result.retryable_recipients == ("r2@mx.example",)
 
 
 def test_a_time_out_is_that_of_the_message_that_waits(clock: Clock) -> None:
@@ -389,9 +393,10 @@ def test_a_server_that_is_always_just_in_time_is_given_up_also_in_a_batch(clock:
 
 
 class Reviving:
-    """An iterator that gives something again after its end."""
+    """An iterator that gives something again after its end, or after it has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: Exception) -> None:
+        self._end = end
         self._calls = 0
 
     def __iter__(self) -> Reviving:
@@ -400,15 +405,18 @@ class Reviving:
     def __next__(self) -> Message:
         self._calls += 1
         if self._calls == 2:
-            raise StopIteration
+            raise self._end
         return message(self._calls)
 
 
 @pytest.mark.parametrize("keywords", [PIPELINING, []])
-def test_after_the_end_of_the_iterable_no_message_is_asked_for(keywords: list[str]) -> None:
+@pytest.mark.parametrize("end", [StopIteration(), ValueError("of the application")])
+def test_after_the_end_of_the_iterable_no_message_is_asked_for(keywords: list[str], end: Exception) -> None:
     async def conversation(client: Client) -> list[SendOutcome]:
-        batch = client.send_many(Reviving())
-        outcomes = [outcome async for outcome in batch]
+        outcomes: list[SendOutcome] = []
+        batch = client.send_many(Reviving(end))
+        with contextlib.suppress(ValueError):
+            await collect(batch, outcomes)
         with pytest.raises(StopAsyncIteration):
             await anext(batch)
         return outcomes

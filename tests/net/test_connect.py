@@ -25,6 +25,7 @@ from smtpcore import (
     ConnectionFailed,
     ConnectionLost,
     Data,
+    Ehlo,
     EndOfMessage,
     ErrorContext,
     Exchange,
@@ -453,10 +454,27 @@ def test_a_command_of_an_extension_can_be_sent_where_it_is_offered() -> None:
 OFFERED: dict[str, Any] = {"keywords": ["X-HURRY"], "extensions": EXTENSIONS}
 
 
-@pytest.mark.parametrize("event", [Helo("a.example"), Data(), StartTls(), Auth("PLAIN"), Quit()])
-def test_a_command_with_a_method_of_its_own_is_not_sent_by_command(event: Command) -> None:
+@pytest.mark.parametrize(
+    "event, method",
+    [
+        (Ehlo("a.example"), "connect()"),
+        (Helo("a.example"), "connect()"),
+        (StartTls(), "connect(security='starttls')"),
+        (Auth("PLAIN"), "connect(auth=...)"),
+        (Data(), "send()"),
+        (Quit(), "quit()"),
+    ],
+)
+def test_a_command_with_a_method_of_its_own_is_not_sent_by_command(event: Command, method: str) -> None:
     error = failure([QUIT], lambda client: client.command(event), keywords=["STARTTLS", "AUTH PLAIN"])
-    assert isinstance(error, LocalProtocolError) and event.verb in str(error)
+    assert isinstance(error, LocalProtocolError)
+    assert str(error).startswith(f"command() does not send {event.verb}: {method} does")
+    assert error.context is not None and error.context.phase == "command"
+
+
+def test_an_error_before_anything_is_sent_has_the_phase_of_the_envelope() -> None:
+    error = failure([QUIT], lambda client: client.send(SENDER, [], CONTENT))
+    assert error.context is not None and error.context.phase == "mail"
 
 
 @pytest.mark.parametrize("event", ["NOOP", b"NOOP", None, Noop, EndOfMessage()])
