@@ -597,20 +597,20 @@ def test_a_port_that_is_text_picks_the_same_security_as_a_number(
 
 
 @pytest.mark.parametrize(
-    "host, port, options, name",
+    "host, port, options, words",
     [
-        ("127.0.0.1", "submission", {}, "port"),
-        ("127.0.0.1", 25.5, {}, "port"),
-        (None, 25, {}, "host"),
-        ("127.0.0.1", 25, {"security": ""}, "security"),
-        ("127.0.0.1", 25, {"auth": "a:b"}, "auth"),
+        ("127.0.0.1", "submission", {}, "invalid port: 'submission'"),
+        ("127.0.0.1", 25.5, {}, "port is "),
+        (None, 25, {}, "host is "),
+        ("127.0.0.1", 25, {"security": ""}, "security is "),
+        ("127.0.0.1", 25, {"auth": "a:b"}, "auth is "),
     ],
 )
 def test_an_argument_that_is_none_is_named_before_a_connection_is_made(
-    adapter: Any, host: Any, port: Any, options: Any, name: str
+    adapter: Any, host: Any, port: Any, options: Any, words: str
 ) -> None:
     async def test() -> None:
-        with pytest.raises(LocalProtocolError, match=f"^{name} is "):
+        with pytest.raises(LocalProtocolError, match=f"^{words}"):
             async with adapter.connect(host, port, **options):
                 pass
 
