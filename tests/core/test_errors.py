@@ -246,3 +246,15 @@ def test_the_docstring_explains_the_attributes(cls: type[SMTPError]) -> None:
         assert hasattr(make(cls), name)
     own = [name for name in vars(make(cls)) if name not in section]
     assert all(any(name in (base.__doc__ or "") for base in cls.__mro__[1:]) for name in own)
+
+
+def test_errors_of_two_classes_are_never_equal() -> None:
+    assert SMTPError("x") == SMTPError("x")
+    assert (SMTPError("x") == LocalProtocolError("x")) is False
+    assert (SMTPError("x") == "x") is False
+
+
+def test_a_wrong_type_is_told_with_the_value() -> None:
+    error = _errors.wrong_type("port", "a number", "25")
+    assert isinstance(error, ArgumentTypeError)
+    assert str(error) == "port is a number, not str '25'"

@@ -286,12 +286,15 @@ def test_replies_compare_by_value() -> None:
 
 def test_a_status_is_not_equal_to_its_text() -> None:
     assert (EnhancedStatusCode(5, 1, 1) == "5.1.1") is False
+    assert (Reply(550) == "550") is False
 
 
 def test_a_reply_can_be_matched_by_its_parts() -> None:
     match Reply(550, "5.1.1", "no such user"):
         case Reply(code, status, text):
             assert (code, str(status), text) == (550, "5.1.1", "no such user")
+        case _:
+            pytest.fail("it does not match")
 
 
 @pytest.mark.parametrize("code, status", [(200, "2.0.0"), (400, "4.0.0"), (500, "5.5.1"), (599, "5.5.1")])

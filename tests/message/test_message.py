@@ -30,6 +30,7 @@ import pytest
 import smtpcore.sync
 from smtpcore._core.errors import LocalProtocolError
 from smtpcore.message import NESTING_LIMIT, PreparedMessage, prepare_message
+from smtpcore.message._words import decode_words
 
 
 def new_message(**fields: object) -> EmailMessage:
@@ -525,6 +526,18 @@ def test_words_are_encoded_in_whole_characters_of_75_octets_at_most() -> None:
     assert len(words) > 5 and all(len(word) <= 75 for word in words)
     for word in words:
         assert set(str(make_header(decode_header(word.decode())))) == {"\u65e5"}
+
+
+@pytest.mark.parametrize("name", ["Subject", "X-A", "X-Of-Twenty-Octets-x"])
+def test_a_line_with_an_encoded_word_has_76_octets_at_most(name: str) -> None:
+    for length in range(30, 70):
+        content = enveloped(new_message(**{name: "a" * length + "\xe4" * length})).content
+        lines = [line for line in content.split(b"\r\n") if b"=?utf-8?" in line]
+        assert lines and max(map(len, lines)) <= 76
+
+
+def test_the_space_between_encoded_words_is_not_a_part_of_the_text() -> None:
+    assert decode_words("=?utf-8?q?J=C3=B6?= =?utf-8?q?rg?= =?utf-8?b?IMOk?= x") == "J\xf6rg \xe4 x"
 
 
 def test_words_that_cannot_be_decoded_are_kept() -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from .changes import Mutant, mutants
 from .runs import Outcome, Sample, TestsFailError
-from .table import ROOT, WANTED, equivalents, modules_of, stages_of
+from .table import ROOT, WANTED, equivalents, modules_of, outdated, stages_of
 
 _printing = threading.Lock()
 
@@ -43,6 +43,10 @@ def _module(
             counts[outcome] += 1
             if outcome is Outcome.SURVIVED:
                 survived.append(f"  {mutant.line}: {mutant.what}")
+    survived += [
+        f"  listed, but the line has changed: {change}"
+        for change in outdated(str(module), (copied / module).read_text(encoding="utf-8"))
+    ]
     with _printing:
         print(f"{module}: {_counted(counts)}", *survived, sep="\n", flush=True)
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -135,3 +136,13 @@ def equivalents() -> dict[str, dict[str, str]]:
         else:
             listed[module][change] = f"{listed[module][change]} {text}".strip()
     return listed
+
+
+def outdated(module: str, source: str) -> list[str]:
+    """The listed mutants of a module whose line is not there any more."""
+    lines = {line.strip() for line in ast.unparse(ast.parse(source)).splitlines()}
+    return [
+        change
+        for change in equivalents().get(module, ())
+        if change.partition(" => ")[0].partition(" / ")[0] not in lines
+    ]
