@@ -1031,10 +1031,17 @@ def test_a_cancelled_block_closes_without_quit_on_asyncio() -> None:
     said: list[bytes] = []
 
     async def test(port: int) -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(None) as cancelling, asyncio_adapter.connect("127.0.0.1", port):
-                cancelling.reschedule(0.0)
+        async def block() -> None:
+            async with asyncio_adapter.connect("127.0.0.1", port):
+                connected.set()
                 await asyncio.Event().wait()
+
+        connected = asyncio.Event()
+        task = asyncio.create_task(block())
+        await connected.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
 
     with server(noting(said)) as port:
         asyncio.run(test(port))
