@@ -64,7 +64,7 @@ class ReceiveBuffer:
         elif self.at_eof:
             raise LocalProtocolError("octets after the end of the connection")
         elif self.start == len(self.data) and not self.rest:
-            self.data = data if data.__class__ is bytes else bytes(data)
+            self.data = data if isinstance(data, bytes) else bytes(data)
             self.start = 0
             self.text = None
         elif len(self) > self._limit:
