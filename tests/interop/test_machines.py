@@ -1,4 +1,8 @@
-"""The machine that fuzzes servers finds nothing in the servers of other projects but what is argued here."""
+"""The machine that fuzzes servers finds nothing in the servers of other projects but what is argued here.
+
+Exim is left out. Version 4.96 ends the content at LF dot LF if its first line ends in LF alone, cuts a long
+line into several commands, closes without 421 after a few errors, and now and then a process ends with SIGSEGV.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,6 @@ Start = Callable[[Certificates], AbstractContextManager[int]]
 # What each server does that the standard does not allow, by the rule of the machine that finds it. The rule is
 # left out, so that the others are shown to find nothing.
 LF_ENDS_LINES = "It reads LF as the end of a command line, for old clients."
-FIRST_LINE_END = "If the first line of content ends in LF alone, LF dot LF ends the content."
 ANY_ARGUMENT = "It accepts a bare CR, a bare LF and a NUL in the argument of VRFY, and of others."
 ARGUED: dict[Start, dict[str, str]] = {
     peers.aiosmtpd: {"spoilt_line": ANY_ARGUMENT, "near_miss": ANY_ARGUMENT},
@@ -36,14 +39,6 @@ ARGUED: dict[Start, dict[str, str]] = {
     },
     peers.smtp_server: {"spoilt_line": ANY_ARGUMENT, "near_miss": ANY_ARGUMENT},
     peers.postfix: {"spoilt_line": LF_ENDS_LINES, "near_miss": LF_ENDS_LINES},
-    peers.exim: {
-        "spoilt_line": LF_ENDS_LINES,
-        "near_miss": LF_ENDS_LINES,
-        "deliver": FIRST_LINE_END,
-        "deliver_false_end": FIRST_LINE_END,
-        "send_content": FIRST_LINE_END,
-        "long_line": "It cuts a line of more than 16 KiB into several, and reads each part as a command.",
-    },
 }
 
 
@@ -54,7 +49,6 @@ ARGUED: dict[Start, dict[str, str]] = {
         peers.smtp_sink,
         peers.smtp_server,
         pytest.param(peers.postfix, marks=ROOT_ONLY),
-        pytest.param(peers.exim, marks=ROOT_ONLY),
     ],
 )
 def test_there_is_no_false_alarm(start: Start, certificates: Certificates) -> None:
