@@ -106,8 +106,15 @@ class Catalogue:
         return cls(path.read_text(encoding="utf-8"))
 
 
+_MARKS = "smtpcore_requirement_marks"  # in what a process of pytest-xdist hands over
+
+
 class Recorder:
-    """The pytest plugin: checks the marks at collection, and writes down how the marked tests ended."""
+    """The pytest plugin: checks the marks at collection, and writes down how the marked tests ended.
+
+    Under pytest-xdist the processes that run the tests collect them, and hand the marks over to the process that
+    gets all reports and writes the result.
+    """
 
     def __init__(self, catalogue: Catalogue, destination: Path | None) -> None:
         self._catalogue = catalogue
@@ -152,8 +159,6 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # setup, call and teardown are reported one by one: the worst of them counts.
-        if report.nodeid not in self._marked:
-            return
         if report.failed or (hasattr(report, "wasxfail") and report.skipped):
             outcome = "failed"
         elif report.skipped or hasattr(report, "wasxfail"):
@@ -166,7 +171,14 @@ class Recorder:
         before = self._outcomes.get(report.nodeid, outcome)
         self._outcomes[report.nodeid] = min(before, outcome, key=worst.index)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._marked.update(getattr(node, "workeroutput", {}).get(_MARKS, {}))
+
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[_MARKS] = self._marked
+            return
         if self._destination is None or session.config.option.collectonly:
             return
         result = {

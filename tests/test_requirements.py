@@ -169,6 +169,26 @@ def test_without_a_mark(): pass
     assert len(report.result["tests"]) == 5
 
 
+def test_the_result_is_the_same_in_several_processes(run, tmp_path: Path) -> None:
+    tests = """
+@req("AAA-01")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_passes(n): pass
+
+@req("AAA-02")
+def test_fails(): assert False
+
+@req("AAA-03")
+def test_is_deselected(): pass
+"""
+    run(tests, "-k", "not deselected")
+    alone = read_result(tmp_path / "result.json")
+    run(tests, "-k", "not deselected", "-p", "xdist", "-n", "2")
+    several = read_result(tmp_path / "result.json")
+    assert several["tests"] == alone["tests"]
+    assert len(alone["tests"]) == 5
+
+
 def test_all_cases_of_a_parametrised_test_have_to_pass(run, tmp_path: Path) -> None:
     run("""
 @req("AAA-01")
