@@ -112,8 +112,8 @@ _MARKS = "smtpcore_requirement_marks"  # in what a process of pytest-xdist hands
 class Recorder:
     """The pytest plugin: checks the marks at collection, and writes down how the marked tests ended.
 
-    Under pytest-xdist the processes that run the tests collect them, and hand the marks over to the process that
-    gets all reports and writes the result.
+    Under pytest-xdist the processes that run the tests collect them, and hand the marks over to the process
+    that gets all reports and writes the result.
     """
 
     def __init__(self, catalogue: Catalogue, destination: Path | None) -> None:
