@@ -25,6 +25,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_core/addresses.py": "core/test_addresses.py core/test_grammar.py",
     "smtpcore/_core/auth.py": "core/test_auth.py",
     "smtpcore/_core/client.py": "core/test_client.py core/test_state.py",
+    "smtpcore/_core/clientchecks.py": "core/test_client*.py core/test_error_texts.py",
     "smtpcore/_core/codes.py": "test_status_codes.py core/test_replies.py",
     "smtpcore/_core/commandspec.py": "core/test_commandspec.py core/test_rules.py extensions",
     "smtpcore/_core/config.py": "core/test_config.py core/test_limits.py",
