@@ -241,22 +241,22 @@ class Reply:
     @property
     def is_success(self) -> bool:
         """2yz: done."""
-        return self.code // 100 == 2
+        return self.severity == 2
 
     @property
     def is_intermediate(self) -> bool:
         """3yz: so far so good, go on."""
-        return self.code // 100 == 3
+        return self.severity == 3
 
     @property
     def is_transient(self) -> bool:
         """4yz: failed for now; the same may succeed later."""
-        return self.code // 100 == 4
+        return self.severity == 4
 
     @property
     def is_permanent(self) -> bool:
         """5yz: failed for good; do not try the same again."""
-        return self.code // 100 == 5
+        return self.severity == 5
 
     def encode(self, *, enhanced: bool = True) -> bytes:
         """The octets of the reply, computed once.

@@ -373,7 +373,7 @@ class BaseStream(ABC):
         return self.stopping and self.idle
 
     def _is_over(self) -> bool:
-        return self._ended or (self.stopping and self.idle)
+        return self._ended or self._stops()
 
     def _failed(self, error: OSError) -> OSError:
         """Give an error to a pump; the connection is broken unless the time alone is over."""

@@ -30,7 +30,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final, Self
 
 from .._core.client import Answerable, ClientConnection, EnvelopeAccepted
@@ -112,7 +112,6 @@ class Dialogue:
         self.recorder = recorder or Recorder(self.transcript)
         self.stream = stream
         self._pump = pump_of(stream)
-        self._look: Callable[[], bytes | None] | None = getattr(stream, "arrived", None)
         self.timeouts = timeouts_of(options)
         self.limits = options.get("limits") or Limits()
         self._deadline = deadline
@@ -270,7 +269,7 @@ class Dialogue:
         """
         event = self.ready_event()
         if event is None and self.write_failure is None:
-            data = None if self._look is None else self._look()
+            data = arrived(self.stream)
             if data is None:
                 return
             self._receive(data)
