@@ -103,8 +103,9 @@ class Places:
         key = self.key(address)
         with self._lock:
             limit = PER_ADDRESS if self._per_address is None else self._per_address
-            if self._taken.get(key, 0) >= limit and key and (self._per_address or not _is_loopback(key)):
-                return f"too many connections from {address[0]}"
+            if key and self._taken.get(key, 0) >= limit:
+                if self._per_address is not None or not _is_loopback(key):
+                    return f"too many connections from {address[0]}"
             if not self._free:
                 return TOO_MANY
             self._free -= 1
