@@ -55,7 +55,7 @@ GRAIN = 0.05  # seconds that a server may notice a deadline late
 
 
 class _Wakeup:
-    """What a task awaits that is woken again and again. Unlike a future, it steps the task within ``wake()``.
+    """An awaitable that wakes its task again and again. Unlike a future, it steps the task within ``wake()``.
 
     With a future the task would wait for the next round of the event loop, which costs a tenth of the time of a
     session that runs in its task. It has what ``asyncio.Task`` asks of an object that is like a future.
@@ -108,12 +108,12 @@ class _Watch:
     """Ends the pumps of streams when their deadlines have passed: those of a server, or that of one client.
 
     A deadline hardly ever passes: it moves on with what arrives, and nothing is done then. There is one timer,
-    for the earliest deadline that was seen, and when it is over all deadlines are looked at. A timer for each
-    connection would cost a twenty-fifth of a short session.
+    for the earliest deadline that was seen, and when it fires all deadlines are looked at. A timer for each
+    connection would cost an object, an entry in the heap of the event loop, and its removal.
 
     Args:
         streams: The streams.
-        grain: How many seconds later it looks, so that many deadlines shortly one after the other are one look.
+        grain: Seconds that it looks late, so that deadlines close to each other need only one look.
 
     Attributes:
         deadline: The deadline that the timer is set for; infinite if it is not set.
@@ -486,7 +486,7 @@ class Server(BaseServer[Stream]):
                 return sock.accept()
 
     def _wake_acceptor(self, sock: socket.socket) -> None:
-        # To watch the socket anew for each connection would cost a twentieth of a short session.
+        # Watching the socket anew for each connection would cost system calls.
         if not self._wakeups[sock].wake():
             self._unwatch(sock)  # the accepting loop waits for something else
 

@@ -1,10 +1,10 @@
 """A server's session, written once for all adapters.
 
 A session is a plain function, ``_advance()``: it asks the core for the next event; when there is none left, it
-sends the replies in one write, sets the deadline, and it is the client's turn. With whatever the client then
-sends the pump of the stream calls the function again (see ``_net.stream``), which gives it to the core. Only
-what cannot be done at once is awaited: a write that the system does not accept as a whole, a TLS handshake, the
-turn of other sessions. One coroutine awaits it, ``_run()``.
+sends the replies in one write, sets the deadline, and it is the client's turn. When the client sends more, the
+pump of the stream calls the function again with it (see ``_net.stream``), and the function gives it to the
+core. Only what cannot be done at once is awaited: a write that the system does not accept as a whole, a TLS
+handshake, the turn of other sessions. One coroutine awaits it, ``_run()``.
 
 An application runs a session itself, with ``async for event in session``, or ``_net.callbacks`` runs it for an
 object with methods: they call ``_advance()`` and answer the event.
