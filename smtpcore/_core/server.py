@@ -100,8 +100,9 @@ from .tally import COMMAND, RECIPIENT, Tally
 
 # A member of an enumeration is looked up ten times as slowly as a global.
 _CONTENT, _MAIL, _RCPT, _TLS, _CLOSED = State.CONTENT, State.MAIL, State.RCPT, State.TLS, State.CLOSED
-_OPENING, _GREETED = State.OPENING, State.GREETED
+_OPENING, _GREETED, _REFUSED = State.OPENING, State.GREETED, State.REFUSED
 
+_TOO_LONG: Final = (TOO_LONG, TOO_LONG_WITH_LF)
 _WITHOUT_INPUT: Final = frozenset({_OPENING, _TLS, _CLOSED})
 _IN_TRANSACTION: Final = frozenset({_MAIL, _RCPT, _CONTENT})
 
@@ -373,8 +374,8 @@ class ServerConnection:
     def _why_illegal(self, kind: type[Event]) -> Reply:
         """Return the reply to a command that must not come now."""
         state = self._state
-        if state is State.REFUSED:
-            return texts.NEVER_MAIL if self._config.never_accepts_mail else texts.NO_SERVICE
+        if state is _REFUSED:
+            return self._no_service()
         permitted = self._terms.permitted
         if permitted is not None and kind not in permitted:
             return self._terms.refusal
@@ -383,6 +384,10 @@ class ServerConnection:
         if kind in (Rcpt, Data):
             return texts.NEED_RCPT if state is _MAIL else texts.NEED_MAIL
         return texts.IN_TRANSACTION
+
+    def _no_service(self) -> Reply:
+        """Return the reply to anything but QUIT after a refused connection (RFC 5321 3.1, RFC 7504 3)."""
+        return texts.NEVER_MAIL if self._config.never_accepts_mail else texts.NO_SERVICE
 
     def _facts(self) -> Facts:
         """Return the circumstances, for extensions to judge by."""
@@ -413,6 +418,8 @@ class ServerConnection:
 
     def _reject(self, line: bytes, reply: Reply) -> Event | None:
         """Refuse a line, and count it."""
+        if self._state is _REFUSED and reply not in _TOO_LONG and reply is not BARE_LF:
+            reply = self._no_service()  # malformed or not
         if CHUNK.match(line):
             return self._reject_chunk(line, reply)
         verb = verb_of(line[:SHOWN].decode("latin-1"))
@@ -439,7 +446,7 @@ class ServerConnection:
         limit of content that is drained, the next command cannot be found: the session ends.
         """
         self._refused = ""
-        match = None if reply in (TOO_LONG, TOO_LONG_WITH_LF) else COUNTED_CHUNK.fullmatch(line)
+        match = None if reply in _TOO_LONG else COUNTED_CHUNK.fullmatch(line)
         if self._tally.is_rejected():
             reply = texts.TOO_MANY_ERRORS
         elif match is None:

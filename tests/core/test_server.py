@@ -1773,7 +1773,8 @@ def test_the_octets_after_a_counted_BDAT_are_not_commands(line: bytes, state: St
         said += peer.go_on()
         if said and not said[-1].startswith("221"):
             assert repr(peer.connection.envelope) == envelope
-    assert [reply[:4] for reply in said] == ["502 ", "221 "]
+    # RFC 5321 3.1: 503 to anything but QUIT after a refused connection.
+    assert [reply[:4] for reply in said] == ["503 " if state is State.REFUSED else "502 ", "221 "]
     rejected, *rest = peer.events[before:]
     assert isinstance(rejected, CommandRejected) and rejected.line == line
     assert rest == [Quit(), ConnectionClosed()]
