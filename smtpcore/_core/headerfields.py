@@ -13,8 +13,8 @@ from .expressions import expression
 
 END_OF_HEADER: Final = expression(rb"\n\r?\n")
 
-# Where a line is folded, if it can be (RFC 5322 2.1.1).
-_FOLD_AT: Final = 78
+# Where a line is folded, if it can be: RFC 5322 2.1.1 allows 78, and RFC 2047 2 allows 76 with an encoded word.
+_FOLD_AT: Final = 76
 
 
 def fold(name: str, tokens: Iterable[str]) -> bytes:

@@ -45,19 +45,27 @@ def encoded_words(name: str, text: str) -> list[str]:
     """Encode text as words of at most 75 characters, none of which ends within a character (RFC 2047 2, 5).
 
     The Q encoding leaves only characters that a phrase may contain (RFC 2047 5).
+
+    Returns:
+        Tokens for ``fold()``. Beside a long field name there is too little room for a word. Then the first
+        token is empty, so that the words begin on the next line.
     """
     octets = text.encode("utf-8")
     coding: ModuleType = quoprimime
     if base64mime.header_length(octets) < quoprimime.header_length(octets):
         coding = base64mime
-    room = max(40, 74 - len(name)) - len("=?utf-8?q??=")
+    first: list[str] = []
+    room = 76 - len(f"{name}: ")  # of a line with an encoded word (RFC 2047 2)
+    if room < 40:
+        first, room = [""], 75
+    room -= len("=?utf-8?q??=")
     words = [b""]
     for character in text:
         octets = character.encode("utf-8")
         if coding.header_length(words[-1] + octets) > room:
             words.append(b"")
         words[-1] += octets
-    return [" " + coding.header_encode(word, "utf-8") for word in words if word]
+    return first + [" " + coding.header_encode(word, "utf-8") for word in words if word]
 
 
 def decode_words(text: str) -> str:

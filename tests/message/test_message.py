@@ -528,10 +528,21 @@ def test_words_are_encoded_in_whole_characters_of_75_octets_at_most() -> None:
         assert set(str(make_header(decode_header(word.decode())))) == {"\u65e5"}
 
 
-@pytest.mark.parametrize("name", ["Subject", "X-A", "X-Of-Twenty-Octets-x"])
+@pytest.mark.parametrize(
+    "name", ["Subject", "X-A", "X-Of-Twenty-Octets-x", *("X-" + "y" * n for n in (32, 33, 70))]
+)
 def test_a_line_with_an_encoded_word_has_76_octets_at_most(name: str) -> None:
-    for length in range(30, 70):
-        content = enveloped(new_message(**{name: "a" * length + "\xe4" * length})).content
+    for length in range(1, 70):
+        text = "a" * length + "\xe4" * length
+        prepared = enveloped(new_message(**{name: text}))
+        lines = [line for line in prepared.content.split(b"\r\n") if b"=?utf-8?" in line]
+        assert lines and max(map(len, lines)) <= 76
+        assert str(again(prepared)[name]).strip() == text
+
+
+def test_a_line_with_an_encoded_name_and_an_address_has_76_octets_at_most() -> None:
+    for length in range(1, 60):
+        content = enveloped(new_message(Cc=f"J\xf6rg <{'b' * length}@example.org>, plain@example.org")).content
         lines = [line for line in content.split(b"\r\n") if b"=?utf-8?" in line]
         assert lines and max(map(len, lines)) <= 76
 
