@@ -176,7 +176,7 @@ def received_field(
         from_domain: The argument of EHLO or HELO. If a lenient server has accepted one that is neither a domain
             nor an address literal, the address literal of ``from_address`` is written instead.
         from_address: The IP address of the client, ``"192.0.2.1"`` or ``"[192.0.2.1]"``; None if it has none,
-            as on a Unix socket.
+            as on a Unix socket. Without it a ``from_domain`` that is not a domain becomes ``unknown``.
         by: The server's own domain.
         with_protocol: What :func:`received_protocol` returns.
         from_name: The domain that DNS has for ``from_address``; None if it was not looked up.
@@ -201,8 +201,8 @@ def received_field(
     client = _client_name(from_domain, literal, smtputf8)
     if literal is not None:
         client += f" ({literal})" if from_name is None else f" ({_domain(from_name, smtputf8)} {literal})"
-    elif client.startswith("["):
-        raise LocalProtocolError("an address literal as from_domain needs from_address too (RFC 5321 4.4)")
+    elif client.startswith("["):  # the grammar demands the client's address after a literal (RFC 5321 4.4)
+        client = "unknown"
     clauses = [f"from {client}", f"by {_host_name(by, smtputf8)}"]
     if via is not None:
         clauses.append(f"via {_registered(via, _VIA, 'VIA')}")

@@ -210,6 +210,12 @@ def test_a_client_without_an_IP_address_is_accepted() -> None:
     assert "from client.example by server.example" in fields
 
 
+@pytest.mark.parametrize("hello", ["[127.0.0.1]", "[IPv6:::1]", "[127.0.0.1] and more", "my_pc", "m\xfcller"])
+def test_a_client_without_an_IP_address_may_give_any_name(hello: str) -> None:
+    fields = traced(f"EHLO {hello}", "MAIL FROM:<>", "RCPT TO:<x@y.example>", peer="")
+    assert " by server.example" in fields and "[" not in fields
+
+
 # -- the order in which it becomes safe --
 
 
@@ -262,6 +268,14 @@ def send_to(address: Address) -> None:
 
 
 every_adapter = pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
+
+
+@every_adapter
+def test_mail_is_stored_over_a_Unix_socket(adapter: str, tmp_path: Path) -> None:
+    maildir = MaildirHandler(tmp_path / "inbox")
+    path = os.fspath(tmp_path / "socket")
+    in_adapter(adapter, maildir, lambda address: send_to((path, 25)), host=path)
+    assert b"Received: from unknown by " in the_message(maildir)
 
 
 @every_adapter
