@@ -11,8 +11,9 @@ A method may be plain or ``async``. A decision is one of these values:
 * True: accepted, with the usual reply;
 * False: refused, with the usual reply for that command;
 * a ``Reply``: exactly this reply;
-* None, or an exception: 451, and a line in the log ("smtpcore"), because the handler has not decided and the
-  client should try again later. If the exception says that there is no room on the disk, the reply is 452.
+* None, an exception, or a ``Reply`` that the command cannot have (354 to RCPT): 451, and a line in the log
+  ("smtpcore"), because the handler has not decided and the client should try again later. If the exception says
+  that there is no room on the disk, the reply is 452.
 
 **Content** is delivered in one of two ways. ``store()`` gets it whole, as a file that is in memory while it is
 small and on disk otherwise. ``begin_message()`` returns a sink, which gets the pieces as they arrive. A session

@@ -272,6 +272,31 @@ def test_the_log_names_whichever_method_it_is(
     assert [record.message.split()[0] for record in caplog.records] == [f"SomeHandler.{method}"]
 
 
+@pytest.mark.parametrize(
+    "method, steps, decision, reply",
+    [
+        ("accept_connection", [], Reply(250, None, "hello"), "421"),
+        ("accept_hello", BEGIN[:1], Reply(220, None, "hello"), "451"),
+        ("accept_sender", BEGIN[:2], Reply(354, None, "go on"), "451"),
+        ("accept_recipient", BEGIN, Reply(235, "2.7.0", "ok"), "451"),
+        ("verify_address", [BEGIN[0], ("250", "VRFY joe")], Reply(250, "2.1.5", "he is known"), "451"),
+        ("expand_list", [BEGIN[0], ("250", "EXPN staff")], Reply(250, "2.1.5", "no mailbox"), "451"),
+        ("begin_message", TO_DATA, Reply(250, "2.0.0", "ok"), "451"),
+        ("store", TO_CONTENT, Reply(251, "2.1.5", "ok"), "451"),
+    ],
+)
+def test_a_reply_that_the_command_cannot_have_refuses_it(
+    method: str, steps: Any, decision: Reply, reply: str, ways: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the session goes on; the log names the method and what is accepted."""
+    handler = object_with(**{method: ways(decision)})
+    stream = decided(steps, reply, handler, config=ServerConfig(expn=True))
+    assert b"internal error" not in stream.written
+    (record,) = caplog.records
+    assert " has returned a reply that cannot be sent: " in record.message
+    assert record.message.startswith(ways(decision).__qualname__)
+
+
 def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     decided(TO_CONTENT, "451", object_with(store=deciding(RuntimeError(SECRET))))
     (record,) = caplog.records
@@ -304,12 +329,6 @@ def test_a_full_disk_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) ->
     (record,) = caplog.records
     assert record.message.endswith(f"with ('192.0.2.2', 25): [Errno {errno.ENOSPC}] No space left on device")
     assert record.exc_info is None
-
-
-def test_a_reply_that_cannot_be_is_an_error_of_the_handler() -> None:
-    """It is never sent, and what it answers is not granted."""
-    with pytest.raises(LocalProtocolError):
-        serve(object_with(store=deciding(Reply(354, None, "go on"))), TO_CONTENT, last="421")
 
 
 # What the client reads when a handler returns False, None or nothing: the code and the enhanced status code.
@@ -790,6 +809,18 @@ def test_a_sink_is_aborted_when_the_session_is_cancelled(later: bool) -> None:
     assert sink.calls == ["write", "abort"]
 
 
+def test_354_without_a_sink_is_not_sent(ways: Any, caplog: pytest.LogCaptureFixture) -> None:
+    decided(TO_DATA, "451", object_with(begin_message=ways(Reply(354, None, "go on"))))
+    (record,) = caplog.records
+    assert "has to return a sink with write(), finish() and abort(), False or a Reply" in record.message
+
+
+def test_a_sink_whose_reply_cannot_be_sent_is_aborted(later: bool) -> None:
+    sink = Sink(later=later, decision=Reply(251, "2.1.5", "ok"))
+    decided(TO_CONTENT, "451", object_with(begin_message=deciding(sink)))
+    assert sink.calls == ["write", "finish", "abort"]
+
+
 def test_a_sink_that_fails_to_abort_harms_nobody(later: bool, caplog: pytest.LogCaptureFixture) -> None:
     sink = Sink(failing={"finish": OSError(), "abort": RuntimeError("again")}, later=later)
     decided(TO_CONTENT, "451", object_with(begin_message=deciding(sink)))
@@ -845,6 +876,7 @@ LOGIN = [BEGIN[0], ("250", "AUTH PLAIN AGpvZQBzZWNyZXQ=")]
         (OSError(errno.ENOSPC, "No space left on device"), "454"),
         (Reply(534, "5.7.9", "too weak"), "534"),
         (Reply(235, "2.7.0", "welcome"), "235"),
+        (Reply(250, "2.0.0", "welcome"), "454"),
         (Reply(421, None, "bye"), "421"),
     ],
 )
@@ -914,6 +946,22 @@ def test_stored_secret(secret: Any, reply: str, ways: Any, monkeypatch: pytest.M
     steps = [BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")]
     stream = decided(steps, reply, object_with(lookup_secret=ways(secret)), config=config)
     assert SECRET.encode() not in stream.written
+
+
+def test_a_secret_that_the_mechanism_cannot_use_is_a_temporary_failure(
+    ways: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(Secret):
+        def supply(self, secret: Any) -> Any:
+            raise LocalProtocolError(f"{secret!r} is not a stored secret")
+
+    monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Picky)
+    config = ServerConfig(auth_mechanisms=("X-SECRET",))
+    steps = [BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")]
+    decided(steps, "454", object_with(lookup_secret=ways(SECRET)), config=config)
+    (record,) = caplog.records
+    assert "a secret that X-SECRET can use" in record.message
+    assert SECRET not in record.message and record.exc_info is None
 
 
 def test_who_keeps_no_secrets_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:

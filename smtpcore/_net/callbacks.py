@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from types import GeneratorType
 from typing import Any, Final, TypeGuard
 
+from .._core.errors import LocalProtocolError
 from .._core.events import (
     Chunk,
     Command,
@@ -84,6 +85,7 @@ _DISCARDED: Final = (
 )
 _ABORTED: Final = "a message from %s is not stored: %s"
 _RETURNED: Final = "%s has to return %s, and has returned %s"
+_NOT_SENT: Final = "%s has returned a reply that cannot be sent: %s"
 
 _SINK_OR_REFUSAL: Final = "a sink with write(), finish() and abort(), False or a Reply"
 
@@ -260,7 +262,8 @@ class Callbacks:
         if decision is True:
             self.session.accept()
         elif isinstance(decision, Reply) and decision not in (_UNDECIDED, _NO_ROOM):
-            self.session.send(decision)
+            if not self._send(method, decision):
+                self.session.send(_AUTH_UNDECIDED)
         else:
             self.session.send(_BAD_CREDENTIALS if decision is False else _AUTH_UNDECIDED)
 
@@ -273,8 +276,14 @@ class Callbacks:
     def _supply_secret(self, event: SecretRequest, method: Callable[..., Any], result: Any) -> None:
         if isinstance(result, Reply):
             self.session.send(_AUTH_UNDECIDED)
-        else:
+            return
+        try:
             self.session.supply_secret(result)
+        except LocalProtocolError:
+            if self.session.unanswered is None:  # the session was ended from outside
+                raise
+            self._complain(method, result, f"a secret that {event.mechanism} can use, or None")
+            self.session.send(_AUTH_UNDECIDED)
 
     # -- content --
 
@@ -291,11 +300,11 @@ class Callbacks:
     def _begin_with(self, event: Data, method: Callable[..., Any], result: Any) -> None:
         if _is_sink(result):
             self._begin(sink_in_worker(self.session, result))
-        elif result is False or isinstance(result, Reply):
-            self._answer(event, result)
-        else:
+        elif result is False or (isinstance(result, Reply) and not result.is_intermediate):
+            self._answer(event, method, result)
+        else:  # 354 needs a sink as well: the content has to go somewhere
             self._complain(method, result, _SINK_OR_REFUSAL)
-            self._answer(event, None)
+            self._answer(event, method, None)
 
     def _begin(self, sink: Any) -> None:
         self._failure = None
@@ -326,9 +335,11 @@ class Callbacks:
         self, event: EndOfMessage, method: Callable[..., Any], result: Any
     ) -> Awaitable[None] | None:
         decision = True if result is True else self._decision(method, result)
+        sink = self._sink
         if decision is not None and decision is not _UNDECIDED and decision is not _NO_ROOM:
             self._sink = None  # it has decided, and is not aborted
-        self._answer(event, decision)
+        if not self._answer(event, method, decision):
+            self._sink = sink
         return None if self._sink is None else self._abort_sink()
 
     def end_aborted(self, event: MessageAborted) -> Awaitable[None] | None:
@@ -377,19 +388,32 @@ class Callbacks:
         if result is True:  # nearly always
             self.session.accept()
         else:
-            self._answer(event, self._decision(method, result))
+            self._answer(event, method, self._decision(method, result))
 
-    def _answer(self, event: Event, decision: Decision) -> None:
+    def _answer(self, event: Event, method: Callable[..., Any], decision: Decision) -> bool:
+        """Answer an event; return False if 451 was sent in place of a reply that the event cannot have."""
+        undecided = _NOT_NOW if event.__class__ is Connect else _UNDECIDED
         if decision is True:
             self.session.accept()
-        elif event.__class__ is Connect and decision in (None, _UNDECIDED, _NO_ROOM):
-            self.session.send(_NOT_NOW)
-        elif isinstance(decision, Reply):
-            self.session.send(decision)
-        else:
-            self.session.send(
-                _UNDECIDED if decision is None else _REFUSALS.get(event.__class__, _COMMAND_REFUSED)
-            )
+        elif decision is None or (undecided is _NOT_NOW and decision in (_UNDECIDED, _NO_ROOM)):
+            self.session.send(undecided)
+        elif decision is False:
+            self.session.send(_REFUSALS.get(event.__class__, _COMMAND_REFUSED))
+        elif not self._send(method, decision):
+            self.session.send(undecided)
+            return False
+        return True
+
+    def _send(self, method: Callable[..., Any], reply: Reply) -> bool:
+        """Send the reply that a method has returned; return False, and log it, if the core refuses it."""
+        try:
+            self.session.send(reply)
+        except LocalProtocolError as error:
+            if self.session.unanswered is None:  # the session was ended from outside
+                raise
+            logger.error(_NOT_SENT, _name(method), error)
+            return False
+        return True
 
     def _decision(self, method: Callable[..., Any], result: Any) -> Decision:
         """What a method has decided; None if it has not."""
