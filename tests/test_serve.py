@@ -258,6 +258,38 @@ def test_a_trio_server_can_be_awaited_until_it_is_cancelled() -> None:
 # --- Where it listens --------------------------------------------------------------------------------------
 
 
+def unbound() -> socket.socket:
+    """A socket for which listen() would choose a port on all interfaces."""
+    return socket.socket()
+
+
+def closed() -> socket.socket:
+    sock = socket.socket()
+    sock.close()
+    return sock
+
+
+def of_datagrams() -> socket.socket:
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@every_adapter
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (unbound, r"sock is not bound: call bind\(\) before serve\(\)"),
+        (lambda: socket.socket(socket.AF_UNIX), r"sock is not bound: call bind\(\) before serve\(\)"),
+        (closed, "sock is not bound: Bad file descriptor"),
+        (of_datagrams, "sock is a stream socket, not a datagram socket"),
+    ],
+)
+def test_a_socket_that_cannot_listen_where_it_should_is_refused(adapter: Any, make: Any, words: str) -> None:
+    with make() as sock, pytest.raises(LocalProtocolError, match=words):
+        adapter.serve(Inbox(), sock=sock)
+
+
 @every_adapter
 def test_a_bound_socket_can_be_given(adapter: Any) -> None:
     sock = socket.socket()

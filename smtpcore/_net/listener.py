@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
 
+from .._core.errors import LocalProtocolError
 from .basestream import Address, BaseStream
 from .options import checked_port, wrong_type
 from .serveroptions import check_seconds
@@ -167,8 +168,22 @@ def check_listen_arguments(
     if per_address is not None and (isinstance(per_address, bool) or not isinstance(per_address, int)):
         raise wrong_type("max_connections_per_address", "a number or None", per_address)
     check_seconds("grace", grace)
-    if sock is not None and not isinstance(sock, socket.socket):
+    if sock is not None:
+        _check_listening_socket(sock)
+
+
+def _check_listening_socket(sock: object) -> None:
+    if not isinstance(sock, socket.socket):
         raise wrong_type("sock", "a bound socket", sock)
+    try:
+        address = sock.getsockname()
+    except OSError as error:
+        raise LocalProtocolError(f"sock is not bound: {error.strerror}") from None
+    if sock.type != socket.SOCK_STREAM:
+        raise LocalProtocolError("sock is a stream socket, not a datagram socket")
+    # listen() would bind an unbound TCP socket to all interfaces.
+    if not address or (isinstance(address, tuple) and address[1] == 0):
+        raise LocalProtocolError("sock is not bound: call bind() before serve()")
 
 
 def _made_ready(sock: socket.socket) -> socket.socket:
