@@ -292,7 +292,8 @@ async def _shake_hands(dialogue: Dialogue, context: ssl.SSLContext) -> None:
             server_hostname=reference_identifier(dialogue.context.host),
             timeout=dialogue.seconds_for(dialogue.timeouts.connect, "no TLS handshake"),
         )
-    except TimeoutError:
+    except TimeoutError as error:
+        dialogue.loss = error
         raise
     except OSError as error:
         dialogue.note_arrival(dialogue.stream.first_octets)

@@ -4,7 +4,9 @@ A :class:`Dialogue` joins the core to a stream, a clock and a recorder. Other mo
 ``connect`` opens the session, ``sending`` sends messages, ``client`` has the other commands. Each of these is a
 conversation: it gives commands to the core and reads until the core has the responses. Every failure is
 translated in one place, :meth:`Dialogue.conversation`: exceptions of sockets and TLS become those of this
-package, and each exception that leaves has the context, a hint and the transcript. A failure of the stream, a
+package, and each of these that leaves has the context, a hint and the transcript. An exception of the
+application, whose content or mechanism a conversation asks, leaves as it is: an OSError says that the
+connection is lost only if the stream has given it. A failure of the stream, a
 timeout or a cancellation ends the session for good, because the two sides can no longer agree on which reply
 belongs to which command.
 
@@ -94,6 +96,7 @@ class Dialogue:
         transaction: The mail transaction of the current conversation, or of the last one.
         last: The mail transaction that was begun last.
         write_failure: Why nothing can be written any more.
+        loss: The error of the stream that has ended the session.
         ended: Why the session cannot be used any more; ``""`` if it can.
         domain: The argument of EHLO.
         claim: What alone can go on with the session, because it has begun a transaction; None if nothing has.
@@ -118,6 +121,7 @@ class Dialogue:
         self._allowed = deadline_of(options)  # the same in seconds
         self._wait = ("", 0.0, 0.0)  # the last wait: for what, how many seconds, and when they are over
         self.write_failure: OSError | None = None
+        self.loss: OSError | None = None
         self.connection = make_connection(options)
         self.transaction: Transaction | None = None
         self.last: Transaction | None = None
@@ -191,14 +195,16 @@ class Dialogue:
             usable = True
         elif isinstance(error, LocalProtocolError):
             usable = self.connection.state is not State.CONTENT
-        elif isinstance(error, TimeoutError) and not isinstance(error, SMTPError):
+        elif error is not self.loss:  # of the application: content that cannot be read is no loss of the server
+            pass
+        elif isinstance(error, TimeoutError):
             text = words_of(error) if error.errno is not None else self._wait_in_words()
             error = TimedOut(
                 f"{text} (phase: {self.context.phase})",
                 outstanding=self.connection.outstanding,
                 maybe_delivered=self._maybe_delivered(),
             )
-        elif isinstance(error, OSError) and not isinstance(error, SMTPError):
+        elif isinstance(error, OSError):
             error = ConnectionLost(
                 f"the connection broke: {words_of(error)}",
                 outstanding=self.connection.outstanding,
@@ -331,6 +337,7 @@ class Dialogue:
             What ends the wait: an event, an error of the stream, or octets that have to be sent first.
         """
         if isinstance(arrival, OSError):
+            self.loss = arrival
             return arrival
         self._receive(arrival)
         return self.ready_event() or self.connection.data_to_send() or None
@@ -402,7 +409,7 @@ class Dialogue:
             self._fail_write(error)
 
     def _fail_write(self, error: OSError) -> None:
-        self.write_failure = error
+        self.write_failure = self.loss = error
         if last_words := arrived(self.stream):
             self._receive(last_words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from ..helpers.messages import (
     table,
 )
 from ..helpers.scripted import (
+    ANY,
     EOF,
     GREETING,
     QUIT,
@@ -280,6 +281,51 @@ def test_a_generator_that_was_begun_does_not_give_the_rest_of_a_message() -> Non
     talk([*begin, ("DATA", ["354 go", EOF])], conversation, keywords=["8BITMIME"])
     error = failure([QUIT], sending(content=content), LocalProtocolError, keywords=["8BITMIME"])
     assert "the content is empty" in str(error)
+
+
+FAILURES = [OSError(5, "Input/output error"), TimeoutError("the disk"), ConnectionResetError(104, "reset")]
+
+
+def unreadable(error: Exception, *pieces: bytes) -> Iterator[bytes]:
+    yield from pieces
+    raise error
+
+
+async def unreadable_async(error: Exception, *pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+    raise error
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("keywords", [[], ["8BITMIME"]])
+@pytest.mark.parametrize("make", [unreadable, unreadable_async, lambda *rest: Odd(*rest[1:], rest[0])])
+def test_content_that_cannot_be_read_is_not_a_loss_of_the_connection(
+    make: Any, keywords: list[str], error: OSError
+) -> None:
+    """It would be reported as a failure of the server, which another attempt may get over."""
+
+    async def conversation(client: Client) -> None:
+        with pytest.raises(type(error)) as caught:
+            await client.send(SENDER, [ONE], make(error, CONTENT))
+        assert caught.value is error
+        assert client.last_result is None or not client.last_result.maybe_delivered
+        with pytest.raises(ConnectionLost, match="the session is over"):
+            await client.noop()
+
+    steps = [(f"{MAIL} BODY=8BITMIME", "250 ok"), *UNPIPELINED[1:]] if keywords else []
+    talk(steps, conversation, keywords=keywords, last=ANY)
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_recipients_that_cannot_be_read_are_not_a_loss_of_the_connection(error: OSError) -> None:
+    async def conversation(client: Client) -> None:
+        recipients: Any = unreadable(error)
+        with pytest.raises(type(error)) as caught:
+            await client.send(SENDER, recipients, CONTENT)
+        assert caught.value is error
+
+    talk([], conversation)
 
 
 class Odd:
