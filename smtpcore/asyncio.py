@@ -408,7 +408,11 @@ async def open_stream(
 
 
 class Server(BaseServer[Stream]):
-    """Runs every session in a task of its own."""
+    """Runs every session in a task of its own. :func:`serve` makes one.
+
+    Attributes:
+        addresses: The (host, port) of each listening socket; (path, 0) of a Unix socket.
+    """
 
     def _begin(self) -> None:
         self._buffer = memoryview(bytearray(READ_SIZE))

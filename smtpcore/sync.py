@@ -174,7 +174,11 @@ class _Closing(Exception):
 
 
 class Server(BaseServer[Stream]):
-    """Runs every session in a thread of its own."""
+    """Runs every session in a thread of its own. :func:`serve` makes one.
+
+    Attributes:
+        addresses: The (host, port) of each listening socket; (path, 0) of a Unix socket.
+    """
 
     def _begin(self) -> None:
         self._closing, self._ended = threading.Event(), threading.Event()
@@ -487,7 +491,7 @@ class Client:
         run(self._session.quit())
 
     def close(self) -> None:
-        """What the server offers."""
+        """Close the connection without QUIT, as after an error. It may be called again."""
         run(self._session.close())
 
 

@@ -162,7 +162,11 @@ async def open_stream(
 
 
 class Server(BaseServer[Stream]):
-    """Runs every session in a task of a nursery."""
+    """Runs every session in a task of a nursery. :func:`serve` makes one.
+
+    Attributes:
+        addresses: The (host, port) of each listening socket; (path, 0) of a Unix socket.
+    """
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         self._accepting, self._accepted = trio.CancelScope(), trio.Event()

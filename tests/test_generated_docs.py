@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import smtpcore.stream
+import smtpcore.sync
 from smtpcore import Limits, State
 
 from . import draw_states, list_extensions, list_limits, write_reference
@@ -97,6 +99,59 @@ def test_a_docstring_becomes_lists_and_code() -> None:
     assert write_reference.in_markdown(write_reference.docstring(Documented.wait)) == (
         "Wait for `Documented`, not for \\<it>."
     )
+
+
+class Base:
+    def stop(self) -> None:
+        """Stop it."""
+
+
+class Derived(Base):
+    """Does a thing, *at once*, **or not**.
+
+    * one
+    * two
+
+    Attributes:
+        first: What it is,
+            in two lines.
+
+            * a point
+    """
+
+    def wait(self, first: int) -> None:
+        """Wait.
+
+        Args:
+            first: How long,
+                in seconds.
+        """
+
+
+def test_lists_and_emphasis_of_a_docstring_are_those_of_markdown() -> None:
+    text = write_reference.in_markdown(write_reference.docstring(Derived))
+    assert text.startswith("Does a thing, *at once*, **or not**.\n\n* one\n* two\n")
+    assert text.endswith("**Attributes**\n\n- `first`: What it is,\n  in two lines.\n\n  * a point")
+
+
+def test_a_section_with_one_entry_is_a_list_too() -> None:
+    text = write_reference.in_markdown(write_reference.docstring(Derived.wait))
+    assert text == "Wait.\n\n**Args**\n\n- `first`: How long, in seconds."
+
+
+def test_what_a_class_inherits_from_a_class_without_an_entry_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_reference, "is_ours", lambda cls: cls is not object)
+    assert [name for name, _ in write_reference.members(Derived)] == ["wait", "stop"]
+    monkeypatch.setattr(write_reference, "public_classes", lambda: {Base})
+    assert [name for name, _ in write_reference.members(Derived)] == ["wait"]
+
+
+def test_a_client_of_blocking_sockets_has_the_descriptions_of_the_others() -> None:
+    """Its methods are written out a second time, since they are not coroutines."""
+    for name, value in vars(smtpcore.stream.Client).items():
+        if not name.startswith("_") and callable(value):
+            ours = write_reference.docstring(vars(smtpcore.sync.Client)[name]).splitlines()
+            assert ours[0] == write_reference.docstring(value).splitlines()[0], name
 
 
 def test_a_signature_is_shown_as_it_is_written() -> None:

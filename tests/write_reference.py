@@ -10,10 +10,12 @@ what the standard library makes (docstrings of dataclasses, the constructors of 
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -78,7 +80,7 @@ def in_markdown(text: str) -> str:
             body = []
             while lines and (not lines[0] or lines[0].startswith(" ")):
                 body.append(lines.pop(0))
-            blocks.append(section(line.rstrip(":"), inspect.cleandoc("\n".join(body))))
+            blocks.append(section(line.rstrip(":"), textwrap.dedent("\n".join(body)).strip()))
         else:
             blocks.append(line if line.startswith("    ") else prose(line))
     return "\n".join(blocks).strip()
@@ -88,21 +90,27 @@ def section(title: str, body: str) -> str:
     """Turn a section of a docstring into a heading and, if it names things, a list."""
     if title.startswith("Example"):
         return f"**{title}**\n\n```python\n{inspect.cleandoc(body.removeprefix('::'))}\n```\n"
-    items = re.split(r"\n(?! )", body)
+    items = re.split(r"\n(?=\S)", body)
     if title in ("Args", "Attributes", "Raises") and all(re.match(r"[\w*., ]+:", item) for item in items):
         rows = []
         for item in items:
             name, _, meaning = item.partition(":")
-            rows.append(f"- `{name}`: {prose(' '.join(meaning.split()))}")
+            if "\n\n" in meaning:  # paragraphs or a list: they stay, indented as a part of this row
+                rows.append(f"- `{name}`: {prose(textwrap.indent(inspect.cleandoc(meaning), '  ').strip())}")
+            else:
+                rows.append(f"- `{name}`: {prose(' '.join(meaning.split()))}")
         return f"**{title}**\n\n" + "\n".join(rows) + "\n"
     return f"**{title}**\n\n{prose(body)}\n"
 
 
 def prose(text: str) -> str:
-    """Mark literals as code, and keep angle brackets outside of them from being read as HTML."""
+    """Mark literals as code, and keep angle brackets outside of them from being read as HTML.
+
+    Lists and emphasis are written in docstrings as in Markdown.
+    """
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([<*|])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"([<|])", r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)
 
 
@@ -158,11 +166,19 @@ def is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "smtpcore"
 
 
+@functools.cache
+def public_classes() -> frozenset[type]:
+    """Give the classes that have an entry of their own."""
+    modules = [importlib.import_module(name) for name in public_modules()]
+    values = [getattr(module, name) for module in modules for name in public_names(module)]
+    return frozenset(value for value in values if isinstance(value, type))
+
+
 def members(cls: type) -> Iterator[tuple[str, Any]]:
     """Yield the public attributes that a class of ours defines, inherited ones of private classes included."""
     seen: set[str] = set()
     for base in cls.__mro__:
-        if not is_ours(base) or (base is not cls and not base.__name__.startswith("_")):
+        if not is_ours(base) or (base is not cls and base in public_classes()):
             continue
         for name, value in vars(base).items():
             if not name.startswith("_") and name not in seen:

@@ -187,7 +187,7 @@ class ServerConfig:
 
         Args:
             settings: Fields of ``ServerConfig`` that differ from the profile:
-                ``ServerConfig.submission(auth_mechanisms=("SCRAM-SHA-256",))``.
+                ``ServerConfig.submission(smtputf8=True)``.
 
         Raises:
             LocalProtocolError: A setting is not valid.
