@@ -110,6 +110,20 @@ def _standard_rules() -> Rules:
     return rules_for(STANDARD)
 
 
+def _name_of(command: Answerable) -> str:
+    """Name in an error text what a server replies to."""
+    if isinstance(command, Connect):
+        return "the connection"
+    return "the message" if isinstance(command, EndOfMessage) else command.verb
+
+
+def _point_of(lost: tuple[Answerable, ...]) -> str:
+    """Say when a connection ended that left these without a reply."""
+    if not lost:
+        return "while the content was sent"
+    return "without a greeting" if isinstance(lost[0], Connect) else f"without a reply to {_name_of(lost[0])}"
+
+
 def _capabilities(lines: tuple[str, ...], rules: Rules) -> Capabilities:
     """Read the lines of a reply to EHLO after the first.
 
@@ -714,7 +728,7 @@ class ClientConnection:
         # A server may close the connection instead of replying to QUIT.
         if in_content or (lost and not isinstance(lost[0], Quit)):
             raise ConnectionLost(
-                "the server closed the connection without an answer",
+                f"the server closed the connection {_point_of(lost)}",
                 outstanding=lost,
                 maybe_delivered=self._addressed and any(isinstance(one, EndOfMessage) for one in sent),
             )
@@ -722,7 +736,9 @@ class ClientConnection:
 
     def _impossible(self, command: Answerable, reply: Reply) -> RemoteProtocolError:
         reply = self._masked(reply)
-        return self._violation(f"{command!r} was answered {reply}, which cannot be", reply)
+        return self._violation(
+            f"{_name_of(command)} was answered {reply}, which is not a valid reply to it", reply
+        )
 
     def _violation(self, message: str, reply: Reply) -> RemoteProtocolError:
         self._abandon()

@@ -120,6 +120,46 @@ def test_an_error_has_facts_hint_transcript_and_result() -> None:
     assert isinstance(error.result, SendResult)
 
 
+PIPELINED_GROUP = f"{MAIL}\n{RCPT}\nDATA"
+
+
+@pytest.mark.parametrize(
+    "steps, words, phase",
+    [
+        ([(MAIL, EOF)], "without a reply to MAIL", "mail"),
+        ([(MAIL, "250 ok"), (RCPT, EOF)], "without a reply to RCPT", "rcpt"),
+        ([*UNPIPELINED, (DOT, EOF)], "without a reply to the message", "end-of-data"),
+    ],
+)
+def test_a_lost_connection_says_which_reply_is_missing(steps: Any, words: str, phase: str) -> None:
+    error = failure(steps, sending(), ConnectionLost, last=ANY)
+    assert f"the server closed the connection {words}" in str(error)
+    assert error.context.phase == phase
+
+
+def test_a_connection_lost_in_the_greeting_says_so() -> None:
+    error = refused([(b"", EOF)], ConnectionLost, last=ANY)
+    assert "the server closed the connection without a greeting" in str(error)
+
+
+@pytest.mark.parametrize(
+    "replies, words, phase",
+    [
+        ("354 go", "MAIL was answered 354 go, which is not a valid reply to it", "mail"),
+        ("250 ok\n354 go", "RCPT was answered 354 go, which is not a valid reply to it", "rcpt"),
+        ("250 ok\n250 ok\n250 ok", "DATA was answered 250 ok, which is not a valid reply to it", "data"),
+        ("250 ok\nHello", "not a valid SMTP reply", "rcpt"),
+    ],
+)
+def test_a_reply_that_breaks_the_protocol_names_its_command(replies: str, words: str, phase: str) -> None:
+    """Also in a group, where several replies arrive together."""
+    error = failure(
+        [(PIPELINED_GROUP, replies)], sending(), RemoteProtocolError, keywords=["PIPELINING"], last=ANY
+    )
+    assert str(error).startswith(words)
+    assert error.context.phase == phase
+
+
 def test_a_transcript_has_the_whole_session() -> None:
     transcript = Transcript()
     steps = [*BEFORE_TLS, (TLS, INFO), ehlo("AUTH PLAIN"), (PLAIN, "235 ok"), QUIT]
