@@ -222,6 +222,11 @@ def _by_handshake(error: TlsError, facts: ErrorContext) -> str | None:
             "client and server have no version or cipher of TLS in common: one of them is too old for what the"
             " other allows"
         )
+    if isinstance(cause, ssl.SSLEOFError) and (facts.security != "tls" or _TLS.match(facts.first_octets)):
+        return (
+            "the server closed the connection during the handshake: it may refuse this address, or demand a"
+            " certificate of the client; its log says why"
+        )
     if facts.security == "tls" and not _TLS.match(facts.first_octets):
         if facts.octets_received or facts.first_octets:
             return f"the server on port {facts.port} does not speak TLS: check host and port"
@@ -247,6 +252,10 @@ def _by_failed_connection(cause: BaseException | None, facts: ErrorContext) -> s
     if isinstance(cause, socket.gaierror):
         if cause.errno == socket.EAI_AGAIN:
             return "the name cannot be looked up now: check the network of this machine, or try again later"
+        if "://" in host:
+            return f"host is a name or an address, without a scheme: {host.partition('://')[2]!r}"
+        if host.startswith("[") and host.endswith("]"):
+            return f"an address has no brackets here: {host[1:-1]!r}"
         name, colon, number = host.partition(":")
         if colon and number.isdecimal():
             return f"the port is an argument of its own: host {name!r}, port {number}"
@@ -303,6 +312,8 @@ def _by_silence(error: TransportError, facts: ErrorContext) -> str | None:
             f"the server had not been heard of for {facts.idle:.0f} s: servers end sessions that are idle, so"
             " open a new one"
         )
+    if facts.phase == "content" or (facts.phase in ("mail", "rcpt", "data") and error.outstanding):
+        return "the message was not accepted: open a new connection and send it again"
     return None
 
 

@@ -70,6 +70,9 @@ def handshake(reason: str) -> ssl.SSLError:
     return error
 
 
+NOT_ACCEPTED = "the message was not accepted: open a new connection"
+
+
 def lost(text: str) -> ConnectionLost:
     return ConnectionLost(text, outstanding=OUTSTANDING)
 
@@ -221,8 +224,8 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
     ),
     ("hung up after idling", lost, {"phase": "mail", "idle": 301.4}, "not been heard of for 301 s"),
     ("hung up after idling before NOOP", lost, {"phase": "command", "idle": 31.0}, "open a new one"),
-    ("hung up at once", lost, {"phase": "mail", "idle": 0.1}, None),
-    ("hung up after half a minute", lost, {"phase": "mail", "idle": 30.0}, None),
+    ("hung up at once", lost, {"phase": "mail", "idle": 0.1}, NOT_ACCEPTED),
+    ("hung up after half a minute", lost, {"phase": "mail", "idle": 30.0}, NOT_ACCEPTED),
     (
         "no Unix socket there",
         caused(ConnectionFailed, FileNotFoundError()),
@@ -235,8 +238,10 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         {"host": "/run/mx", "port": 0, "phase": "connect"},
         "the permissions on it",
     ),
-    ("hung up in the content", lost, {"phase": "content", "idle": 301.4}, None),
-    ("hung up after a slow answer", lost, {"phase": "rcpt", "idle": 301.4}, None),
+    ("hung up in the content", ConnectionLost, {"phase": "content", "idle": 301.4}, NOT_ACCEPTED),
+    ("hung up after a slow answer", lost, {"phase": "rcpt", "idle": 301.4}, NOT_ACCEPTED),
+    ("hung up on DATA", lost, {"phase": "data"}, NOT_ACCEPTED),
+    ("hung up on NOOP", lost, {"phase": "command"}, None),
     ("used after its end", ConnectionLost, {"phase": "mail", "idle": 301.4}, None),
     ("silence", TimedOut, {"phase": "mail", "idle": 300.0}, "silent for 300 s"),
     ("no silence", TimedOut, {"phase": "content", "idle": 0.3}, None),
@@ -268,6 +273,18 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         "the port is an argument of its own: host 'mx.example', port 587",
     ),
     (
+        "a name with a scheme",
+        caused(ConnectionFailed, socket.gaierror(socket.EAI_NONAME, "x")),
+        {"host": "smtp://mx.example", "port": 25},
+        "host is a name or an address, without a scheme: 'mx.example'",
+    ),
+    (
+        "an address in brackets",
+        caused(ConnectionFailed, socket.gaierror(socket.EAI_NONAME, "x")),
+        {"host": "[2001:db8::1]", "port": 25},
+        "an address has no brackets here: '2001:db8::1'",
+    ),
+    (
         "no name server",
         caused(ConnectionFailed, socket.gaierror(socket.EAI_AGAIN, "x")),
         {"port": 25},
@@ -295,6 +312,20 @@ CASES: list[tuple[str, Any, dict[str, Any], str | None]] = [
         }.items()
     ),
     # TLS.
+    *(
+        (
+            f"an end of file in the handshake, {security}",
+            caused(TlsError, ssl.SSLEOFError(8, "x")),
+            {"security": security, "phase": "tls", "first_octets": first, "octets_received": 200},
+            hint,
+        )
+        for security, first, hint in (
+            ("starttls", b"220 mx", "closed the connection during the handshake"),
+            ("opportunistic", b"220 mx", "closed the connection during the handshake"),
+            ("tls", b"\x16\x03\x03", "closed the connection during the handshake"),
+            ("tls", b"XYZ", "does not speak TLS"),
+        )
+    ),
     *(
         (
             f"a certificate, code {code}",
