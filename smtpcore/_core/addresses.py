@@ -340,7 +340,9 @@ def parse_forward_path(
 
 def _invalid(text: str, what: str, error: LocalProtocolError) -> LocalProtocolError:
     """Return an error that names the text as well; at most 320 characters of it are shown."""
-    return LocalProtocolError(f"{text!r:.320} is not a valid {what}: {error}")
+    name, _, address = text.partition("<")
+    advice = "; the address is given alone, without a name" if name.strip() and address.endswith(">") else ""
+    return LocalProtocolError(f"{text!r:.320} is not a valid {what}: {error}{advice}")
 
 
 def _bracketed(text: str) -> str:

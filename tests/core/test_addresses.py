@@ -821,3 +821,21 @@ def test_a_path_may_be_utf8_unless_that_is_refused(kind: type[ForwardPath | Reve
     assert str(kind.parse("j\u00f6rg@example.org")) == "j\u00f6rg@example.org"
     with pytest.raises(LocalProtocolError):
         kind.parse("j\u00f6rg@example.org", smtputf8=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("Bob <b@x.example>", True),
+        ('"Bob" <b@x.example>', True),
+        ("b <@x.example", False),
+        (" <b@x example>", False),
+    ],
+)
+@pytest.mark.parametrize("path", [ReversePath, ForwardPath])
+def test_an_address_with_a_name_is_refused_with_the_advice_to_leave_it_out(
+    path: type[ReversePath | ForwardPath], text: str, advice: bool
+) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        path(text)
+    assert str(caught.value).endswith("; the address is given alone, without a name") is advice
