@@ -37,12 +37,17 @@ def write_parameters(command: Mail | Rcpt, rules: Rules, offered: Capabilities, 
     for keyword in command.parameters:
         # A parameter that no extension here knows may be sent where the server offers a keyword like it.
         if keyword not in legal and (keyword in rows or keyword not in offered):
-            raise LocalProtocolError(
-                f"the server has not offered what {keyword} of {command.verb} needs (RFC 5321 2.2.1)"
-            )
+            raise LocalProtocolError(_not_offered(keyword, command.verb, rules))
     parameters = format_parameters(command.parameters, legal)
     _check_by_extensions(command, rules, offered, facts)
     return parameters
+
+
+def _not_offered(keyword: str, verb: str, rules: Rules) -> str:
+    others = [other for other, rows in rules.parameters.items() if keyword in rows]
+    if others and verb not in others:
+        return f"{keyword} is a parameter of {others[0]}, not of {verb}"
+    return f"the server does not offer the parameter {keyword} of {verb} (RFC 5321 2.2.1)"
 
 
 def check_offered(command: Command, rules: Rules, offered: Capabilities, facts: Facts) -> None:

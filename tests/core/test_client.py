@@ -1605,7 +1605,7 @@ def test_a_parameter_needs_its_extension(keyword: str, value: Any, extension: st
     others = [one for one in ALL if one.split()[0] != extension]
     client = ready(*others)
     mail = Mail("a@example.org", {keyword: value})
-    refuses(client.send, mail, match=f"not offered what {keyword} of MAIL needs")
+    refuses(client.send, mail, match=f"does not offer the parameter {keyword} of MAIL")
     client = ready(extension)
     assert send(client, mail).startswith(f"MAIL FROM:<a@example.org> {keyword}".encode())
 
@@ -1615,9 +1615,16 @@ def test_a_parameter_of_RCPT_needs_its_extension() -> None:
     extension = Extension("X-URGENCY", parameters=(Parameter.flag("X-URGENT", "RCPT"),))
     urgent = Rcpt("b@example.com", {"X-URGENT": True})
     client = in_transaction(extensions=(*STANDARD, extension))
-    refuses(client.send, urgent, match="not offered what X-URGENT of RCPT needs")
+    refuses(client.send, urgent, match="does not offer the parameter X-URGENT of RCPT")
     client = in_transaction("X-URGENCY", extensions=(*STANDARD, extension))
     assert send(client, urgent) == b"RCPT TO:<b@example.com> X-URGENT\r\n"
+
+
+def test_a_parameter_of_another_command_is_named_as_such() -> None:
+    extension = Extension("X-URGENCY", parameters=(Parameter.flag("X-URGENT", "RCPT"),))
+    client = ready("X-URGENCY", extensions=(*STANDARD, extension))
+    mail = Mail("a@example.org", {"X-URGENT": True})
+    refuses(client.send, mail, match="X-URGENT is a parameter of RCPT, not of MAIL")
 
 
 @pytest.mark.req("SIZ-02", "SIZ-15", "SIZ-20")

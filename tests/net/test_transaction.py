@@ -94,8 +94,8 @@ def test_parameters_of_the_application_replace_those_that_are_worked_out() -> No
 @pytest.mark.parametrize(
     "keywords, given, complaint",
     [
-        ([], {"sender": Mail(SENDER, {"X-TAG": "7"})}, "has not offered"),
-        ([], {"recipients": [ONE, Rcpt(TWO, {"X-TAG": "7"})]}, "has not offered"),
+        ([], {"sender": Mail(SENDER, {"X-TAG": "7"})}, "does not offer the parameter X-TAG of MAIL"),
+        ([], {"recipients": [ONE, Rcpt(TWO, {"X-TAG": "7"})]}, "does not offer the parameter X-TAG of RCPT"),
         (["8BITMIME"], {"sender": Mail(SENDER, {"BODY": "7BIT"}), "content": b"\xfc"}, "BODY=7BIT"),
         ([], {"content": b"\xfc"}, "does not offer 8BITMIME"),
         ([], {"content": b"a\nb"}, "line 1 of the content has a bare LF"),
