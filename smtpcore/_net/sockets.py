@@ -120,7 +120,7 @@ async def reach(
             try:
                 sock.setblocking(False)
                 if local_address is not None:
-                    sock.bind((local_address, 0))
+                    _bind_locally(sock, local_address)
                 return await connect(sock, address, share)
             except BaseException:
                 sock.close()
@@ -128,6 +128,13 @@ async def reach(
         except OSError:
             if not found:
                 raise
+
+
+def _bind_locally(sock: socket.socket, local_address: str) -> None:
+    try:
+        sock.bind((local_address, 0))
+    except OSError as error:
+        raise type(error)(error.errno, f"local_address {local_address!r}: {error.strerror}") from error
 
 
 def bind(host: str | os.PathLike[str] | None, port: int) -> list[socket.socket]:

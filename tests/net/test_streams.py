@@ -1534,6 +1534,13 @@ async def test_a_connection_that_is_not_answered_times_out(adapter: Adapter) -> 
         await adapter.module.open_stream(*address, timeout=SOON)
 
 
+@scenario
+async def test_a_local_address_of_another_machine_is_named(adapter: Adapter) -> None:
+    async with adapter.listening(echo) as listener:
+        with pytest.raises(OSError, match=r"local_address '192\.0\.2\.1': "):
+            await adapter.module.open_stream(*listener.addresses[0], local_address="192.0.2.1", timeout=LATE)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is one loopback address")
 @scenario
 async def test_the_local_address_can_be_chosen(adapter: Adapter) -> None:
