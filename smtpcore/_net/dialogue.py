@@ -343,7 +343,7 @@ class Dialogue:
         return self.ready_event() or self.connection.data_to_send() or None
 
     def _enter_phase(self, outstanding: Sequence[Event]) -> None:
-        """Set the phase of the reply that is missing or not valid: in a group it is not that of the last wait."""
+        """Set the phase of the reply that is missing or wrong: in a group it is not that of the last wait."""
         if outstanding and self.context.phase != "content":
             self.context.phase = _PHASES.get(outstanding[0].__class__, "command")
 
