@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .._check.client import CHECKS as CLIENT_CHECKS
@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.list:
         return _list(client=options.client)
+    _refuse_wrong(options)
     host, port = _address(options.target or f"127.0.0.1:{PORT}")
     if not options.remote and not _is_loopback(host):
         raise Failure(
@@ -77,6 +78,18 @@ def run(options: argparse.Namespace) -> int:
         for line in lines(results, everything=options.all):
             write(sys.stdout, f"{printable(line)}\n")
     return exit_code(results, EX_PROTOCOL, EX_UNAVAILABLE)
+
+
+def _refuse_wrong(options: argparse.Namespace) -> None:
+    """Refuse options that would have no effect, before anything is sent."""
+    if not options.client and (options.run or options.scenario):
+        raise Failure(EX_USAGE, f"{'--run' if options.run else '--scenario'} is for a client (hint: --client)")
+    checks: Iterable[Check[Session] | Check[Rounds] | Rule]
+    checks = CLIENT_CHECKS if options.client else (*CHECKS, *RULES)
+    known = {name for check in checks for name in (check.name, check.requirement)}
+    for name in options.only:
+        if name not in known:
+            raise Failure(EX_USAGE, f"--only {name}: there is no such check or requirement (hint: --list)")
 
 
 def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Result]:

@@ -94,6 +94,23 @@ def test_a_malformed_target(target: str, capsys: pytest.CaptureFixture[str]) -> 
     assert f"{target!r} is not HOST:PORT" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--only", "noop-is-251"], "--only noop-is-251: there is no such check or requirement"),
+        (["--only", "noop-is-250", "--only", "XYZ-01"], "--only XYZ-01: there is no such check or requirement"),
+        (["--client", "--only", "noop-is-250"], "--only noop-is-250: there is no such check or requirement"),
+        (["--run", "true"], "--run is for a client (hint: --client)"),
+        (["--scenario", "accepting"], "--scenario is for a client (hint: --client)"),
+    ],
+)
+def test_an_option_without_effect_is_an_error(
+    options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "127.0.0.1:1", *options]) == 64
+    assert complaint in capsys.readouterr().err
+
+
 def test_a_server_that_cannot_be_judged_gives_exit_code_69() -> None:
     class Busy(Reference):
         def greet(self) -> None:
