@@ -22,8 +22,10 @@ from .common import EX_DATAERR, EX_OK, Failure, Printer, as_options, terminal_wi
 _REPLY = re.compile(
     r"(?<![0-9.])([2-5][0-5][0-9])(?:[ -]|, b?['\"])?([245]\.[0-9]{1,3}\.[0-9]{1,3})?(?![0-9.])"
 )
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")  # alone
 # The phase of a session in which a reply code is usual, for the hint.
 _PHASES: Final[dict[int, str]] = dict.fromkeys((432, 454, 534, 535, 538), "auth")
+_AUTH_CODES: Final = {"4.7.12": "432", "5.7.8": "535", "5.7.9": "534", "5.7.11": "538"}  # RFC 4954 6
 _NEED_TLS: Final = frozenset({523, 538})
 _KINDS: Final = {
     2: "success",
@@ -96,7 +98,7 @@ _TEXTS: Final = (
         "check host and port: many networks block port 25, and port 465 is silent without TLS from the start",
     ),
     (
-        ("connection reset", "broken pipe", "unexpectedly closed", "forcibly closed"),
+        ("connection reset", "broken pipe", "unexpectedly closed", "forcibly closed", "closed the connection"),
         "the other side closed the connection",
         "look into the log of the other side; some servers do so after a wrong password or too many errors",
     ),
@@ -109,6 +111,31 @@ _TEXTS: Final = (
         ("starttls extension not supported", "does not offer starttls"),
         "the server offers no TLS on this port",
         "use port 587, or port 465 with TLS from the start",
+    ),
+    (
+        ("greylist", "graylist"),
+        "the server refuses the first attempt of an unknown client (RFC 6647)",
+        "send the same message again in 5 to 15 minutes, from the same address",
+    ),
+    (
+        ("bare lf", "bare cr", "bare newline", "bare <lf>"),
+        "a line of the content does not end in CRLF (RFC 5321 2.3.8)",
+        "convert the line ends, with curl by --crlf; send_message() does so by itself",
+    ),
+    (
+        ("longer than 998 octets", "line too long"),
+        "a line is longer than RFC 5321 4.5.3.1 allows",
+        "encode that part as quoted-printable or base64; send_message() does so by itself",
+    ),
+    (
+        ("smtputf8",),
+        "an address is not ASCII, and the server has to offer SMTPUTF8 for it (RFC 6531 3.2)",
+        "use an address whose local part is ASCII; a domain that is not is sent in its xn-- form",
+    ),
+    (
+        ("not a valid smtp reply",),
+        "a server of another protocol listens on this port, or a reply is malformed",
+        "check host and port",
     ),
 )
 
@@ -126,8 +153,11 @@ def run(options: argparse.Namespace) -> int:
         Failure: Nothing is known about the text.
     """
     text = " ".join(options.text)
-    # The text of a reply may have any words, so a reply at the beginning counts first.
-    lines = _by_reply(text) if _REPLY.match(text) else _by_text(text) or _by_reply(text)
+    lines: list[tuple[str, str | None]] | None
+    if _STATUS.fullmatch(text):
+        lines = _by_status(text)
+    else:  # the text of a reply may have any words, so a reply at the beginning counts first
+        lines = _by_reply(text) if _REPLY.match(text) else _by_text(text) or _by_reply(text)
     if lines is None:
         raise Failure(
             EX_DATAERR,
@@ -146,6 +176,14 @@ def _by_text(text: str) -> list[tuple[str, str | None]] | None:
         if any(part in lower for part in parts):
             return [("meaning", meaning), ("try", advice)]
     return None
+
+
+def _by_status(text: str) -> list[tuple[str, str | None]]:
+    """Explain an enhanced status code alone, as one of a usual reply code of its class."""
+    code = _AUTH_CODES.get(text, f"{text[0]}50")
+    lines = dict(_by_reply(f"{code} {text}") or ())
+    meaning = (lines["meaning"] or "").removeprefix(f"{describe(code)}; ")
+    return [("status", text), ("meaning", meaning), ("kind", lines["kind"]), ("try", lines["try"])]
 
 
 def _by_reply(text: str) -> list[tuple[str, str | None]] | None:

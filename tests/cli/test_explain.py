@@ -76,6 +76,40 @@ def test_each_text_of_the_table_is_found_by_itself(capsys: pytest.CaptureFixture
             assert explained(capsys, part.upper())["meaning"] == meaning
 
 
+@pytest.mark.parametrize(
+    "status, meaning, kind, advice",
+    [
+        ("5.1.1", "recipient mailbox does not exist", "a permanent failure", "check the spelling"),
+        ("4.7.1", "not authorized, refused", "a temporary failure", "try again later"),
+        ("5.7.8", "credentials invalid", "a permanent failure", "user name or password are wrong"),
+        ("2.1.5", "recipient address valid", "success", None),
+    ],
+)
+def test_an_enhanced_status_code_alone_is_explained(
+    status: str, meaning: str, kind: str, advice: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = explained(capsys, status)
+    assert lines["status"] == status and lines["meaning"] == meaning
+    assert lines["kind"].startswith(kind)
+    assert (advice in lines["try"]) if advice else "try" not in lines
+
+
+@pytest.mark.parametrize(
+    "text, meaning",
+    [
+        ("the server closed the connection without a reply to RCPT", "closed the connection"),
+        ("line 1 of the content has a bare LF: every line must end in CRLF", "does not end in CRLF"),
+        ("line 3 of the content is longer than 998 octets", "longer than"),
+        ("the address 'j\xf6rg@x.example' is not ASCII, and the server does not offer SMTPUTF8", "not ASCII"),
+        ("not a valid SMTP reply: a line does not begin with a reply code", "another protocol"),
+    ],
+)
+def test_texts_of_our_own_errors_are_explained(
+    text: str, meaning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert meaning in explained(capsys, text)["meaning"]
+
+
 def test_an_unknown_text_is_65(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "nonsense"]) == 65
     assert capsys.readouterr().err.startswith("smtpcore: nothing is known about 'nonsense' (hint: ")
