@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from .codes import CODES, SEVERITIES, STATUSES, SUBJECTS
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, wrong_type
 from .expressions import expression
 from .printable import printable
 
@@ -119,6 +119,12 @@ def parse_status(text: str) -> EnhancedStatusCode:
     return EnhancedStatusCode(int(severity), int(subject), int(detail))
 
 
+def _lines_of(text: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(text, Sequence) or not all(isinstance(line, str) for line in text):
+        raise wrong_type("text", "a string, or a sequence with a string for each line", text)
+    return tuple(text) or ("",)
+
+
 class Reply:
     """What a server answers (RFC 5321 4.2).
 
@@ -140,7 +146,8 @@ class Reply:
             latin-1 characters of the same number.
 
     Raises:
-        LocalProtocolError: The code, the status or the text cannot be sent.
+        LocalProtocolError: The code, the status or the text cannot be sent. If the status or the text has the
+            wrong type, the error is a TypeError as well.
     """
 
     __slots__ = ("_octets", "_octets_without_status", "code", "lines", "status")
@@ -161,12 +168,14 @@ class Reply:
             )
         if isinstance(status, str):
             status = parse_status(status)
+        elif status is not None and not isinstance(status, EnhancedStatusCode):
+            raise wrong_type("status", "an enhanced status code such as '5.1.1', or None", status)
         if status is not None and status.severity != code // 100:
             raise LocalProtocolError(
                 f"a {code} reply cannot have the enhanced status code {status}: its class is the first"
                 " digit of the reply code, and a 3yz reply has none (RFC 2034 4)"
             )
-        lines = (text,) if isinstance(text, str) else tuple(text) or ("",)
+        lines = (text,) if isinstance(text, str) else _lines_of(text)
         for line in lines:
             if _TEXTSTRING.fullmatch(line) is None:
                 raise LocalProtocolError(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from smtpcore._core import replyparser as _replyparser
 from smtpcore._core.codes import CODES, SEVERITIES, STATUSES, SUBJECTS
-from smtpcore._core.errors import LocalProtocolError
+from smtpcore._core.errors import ArgumentTypeError, LocalProtocolError
 from smtpcore._core.failures import RemoteProtocolError
 from smtpcore._core.limits import Limits
 from smtpcore._core.printable import printable
@@ -176,6 +176,20 @@ def test_a_code_of_an_enumeration_or_a_float_becomes_an_integer() -> None:
     for code in (Code.OK, whole):
         assert Reply(code).encode() == b"250 \r\n"
         assert repr(Reply(code)) == "Reply(250, None, '')"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((250, None, None), "text is a string, or a sequence with a string for each line, not NoneType None"),
+        ((250, None, b"ok"), "text is a string, or a sequence with a string for each line, not bytes b'ok'"),
+        ((250, None, ["ok", 7]), "text is a string, or a sequence with a string for each line, not list"),
+        ((250, 200, "ok"), "status is an enhanced status code such as '5.1.1', or None, not int 200"),
+    ],
+)
+def test_an_argument_of_another_type_is_a_type_error_that_names_it(arguments: Any, words: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=words):
+        Reply(*arguments)
 
 
 @pytest.mark.req("ESC-05")
