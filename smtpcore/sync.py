@@ -521,7 +521,8 @@ def connect(
         host: A host name or an IP address; or the path of a Unix socket: an ``os.PathLike``, or a string that
             begins with ``/``. A path is not a name to verify a certificate against: for TLS over a Unix
             socket give the connected socket as ``sock`` and the name as ``host``.
-        port: 1 to 65535; text of digits is converted. With a Unix socket it only selects ``security``.
+        port: 1 to 65535; text of digits is converted. With a Unix socket it only selects ``security``, and
+            may be 0, as in ``server.addresses``.
         security: ``"tls"``: TLS from the start. ``"starttls"``: STARTTLS is required; mail and password are not
             sent before it. ``"opportunistic"``: STARTTLS if the server offers it. The certificate is then not
             verified unless ``auth`` or ``ssl_context`` is given, so an attacker on the path can read and

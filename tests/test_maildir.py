@@ -274,7 +274,7 @@ every_adapter = pytest.mark.parametrize("adapter", ["sync", "asyncio", "trio"])
 def test_mail_is_stored_over_a_Unix_socket(adapter: str, tmp_path: Path) -> None:
     maildir = MaildirHandler(tmp_path / "inbox")
     path = os.fspath(tmp_path / "socket")
-    in_adapter(adapter, maildir, lambda address: send_to((path, 25)), host=path)
+    in_adapter(adapter, maildir, send_to, host=path)
     assert b"Received: from unknown by " in the_message(maildir)
 
 

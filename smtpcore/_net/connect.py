@@ -219,7 +219,8 @@ class _Prepared:
 
 def _prepared(host: object, port: object, options: ConnectOptions, *, suspends: bool) -> _Prepared:
     check_options(options)
-    name, number = checked_host(host), checked_port(port)
+    name = checked_host(host)
+    number = checked_port(port, lowest=0 if is_path(name) else 1)  # addresses of a server have 0 with a path
     security = security_of(number, options)
     check_reference(name, security, options)
     allowed = deadline_of(options)

@@ -65,6 +65,20 @@ def test_security_does_not_depend_on_the_type_of_the_port(port: Any, number: int
     assert (caught.value.context.port, caught.value.context.security) == (number, security)
 
 
+@pytest.mark.parametrize("port", [0, "0", 25])
+def test_with_a_path_the_port_may_be_that_of_the_addresses_of_a_server(port: Any) -> None:
+    opened: list[tuple[str, int]] = []
+
+    async def open_stream(host: str, port: int, **options: Any) -> Any:
+        opened.append((host, port))
+        raise FileNotFoundError
+
+    with pytest.raises(ConnectionFailed):
+        run(connect_client(open_stream, "/run/mx", port, {}))
+    assert opened == [("/run/mx", int(port))]
+    assert str(refused("/run/mx", port=-1)) == "invalid port: -1 (0-65535)"
+
+
 @pytest.mark.parametrize(
     "port", [0, -1, 65536, "", "smtp", "465 ", "+465", "4_6_5", "\u0664\u0666\u0665", "99999", "1" * 5000]
 )
