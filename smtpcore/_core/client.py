@@ -677,7 +677,7 @@ class ClientConnection:
         """Mask this response in whatever the server sends from here on."""
         if self._secrets is None:
             self._secrets = Secrets()
-            self._parser.mask = self._secrets.mask
+            self._parser.mask = self._secrets.mask_lines
         self._secrets.add(response, names)
 
     def _masked(self, reply: Reply) -> Reply:
@@ -685,7 +685,7 @@ class ClientConnection:
         secrets = self._secrets
         if secrets is None:
             return reply
-        lines = tuple([secrets.mask(line) for line in reply.lines])
+        lines = tuple(secrets.mask_lines(reply.lines))
         return reply if lines == reply.lines else Reply._received(reply.code, reply.status, lines)
 
     def _check_success(self, reply: Reply) -> None:

@@ -21,7 +21,7 @@ a CRLF that never comes; a bare CR is one as soon as its line is complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from .failures import RemoteProtocolError
@@ -45,7 +45,7 @@ class ReplyParser:
         max_lines: Lines of a reply.
 
     Attributes:
-        mask: Applied to what an error shows of the octets received; None: nothing is masked.
+        mask: Applied to the lines that an error shows of a reply; None: nothing is masked.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class ReplyParser:
     def __init__(self, *, max_line: int, max_lines: int) -> None:
         self._max_line = max_line
         self._max_lines = max_lines
-        self.mask: Callable[[str], str] | None = None
+        self.mask: Callable[[Iterable[str]], list[str]] | None = None
         self._error: tuple[str, Reply | None, str | None] | None = None
         self._clear()
 
@@ -229,8 +229,9 @@ class ReplyParser:
             line: The offending line.
             quoted: The text of the error shows the line, and the line in which its reply began.
         """
-        held = [self._shown(one) for one in self._lines]
-        line = self._shown(_decode(line.rstrip("\r\n")))
+        held, line = self._lines, _decode(line.rstrip("\r\n"))
+        if self.mask is not None:
+            *held, line = self.mask([*held, line])
         # How much has come of a line that is too long depends on the cutting, but it is at least so much.
         line = line[: min(_SHOWN, self._max_line - 2)]
         partial = None
@@ -249,9 +250,6 @@ class ReplyParser:
         self._clear()
         self._error = (reason, partial, line)
         return RemoteProtocolError(reason, reply=partial, line=line)
-
-    def _shown(self, text: str) -> str:
-        return text if self.mask is None else self.mask(text)
 
 
 def _decode(line: str) -> str:

@@ -12,6 +12,9 @@ The secrets of a response are:
   key-value pairs of OAuth and the longer words in them. The user name is not a secret: the text has to say
   which user was refused.
 
+Each is masked as it is, and as it is written inside quotes, a URL, an xtext or HTML (:func:`spellings`). A
+reply of several lines may be folded within a secret, so its lines are also searched together.
+
 Secrets of fewer than four characters are not masked: they would match in every text.
 """
 
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from .expressions import expression
@@ -31,6 +35,9 @@ _PIECE = 8  # characters of a piece of base64
 _BASE64 = expression(rf"[A-Za-z0-9+/=]{{{_PIECE},}}+")
 _CONTROLS = expression(rb"[\0-\x1f\x7f]++")
 _BETWEEN_WORDS = expression(r"[\s=,]++")
+_UNRESERVED = expression(r"[^A-Za-z0-9._~-]")  # RFC 3986 2.3; what does not match
+_XCHAR = expression(r"[^!-*,-<>-~]")  # RFC 3461 4; what does not match
+_NOT_ASCII = expression(r"[^ -~]")
 
 # Texts known to contain no secret are remembered. The server chooses the texts, so their number is bounded.
 _MOST_HARMLESS = 256
@@ -69,13 +76,13 @@ class Secrets:
                 encodings.append(part)
         for octets in encodings:
             encoded = binascii.b2a_base64(octets, newline=False).decode("ascii")
-            if len(encoded) >= _SHORTEST:
-                self._encoded.add(encoded)
+            self._encoded |= {one for one in (encoded, encoded.rstrip("=")) if len(one) >= _SHORTEST}
             lower = encoded.lower()
             self._pieces.update(lower[at : at + _PIECE] for at in range(len(lower) - _PIECE + 1))
         self.texts = tuple(dict.fromkeys(texts))
         # The longest first, so that none is masked only in part.
-        every = sorted({*self._encoded, *self.texts}, key=len, reverse=True)
+        forms = {form for secret in (*self._encoded, *self.texts) for form in spellings(secret)}
+        every = sorted(forms, key=len, reverse=True)
         self._expression = expression("|".join(map(re.escape, every)) or r"(?!)", re.IGNORECASE)
         self._harmless.clear()
 
@@ -90,10 +97,52 @@ class Secrets:
             self._harmless.add(text)
         return masked
 
+    def mask_lines(self, lines: Iterable[str]) -> list[str]:
+        """Return the lines of a reply masked, also where a secret begins in one and ends in another."""
+        masked = [self.mask(line) for line in lines]
+        if len(masked) == 1:
+            return masked
+        split = [match.span() for match in self._expression.finditer("".join(masked))]
+        offset = 0
+        for number, line in enumerate(masked):
+            end = offset + len(line)
+            for start, stop in reversed(split):
+                if start < end and stop > offset:
+                    line = line[: max(start - offset, 0)] + MASK + line[stop - offset :]
+            masked[number] = line
+            offset = end
+        return masked
+
     def _masked(self, match: re.Match[str]) -> str:
         word = match[0].lower()
         pieces = (word[at : at + _PIECE] for at in range(len(word) - _PIECE + 1))
         return match[0] if self._pieces.isdisjoint(pieces) else MASK
+
+
+def spellings(text: str) -> set[str]:
+    """Return the forms in which a peer may quote a text, itself among them.
+
+    They are those inside double and single quotes, in JSON, a Python literal, a URL, an xtext (RFC 3461 4) and
+    HTML, and those with ``?`` in place of what is not ASCII.
+    """
+    if text.isascii() and text.isalnum():
+        return {text}
+    quoted = text.replace("\\", "\\\\")
+    double, single = quoted.replace('"', '\\"'), quoted.replace("'", "\\'")
+    percent = _UNRESERVED.sub(lambda match: _in_hex("%", match[0]), text)
+    html = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    forms = {text, quoted, double, single, ascii(text)[1:-1]}
+    forms |= {percent, percent.replace("%2F", "/"), percent.replace("%20", "+")}
+    forms |= {_XCHAR.sub(lambda match: _in_hex("+", match[0]), text), html}
+    forms.add(html.replace('"', "&quot;").replace("'", "&#x27;"))
+    forms.add(_NOT_ASCII.sub(lambda match: f"\\u{ord(match[0]):04x}", double))
+    if not text.isascii() and _NOT_ASCII.sub("", text):
+        forms.add(_NOT_ASCII.sub("?", text))
+    return forms
+
+
+def _in_hex(mark: str, character: str) -> str:
+    return "".join(f"{mark}{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
 
 
 def _readings(octets: bytes) -> set[str]:

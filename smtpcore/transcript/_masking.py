@@ -6,12 +6,14 @@ import binascii
 import re
 import string
 
+from .._core.secrets import spellings
+
 # Replies are searched for pieces of a secret of this length, in octets.
 _PIECE = 6
 # Pieces to remember: those of some thirty lines of full length.
 _MOST_PIECES = 65536
-# Decoded secrets to remember, and the length of the shortest: a shorter one would be found everywhere.
-_MOST_HIDDEN = 64
+# Forms of decoded secrets to remember, and the length of the shortest: a shorter one would be found everywhere.
+_MOST_HIDDEN = 1024
 _SHORTEST_HIDDEN = 4
 
 _PUNCTUATION = string.punctuation.encode()
@@ -63,12 +65,17 @@ class Secrets:
         self._responses += 1
 
     def hide(self, secret: bytes) -> None:
-        """Remember a decoded secret; a very short one is not remembered."""
+        """Remember a decoded secret as it may be quoted; a very short one is not remembered."""
         if len(secret) < _SHORTEST_HIDDEN:
             return
-        if len(self._hidden) >= _MOST_HIDDEN:
-            self._hidden.clear()
-        self._hidden.add((len(secret), hash(secret.lower())))
+        text = secret.decode("utf-8", "surrogateescape")
+        forms = {form.encode("utf-8", "surrogateescape").lower() for form in spellings(text) | {text.upper()}}
+        forms.add(binascii.b2a_base64(secret).rstrip(b"=\n").lower())
+        hashes = {(len(form), hash(form)) for form in forms}
+        if not hashes <= self._hidden:
+            if len(self._hidden) >= _MOST_HIDDEN:
+                self._hidden.clear()
+            self._hidden |= hashes
 
     def are_in(self, octets: bytes, held: set[int]) -> bool:
         """Whether these octets contain a secret, or a piece of one.

@@ -6,7 +6,9 @@ import base64
 
 import pytest
 
-from smtpcore._core.secrets import Secrets
+from smtpcore import ClientConnection, Ehlo, RemoteProtocolError, Response
+from smtpcore._core.secrets import Secrets, spellings
+from smtpcore.sasl import CLIENT_MECHANISMS
 
 PASSWORD = "s3cr3t-p4ssw0rd"
 NAMES = frozenset({"user@example.org"})
@@ -79,6 +81,90 @@ def test_a_secret_is_known_in_every_charset(password: str) -> None:
         assert secrets.mask(f"no: {text}.") == "no: ***."
 
 
+SPELLED = [
+    ("a\"b\\c'd", "a\\\"b\\\\c'd"),  # a quoted-string, JSON
+    ("a\"b\\c'd", "a\"b\\\\c\\'d"),  # in single quotes, as Python's repr()
+    ("a b/c%d&e", "a%20b%2Fc%25d%26e"),
+    ("a b/c%d&e", "a%20b/c%25d%26e"),
+    ("a b/c%d&e", "a+b%2fc%25d%26e"),
+    ("a b=c+d", "a+20b+3Dc+2Bd"),  # xtext
+    ("a<b>\"c'&d", "a&lt;b&gt;&quot;c&#x27;&amp;d"),
+    ("a<b>\"c'&d", "a&lt;b&gt;\"c'&amp;d"),
+    ("p\xe4ss-w\xf6rd", "p%C3%A4ss-w%C3%B6rd"),
+    ("p\xe4ss-w\xf6rd", "p\\u00e4ss-w\\u00f6rd"),
+    ("p\xe4ss-w\xf6rd", "p\\xe4ss-w\\xf6rd"),
+    ("p\xe4ss-w\xf6rd", "p?ss-w?rd"),
+    ("p\xe4ss-w\xf6rd", "P\xc4SS-W\xd6RD"),
+]
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("password, spelled", SPELLED)
+def test_a_secret_is_masked_as_it_is_written_in_quotes_a_url_and_the_like(password: str, spelled: str) -> None:
+    secrets = remember(b"\0user\0" + password.encode())
+    assert secrets.mask(f"no: {password}.") == "no: ***."
+    assert secrets.mask(f"no: {spelled}.") == "no: ***."
+
+
+def test_letters_and_digits_have_one_spelling() -> None:
+    assert spellings("s3cret") == {"s3cret"}
+    assert "" not in spellings("\xe4\xf6\xfc")
+    assert "???" not in spellings("\xe4\xf6\xfc"), "it would match in texts without the secret"
+
+
+@pytest.mark.req("AUT-52")
+def test_the_base64_of_a_secret_is_masked_without_its_padding() -> None:
+    assert remember(b"\0u\0abcd").mask("no YWJjZA or YWJjZA==") == "no *** or ***"
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("at", range(1, len(PASSWORD)))
+def test_a_secret_that_is_folded_into_two_lines_is_masked_in_both(at: int) -> None:
+    secrets = remember(PLAIN)
+    lines = ["first", f"no: {PASSWORD[:at]}", f"{PASSWORD[at:]}, sorry", "last"]
+    assert secrets.mask_lines(lines) == ["first", "no: ***", "***, sorry", "last"]
+    assert secrets.mask_lines(["first", "last"]) == ["first", "last"]
+    assert secrets.mask_lines([PASSWORD[:4], PASSWORD[4:8], PASSWORD[8:]]) == ["***", "***", "***"]
+    again = [PASSWORD[:at], f"{PASSWORD[at:]} and {PASSWORD[:at]}", PASSWORD[at:]]
+    assert secrets.mask_lines(again) == ["***", "*** and ***", "***"]
+    assert secrets.mask_lines([PASSWORD * 2, PASSWORD]) == ["******", "***"]
+
+
+def refused(*reply: bytes) -> ClientConnection:
+    """A client that has sent its password, and whose server has replied."""
+    connection = ClientConnection()
+    connection.receive_data(b"220 mx.example\r\n")
+    connection.next_event()
+    connection.send(Ehlo("client.example"))
+    connection.data_to_send()
+    connection.receive_data(b"250-mx.example\r\n250 AUTH PLAIN\r\n")
+    connection.next_event()
+    connection.authenticate(CLIENT_MECHANISMS["PLAIN"]("user", PASSWORD), allow_cleartext=True)
+    connection.data_to_send()
+    connection.receive_data(b"".join(reply))
+    return connection
+
+
+FOLDED = f"535-no {PASSWORD[:9]}\r\n".encode(), f"535-{PASSWORD[9:]}!\r\n".encode()
+
+
+@pytest.mark.req("AUT-52")
+def test_a_reply_that_is_folded_within_a_secret_shows_no_part_of_it() -> None:
+    event = refused(*FOLDED, b"535 bye\r\n").next_event()
+    assert isinstance(event, Response)
+    assert event.reply.lines == ("no ***", "***!", "bye")
+
+
+@pytest.mark.req("AUT-52")
+@pytest.mark.parametrize("last", [b"450 x\r\n", b"nonsense\r\n"])
+def test_an_invalid_reply_that_is_folded_within_a_secret_shows_no_part_of_it(last: bytes) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        refused(*FOLDED, last).next_event()
+    assert caught.value.reply is not None
+    assert caught.value.reply.lines == ("no ***", "***!")
+    assert PASSWORD[:9] not in str(caught.value)
+
+
 def test_a_token_is_masked_without_the_words_around_it() -> None:
     secrets = remember(OAUTH)
     token = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t"
@@ -104,6 +190,7 @@ def test_short_secrets_are_not_masked_but_their_base64_is() -> None:
     assert secrets.texts == ()
     assert secrets.mask(f"abc {b64(bytes([0]) + b'u' + bytes([0]) + b'abc')} abc") == "abc *** abc"
     assert remember(b"x", b"").mask("x eA==") == "x ***"
+    assert remember(b"x").mask("eager") == "eager"
 
 
 @pytest.mark.req("AUT-52")
