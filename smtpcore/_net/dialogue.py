@@ -275,7 +275,7 @@ class Dialogue:
         """
         event = self.ready_event()
         if event is None and self.write_failure is None:
-            data = arrived(self.stream)
+            data = self._arrived()
             if data is None:
                 return
             self._receive(data)
@@ -323,10 +323,15 @@ class Dialogue:
                 end = now + allowed
             self._wait = ("", allowed, end)
             pump.deadline = self._bounded(end)
-            arrival: Event | OSError | bytes = await pump.pump(self._take)
+            arrival: Event | OSError | bytes
+            try:
+                arrival = await pump.pump(self._take)
+            except OSError as error:  # the stream is broken already
+                arrival = error
             if isinstance(arrival, Event):
                 return arrival
             if isinstance(arrival, OSError):
+                self.loss = arrival
                 raise arrival
             data = arrival
 
@@ -337,7 +342,6 @@ class Dialogue:
             What ends the wait: an event, an error of the stream, or octets that have to be sent first.
         """
         if isinstance(arrival, OSError):
-            self.loss = arrival
             return arrival
         self._receive(arrival)
         return self.ready_event() or self.connection.data_to_send() or None
@@ -419,8 +423,16 @@ class Dialogue:
 
     def _fail_write(self, error: OSError) -> None:
         self.write_failure = self.loss = error
-        if last_words := arrived(self.stream):
+        if last_words := self._arrived():
             self._receive(last_words)
+
+    def _arrived(self) -> bytes | None:
+        """Look, without waiting, what has arrived."""
+        try:
+            return arrived(self.stream)
+        except OSError as error:
+            self.loss = error
+            raise
 
     def _receive(self, data: bytes) -> None:
         """Give the core what has arrived."""

@@ -178,6 +178,50 @@ def test_a_stream_without_arrived_is_accepted() -> None:
     stream.finish()
 
 
+@pytest.mark.parametrize("content", [CONTENT, CONTENT * 10_000, [CONTENT]], ids=["small", "large", "list"])
+@pytest.mark.parametrize("start", [b"", b"MAIL", b"DATA"])
+def test_a_look_at_what_has_arrived_that_fails_is_a_loss_of_the_connection(start: bytes, content: Any) -> None:
+    stream = Stream([GREETING, ehlo(), *UNPIPELINED])
+    client = connect(stream)
+
+    def arrived() -> bytes | None:
+        if start in stream.written:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return None
+
+    vars(stream)["arrived"] = arrived
+    with pytest.raises(ConnectionLost, match="Connection reset by peer") as caught:
+        run(client.send(SENDER, [ONE], content))
+    assert not caught.value.maybe_delivered
+    run(client.quit())
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionAbortedError("broken already"), ConnectionResetError(104, "reset")]
+)
+def test_a_pump_that_is_broken_already_is_a_loss_of_the_connection(error: OSError) -> None:
+    class Broken(Stream):
+        broken: OSError | None = None
+        deadline = 0.0
+
+        def begin_write(self, data: bytes, timeout: float | None) -> Any:
+            return self.write(data, timeout)
+
+        async def pump(self, take: Any) -> Any:
+            if self.broken is not None:
+                raise self.broken
+            while (result := take(await self.read(None))) is None:
+                pass
+            return result
+
+    stream = Broken([GREETING, ehlo()])
+    client = connect(stream)
+    stream.broken = error
+    with pytest.raises(ConnectionLost, match="the connection broke"):
+        run(client.noop())
+    run(client.quit())
+
+
 # --- send(): writes that fail -----------------------------------------------------------------------------
 
 
