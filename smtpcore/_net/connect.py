@@ -20,6 +20,7 @@ from .._core.config import Extension
 from .._core.errors import LocalProtocolError, SMTPError
 from .._core.events import Ehlo, Helo
 from .._core.limits import Limits, Timeouts, TlsInfo
+from .._core.printable import printable
 from ..extensions.starttls import StartTls
 from .client import Client
 from .dialogue import Dialogue, make_connection, raise_refusal
@@ -37,6 +38,7 @@ from .options import (
     ConnectOptions,
     Credentials,
     Security,
+    check_name,
     check_options,
     check_reference,
     checked_host,
@@ -106,7 +108,8 @@ async def connect_client(
     context, recorder = client_of.context, client_of.recorder
     if not context.host and options.get("sock") is None:
         raise _without_connection(LocalProtocolError("host is empty"), context, options)
-    where = context.host if is_path(context.host) else f"{context.host} port {context.port}"
+    where = printable(context.host)
+    where = where if is_path(context.host) else f"{where} port {context.port}"
     recorder.record_note(f"connecting to {where}")
     try:
         place: dict[str, Any] = {"local_address": options.get("local_address")}
@@ -223,9 +226,15 @@ def _prepared(host: object, port: object, options: ConnectOptions, *, suspends: 
     number = checked_port(port, lowest=0 if is_path(name) else 1)  # addresses of a server have 0 with a path
     security = security_of(number, options)
     check_reference(name, security, options)
+    context = ErrorContext(host=name, port=number, security=security)
+    if name and not is_path(name):
+        try:
+            check_name(name)
+        except LocalProtocolError as error:
+            raise _without_connection(error, context, options) from error.__cause__
     allowed = deadline_of(options)
     return _Prepared(
-        ErrorContext(host=name, port=number, security=security),
+        context,
         options,
         security,
         Recorder(options.get("transcript")),
@@ -356,8 +365,6 @@ def hello_name(given: str | None, sockname: object) -> str:
     DNS is never queried.
     """
     if given is not None:
-        if not given.isprintable():
-            raise LocalProtocolError(f"local_hostname {given!r} has control characters in it")
         if is_hello_argument(given):
             return given
     else:

@@ -15,8 +15,9 @@ import operator
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast, get_args
 
 from .. import sasl
 from .._core.config import Extension
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Security = Literal["none", "starttls", "tls", "opportunistic"]
 Credentials = tuple[str, str] | sasl.ClientMechanism
+_LONGEST_NAME: Final = 253  # octets of a host name without the dot at its end (RFC 1035 2.3.4)
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -70,6 +72,7 @@ def check_options(options: ConnectOptions) -> None:
     ):
         if name in given and not isinstance(given[name], kind):
             raise wrong_type(name, words, given[name])
+    _check_values(options)
     # None is refused: whether False was meant is not known.
     if not isinstance(options.get("allow_cleartext_auth", False), bool):
         raise wrong_type("allow_cleartext_auth", "True or False", options.get("allow_cleartext_auth"))
@@ -105,6 +108,21 @@ def check_options(options: ConnectOptions) -> None:
         raise ArgumentTypeError(f"auth is {pair}, not {type(auth).__name__} of ({kinds})")
 
 
+def _check_values(options: ConnectOptions) -> None:
+    """Check values of the right type that would fail late: after something was sent, or in foreign words."""
+    context = options.get("ssl_context")
+    name, address = options.get("local_hostname"), options.get("local_address")
+    if context is not None:
+        check_side(context, server_side=False)
+    if name is not None and not name.isprintable():
+        raise LocalProtocolError(f"local_hostname is printable text, not {name!r:.320}")
+    if address is not None:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise LocalProtocolError(f"local_address is an IP address, not {address!r:.320}") from None
+
+
 def _check_seconds(given: dict[str, Any], name: str, words: str) -> None:
     value = given.get(name)
     if value is None:
@@ -113,6 +131,17 @@ def _check_seconds(given: dict[str, Any], name: str, words: str) -> None:
         raise wrong_type(name, words, value)
     if not value > 0:  # NaN is not, either
         raise LocalProtocolError(f"{name} is {words} above 0, not {value!r}")
+
+
+def check_side(context: ssl.SSLContext, *, server_side: bool) -> None:
+    """Check that a TLS context is not one for the other side, which would show in the handshake only.
+
+    Raises:
+        LocalProtocolError: It is for the other side.
+    """
+    other, name = (ssl.PROTOCOL_TLS_CLIENT, "client") if server_side else (ssl.PROTOCOL_TLS_SERVER, "server")
+    if context.protocol == other:
+        raise LocalProtocolError(f"ssl_context is for a {name}: it was made with PROTOCOL_TLS_{name.upper()}")
 
 
 def _check_socket(sock: object) -> None:
@@ -140,6 +169,24 @@ def checked_host(host: object) -> str:
     if not isinstance(path, str):
         raise wrong_type("host", "a string, or the path of a Unix socket", host)
     return os.path.abspath(path)
+
+
+def check_name(host: str) -> None:
+    """Check that text can be the name of a host, which the resolver and TLS would complain of in their ways.
+
+    Raises:
+        LocalProtocolError: It cannot.
+    """
+    try:
+        octets = host.encode("idna").removesuffix(b".")
+    except UnicodeError as error:
+        raise LocalProtocolError(f"host {host!r:.320} is not a valid host name: {error}") from error
+    if b"\0" in octets:
+        raise LocalProtocolError(f"host {host!r:.320} is not a valid host name: it contains NUL")
+    if len(octets) > _LONGEST_NAME:
+        raise LocalProtocolError(
+            f"host {host!r:.320} is not a valid host name: more than {_LONGEST_NAME} octets"
+        )
 
 
 def is_path(host: str) -> bool:
@@ -247,4 +294,4 @@ def timeouts_of(options: ConnectOptions) -> Timeouts:
 def deadline_of(options: ConnectOptions) -> float:
     """Seconds for the whole session."""
     allowed = options.get("deadline")
-    return math.inf if allowed is None else allowed
+    return math.inf if allowed is None or allowed > sys.float_info.max else allowed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from .._core.config import ServerConfig
 from .._core.errors import LocalProtocolError
 from .._core.server import ServerConnection
-from .options import wrong_type
+from .options import check_side, wrong_type
 
 if TYPE_CHECKING:
     from ..transcript import Transcript
@@ -50,6 +50,8 @@ class ServerOptions:
         context = self.ssl_context
         if context is not None and not (isinstance(context, ssl.SSLContext) or callable(context)):
             raise wrong_type("ssl_context", "an ssl.SSLContext, or a function that returns one", context)
+        if isinstance(context, ssl.SSLContext):
+            check_side(context, server_side=True)
         if not isinstance(self.implicit_tls, bool):
             raise wrong_type("implicit_tls", "True or False", self.implicit_tls)
         if self.transcript is not None and not callable(self.transcript):

@@ -327,12 +327,6 @@ def test_a_name_that_is_given_is_used_if_a_server_may_take_it(given: str, sent: 
     introduced([GREETING, ehlo(name=sent), QUIT], name=given)
 
 
-@pytest.mark.parametrize("given", ["x\r\nMAIL FROM:<evil@example.com>", "x\n", "a\0b"])
-def test_a_local_hostname_with_control_characters_is_refused(given: str) -> None:
-    error = refused([GREETING, QUIT], LocalProtocolError, name=given)
-    assert "has control characters in it" in str(error)
-
-
 # --- connect(): AUTH --------------------------------------------------------------------------------------
 
 UNDER_TLS = [(TLS, INFO), GREETING]

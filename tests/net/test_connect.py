@@ -8,6 +8,7 @@ import inspect
 import pickle
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ from smtpcore import asyncio as asyncio_adapter
 from smtpcore import trio as trio_adapter
 from smtpcore._net.client import Client
 from smtpcore._net.connect import connect_client, open_client
-from smtpcore._net.options import ConnectOptions
+from smtpcore._net.options import ConnectOptions, check_name, check_options
+from smtpcore._net.serveroptions import ServerOptions
 from smtpcore._net.stream import run
 from smtpcore.extensions import STANDARD, CommandSpec, Extension, Parameter
 from smtpcore.transcript import Transcript
@@ -356,12 +358,45 @@ def test_every_public_exception_that_is_raised_is_among_them() -> None:
     assert public - bases == {kind for kind, *_ in FAILURES}
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+@pytest.mark.parametrize(
+    "host", ["a..b", "a" * 64 + ".example", "..", ".example", "a\0b", "\ud800.example", "a." * 128]
+)
 def test_a_host_that_cannot_be_a_name_is_an_error_of_the_caller(host: str) -> None:
     error = refused(host=host)
     assert "is not a valid host name" in str(error) and repr(host) in str(error)
     assert not error.retryable
     assert error.context is not None and error.context.host == host
+
+
+def test_the_longest_host_name_is_looked_up() -> None:
+    name = "a." * 126 + "a"
+    for one in (name, f"{name}."):
+        check_name(one)
+    with pytest.raises(LocalProtocolError, match="more than 253 octets"):
+        check_name(f"{name}a")
+
+
+def test_a_host_with_control_characters_does_not_reach_a_terminal_or_a_log() -> None:
+    async def unreachable(*place: Any, **options: Any) -> Stream:
+        raise OSError("unreachable")
+
+    with pytest.raises(ConnectionFailed) as caught:
+        run(connect_client(unreachable, "a\r\n\x1b[2Jb", 25, {}))
+    assert str(caught.value).startswith(r"cannot connect to a\x0d\x0a\x1b[2Jb port 25: unreachable")
+
+
+@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER])
+def test_a_context_for_the_other_side_is_refused_before_anything_is_sent(protocol: Any) -> None:
+    context = ssl.SSLContext(protocol)
+    if protocol == ssl.PROTOCOL_TLS_SERVER:
+        error = refused(ssl_context=context, security="starttls")
+        ServerOptions(ssl_context=context)
+    else:
+        with pytest.raises(LocalProtocolError) as caught:
+            ServerOptions(ssl_context=context)
+        error = caught.value
+        check_options({"ssl_context": context})
+    assert str(error).startswith("ssl_context is for a ")
 
 
 # --- The outcome after a cancellation -------------------------------------------------------------------------

@@ -142,6 +142,15 @@ def test_an_option_of_the_wrong_type_is_named_before_a_connection_is_made(name: 
         ("timeout", float("nan")),
         ("deadline", 0),
         ("deadline", float("nan")),
+        ("local_hostname", "x\r\nMAIL FROM:<evil@example.com>"),
+        ("local_hostname", "x\n"),
+        ("local_hostname", "a\0b"),
+        ("local_hostname", "\u202ecba"),
+        ("local_address", "localhost"),
+        ("local_address", "192.0.2.1:0"),
+        ("local_address", "a\0b"),
+        ("local_address", ""),
+        ("ssl_context", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named_before_a_connection_is_made(name: str, value: Any) -> None:
@@ -194,6 +203,10 @@ def test_options_that_are_right_are_taken() -> None:
 )
 def test_what_is_verified_is_not_always_what_is_connected_to(host: str, name: str) -> None:
     assert _options.reference_identifier(host) == name
+
+
+def test_a_deadline_that_is_too_large_for_a_clock_is_none() -> None:
+    assert _options.deadline_of({"deadline": 10**400}) == math.inf
 
 
 def test_a_word_is_not_a_deadline() -> None:
