@@ -287,7 +287,7 @@ def parse_mailbox(
         domain = domain.removesuffix(".")
     if len(_octets(domain)) > limits.domain:
         raise LocalProtocolError(f"the domain is longer than {limits.domain} octets")
-    known = is_domain(domain, limits) or is_address_literal(domain) or _is_u_domain(domain)
+    known = is_domain(domain, limits) or is_address_literal(domain) or is_u_domain(domain)
     if not known and not (lenient and LENIENT_DOMAIN.fullmatch(domain)):
         raise LocalProtocolError(_why_no_domain(domain))
     return f"{local}@{domain}"
@@ -379,10 +379,15 @@ def in_ascii(mailbox: Mailbox) -> str | None:
         return text
     if not mailbox.local_part.isascii():
         return None
-    domain = ".".join(label if label.isascii() else a_label(label) for label in mailbox.domain.split("."))
+    domain = domain_in_ascii(mailbox.domain)
     if not is_domain(domain):
         raise LocalProtocolError(f"the domain of {text!r} is too long in ASCII (RFC 5890)")
     return text.removesuffix(mailbox.domain) + domain
+
+
+def domain_in_ascii(domain: str) -> str:
+    """Return a domain with A-labels in place of its U-labels (RFC 5890 2.3.2.1)."""
+    return ".".join(label if label.isascii() else a_label(label) for label in domain.split("."))
 
 
 def a_label(label: str) -> str:
@@ -395,7 +400,7 @@ def a_label(label: str) -> str:
     return "xn--" + label.lower().encode("punycode").decode("ascii")
 
 
-def _is_u_domain(domain: str) -> bool:
+def is_u_domain(domain: str) -> bool:
     """Whether this is a domain with U-labels (RFC 6531 3.3, RFC 5890 2.3.2.1).
 
     The full IDNA2008 tables are not consulted: the resolver does that. Text that could mislead another parser

@@ -38,6 +38,7 @@ from .options import (
     ConnectOptions,
     Credentials,
     Security,
+    ascii_name,
     check_name,
     check_options,
     check_reference,
@@ -115,7 +116,8 @@ async def connect_client(
         place: dict[str, Any] = {"local_address": options.get("local_address")}
         if options.get("sock") is not None:
             place["sock"] = options.get("sock")
-        stream = await open_stream(context.host, context.port, **place, timeout=client_of.seconds)
+        host = context.host if is_path(context.host) else ascii_name(context.host)
+        stream = await open_stream(host, context.port, **place, timeout=client_of.seconds)
     except UnicodeError as error:  # of the codec "idna": another attempt cannot succeed
         raise _without_connection(
             LocalProtocolError(f"host {context.host!r} is not a valid host name: {words_of(error)}"),

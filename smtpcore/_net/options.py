@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast, get_args
 
 from .. import sasl
+from .._core.addresses import composed, domain_in_ascii, is_u_domain
 from .._core.config import Extension
 from .._core.errors import ArgumentTypeError, LocalProtocolError
 from .._core.errors import wrong_type as wrong_type
@@ -171,22 +172,31 @@ def checked_host(host: object) -> str:
     return os.path.abspath(path)
 
 
+def ascii_name(host: str) -> str:
+    """The name of a host as it is looked up and verified: with A-labels, on every adapter the same.
+
+    The codec "idna" alone would look up another domain for some names: to IDNA2003 "stra\u00dfe" is "strasse".
+    """
+    return host if host.isascii() else domain_in_ascii(composed(host))
+
+
 def check_name(host: str) -> None:
     """Check that text can be the name of a host, which the resolver and TLS would complain of in their ways.
 
     Raises:
         LocalProtocolError: It cannot.
     """
+    invalid = f"host {host!r:.320} is not a valid host name: "
+    if not (host.isascii() or is_u_domain(composed(host).removesuffix("."))):
+        raise LocalProtocolError(invalid + "not a domain with U-labels (RFC 5890 2.3.2.1)")
     try:
-        octets = host.encode("idna").removesuffix(b".")
+        octets = ascii_name(host).encode("idna").removesuffix(b".")
     except UnicodeError as error:
-        raise LocalProtocolError(f"host {host!r:.320} is not a valid host name: {error}") from error
+        raise LocalProtocolError(f"{invalid}{error}") from error
     if b"\0" in octets:
-        raise LocalProtocolError(f"host {host!r:.320} is not a valid host name: it contains NUL")
+        raise LocalProtocolError(f"{invalid}it contains NUL")
     if len(octets) > _LONGEST_NAME:
-        raise LocalProtocolError(
-            f"host {host!r:.320} is not a valid host name: more than {_LONGEST_NAME} octets"
-        )
+        raise LocalProtocolError(f"{invalid}more than {_LONGEST_NAME} octets")
 
 
 def is_path(host: str) -> bool:
@@ -276,7 +286,8 @@ def reference_identifier(host: str) -> str | None:
             pass
         else:
             return address
-    return host.removesuffix(".") or host or None
+    name = ascii_name(host)
+    return name.removesuffix(".") or name or None
 
 
 def timeouts_of(options: ConnectOptions) -> Timeouts:

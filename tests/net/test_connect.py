@@ -47,6 +47,7 @@ from smtpcore import (
     StartTls,
     TimedOut,
     TlsError,
+    TlsInfo,
     TlsUnavailable,
     TransportError,
     sync,
@@ -55,7 +56,7 @@ from smtpcore import asyncio as asyncio_adapter
 from smtpcore import trio as trio_adapter
 from smtpcore._net.client import Client
 from smtpcore._net.connect import connect_client, open_client
-from smtpcore._net.options import ConnectOptions, check_name, check_options
+from smtpcore._net.options import ConnectOptions, check_name, check_options, reference_identifier
 from smtpcore._net.serveroptions import ServerOptions
 from smtpcore._net.stream import run
 from smtpcore.extensions import STANDARD, CommandSpec, Extension, Parameter
@@ -359,13 +360,43 @@ def test_every_public_exception_that_is_raised_is_among_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["a..b", "a" * 64 + ".example", "..", ".example", "a\0b", "\ud800.example", "a." * 128]
+    "host",
+    [
+        "a..b",
+        "a" * 64 + ".example",
+        "..",
+        ".example",
+        "a\0b",
+        "\ud800.example",
+        "a." * 128,
+        "b\u2024\xfc.example",
+        "\xfc\u3002example",
+    ],
 )
 def test_a_host_that_cannot_be_a_name_is_an_error_of_the_caller(host: str) -> None:
     error = refused(host=host)
     assert "is not a valid host name" in str(error) and repr(host) in str(error)
     assert not error.retryable
     assert error.context is not None and error.context.host == host
+
+
+@pytest.mark.parametrize(
+    "host, name",
+    [
+        ("b\xfccher.example", "xn--bcher-kva.example"),
+        ("BU\u0308CHER.example.", "xn--bcher-kva.example."),
+        ("stra\xdfe.example", "xn--strae-oqa.example"),  # "strasse.example" is another domain
+        ("xn--strae-oqa.example", "xn--strae-oqa.example"),
+        ("_mail.example", "_mail.example"),
+    ],
+)
+def test_a_host_is_looked_up_and_verified_with_a_labels(host: str, name: str) -> None:
+    stream = Stream([GREETING, ehlo("STARTTLS"), ("STARTTLS", "220 go"), (TLS, TlsInfo()), ehlo(), QUIT])
+    options = ConnectOptions(security="starttls", local_hostname="client.example")
+    client = run(connect_client(stream.open, host, 25, options))
+    run(client.quit())
+    assert stream.opened[0] == name
+    assert stream.handshakes[0]["server_hostname"] == reference_identifier(host) == name.removesuffix(".")
 
 
 def test_the_longest_host_name_is_looked_up() -> None:
