@@ -131,11 +131,14 @@ class Places:
         if ":" not in host:
             return host
         packed = socket.inet_pton(socket.AF_INET6, host)
+        if packed.startswith(_MAPPED):  # an IPv4 client of a socket that listens on both (RFC 4291 2.5.5.2)
+            return socket.inet_ntop(socket.AF_INET, packed[len(_MAPPED) :])
         return host if packed == _LOOPBACK_6 else packed[:8].hex()
 
 
 TOO_MANY = "too many connections"
 _LOOPBACK_6 = bytes(15) + b"\1"
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def _is_loopback(key: str) -> bool:

@@ -1862,6 +1862,16 @@ def test_a_network_of_64_bits_is_one_address() -> None:
     assert places.take(("fe80::3%eth0", 1, 0, 2)) is not None
 
 
+def test_an_IPv4_client_of_an_IPv6_socket_counts_by_its_IPv4_address() -> None:
+    places = _listener.Places(300, None)
+    for _ in range(_listener.PER_ADDRESS):
+        assert places.take(("::ffff:192.0.2.1", 1, 0, 0)) is None
+    assert places.take(("192.0.2.1", 1)) == "too many connections from 192.0.2.1"
+    assert places.take(("::ffff:192.0.2.2", 1, 0, 0)) is None
+    for _ in range(150):
+        assert places.take(("::ffff:127.0.0.1", 1, 0, 0)) is None
+
+
 def test_what_has_no_address_is_not_counted_by_it() -> None:
     places = _listener.Places(3, 1)
     for _ in range(3):
