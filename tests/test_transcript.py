@@ -8,9 +8,12 @@ the cutting does not matter. ``shown()`` says it in short: the marker and the te
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import logging
+import pickle
 import random
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -1084,6 +1087,21 @@ def test_entries_are_values() -> None:
     assert recorded([("C", b"QUIT\r\n")]).entries == (Entry(0.0, 0.0, "C", False, "command", 6, "QUIT"),)
     with pytest.raises(AttributeError):
         entry.__setattr__("text", "x")
+
+
+@pytest.mark.parametrize(
+    "read", [str, Transcript.jsonl, lambda one: one.entries, copy.copy, copy.deepcopy, pickle.dumps]
+)
+def test_a_thread_reads_the_entries_while_the_session_adds_more(read: Callable[[Transcript], object]) -> None:
+    transcript = timeless()
+    feed(transcript, [GREETING, ("C", b"NOOP\r\n")])
+    # Another thread can run wherever a function is called, and does so here at each call.
+    sys.setprofile(lambda frame, event, argument: transcript.record_note("meanwhile"))
+    try:
+        read(transcript)
+    finally:
+        sys.setprofile(None)
+    assert "meanwhile" in str(transcript)
 
 
 def test_log_to_logs_each_entry(caplog: pytest.LogCaptureFixture) -> None:

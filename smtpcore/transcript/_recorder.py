@@ -180,13 +180,13 @@ class Transcript:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """The entries, oldest first."""
-        return tuple(self._entries)
+        """The entries, oldest first. Every thread may read them while the session goes on."""
+        return tuple(self._entries)  # one step: a loop over the deque fails if a session adds an entry
 
     def __str__(self) -> str:
         """Return the entries as text, a line each; the module docstring shows the form."""
         lines = [f"[{self.dropped} entries before these were dropped]"] if self.dropped else []
-        lines += map(format_entry, self._entries)
+        lines += map(format_entry, self.entries)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -194,11 +194,11 @@ class Transcript:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Make a copy of the entries alone: it has no sink, and does not know the secrets of the connection."""
-        return _copied, (self._content, self._entries, self.dropped, self._first)
+        return _copied, (self._content, self.entries, self._entries.maxlen, self.dropped, self._first)
 
     def jsonl(self) -> str:
         """The entries as JSON, an object a line, with the attributes of :class:`Entry` as names."""
-        return "".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries)
+        return "".join(json.dumps(asdict(entry)) + "\n" for entry in self.entries)
 
     def _add(self, direction: Direction, kind: Kind, octets: int, text: str) -> None:
         now = self._clock()
@@ -434,9 +434,11 @@ class Transcript:
         self._add(direction, kind, octets, f"{text} [unfinished]")
 
 
-def _copied(content: bool, entries: deque[Entry], dropped: int, first: float | None) -> Transcript:
+def _copied(
+    content: bool, entries: tuple[Entry, ...], max_entries: int | None, dropped: int, first: float | None
+) -> Transcript:
     transcript = Transcript(content=content)
-    transcript._entries = entries.copy()
+    transcript._entries = deque(entries, max_entries)
     transcript.dropped = dropped
     transcript._first = first
     transcript.record_end()  # a copy does not record the rest of the connection
