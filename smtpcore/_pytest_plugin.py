@@ -6,12 +6,15 @@ imports nothing before a test asks for a fixture: a run that has nothing to do w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    import pluggy
+
     from .testing import AsyncMailServer, MailServer, ReceivedMail, Rule
 
 _SERVERS = pytest.StashKey[list["MailServer"]]()
@@ -22,16 +25,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
 
 
-@pytest.hookimpl(wrapper=True)
+# Not wrapper=True: the pluggy 1.0 of Debian 12 does not know it, and then no run of pytest would start.
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
     """Show the dialogues of its servers with a test that has failed."""
-    report = yield
+    report = (yield).get_result()
     if report.failed:
         servers = item.stash.get(_SERVERS, [])
         report.sections += [(f"mail server on port {one.port}", one.transcript) for one in servers]
-    return report
 
 
 def _open(node: pytest.Item, *faults: Rule, **options: Any) -> MailServer:
@@ -66,15 +69,8 @@ def smtpd_async(smtpd: MailServer) -> AsyncMailServer:
 @pytest.fixture
 def smtp_faults(request: pytest.FixtureRequest) -> Iterator[Callable[..., MailServer]]:
     """A function that makes mail servers with faults: ``smtp_faults(greylist(), on("DATA").delay(1))``."""
-    servers: list[MailServer] = []
-
-    def make(*faults: Rule, **options: Any) -> MailServer:
-        servers.append(_open(request.node, *faults, **options))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
+    with contextlib.ExitStack() as servers:
+        yield lambda *faults, **options: servers.enter_context(_open(request.node, *faults, **options))
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +60,18 @@ def test_a_run_that_does_not_use_it_imports_nothing_above_the_core(tmp_path: Pat
     above = "smtpcore.testing", "smtpcore.handlers", "smtpcore.sync", "smtpcore._net.session"
     source = f"import sys\n\ndef test_nothing():\n    assert not sys.modules.keys() & {set(above)!r}\n"
     assert run_pytest(tmp_path, source).code == 0
+
+
+def test_it_loads_with_the_pluggy_of_Debian_12(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise no run of pytest starts there, not even one that does not use the plugin."""
+
+    def hookimpl(
+        hookwrapper: bool = False, optionalhook: bool = False, tryfirst: bool = False, trylast: bool = False
+    ) -> Callable[[object], object]:
+        return lambda function: function
+
+    monkeypatch.setattr(pytest, "hookimpl", hookimpl)
+    assert "pytest_runtest_makereport" in runpy.run_module("smtpcore._pytest_plugin")
 
 
 def test_each_test_has_a_server_of_its_own(tmp_path: Path) -> None:
