@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -31,7 +31,7 @@ from .._net.session import ServerSession
 from .._net.stream import Stream
 from ..handlers import Handler
 from ..sasl import Credentials
-from ..sync import Server, listen
+from ..sync import Server
 from ..transcript import Transcript
 from ._faults import Counter, Rule, on
 from ._session import FaultySession, Sleep
@@ -142,23 +142,27 @@ def serve_with_faults(
         TypeError: The handler cannot be a handler.
         OSError: The address cannot be bound.
     """
-    return _start(Counter(faults), threading.Event(), handler, host, port, ServerOptions(**options), GRACE)
+    return _FaultyServer(Counter(faults), handler, host, port, ServerOptions(**options), GRACE)
 
 
-def _start(
-    counter: Counter,
-    closing: threading.Event,
-    handler: object,
-    host: str | None,
-    port: int,
-    options: ServerOptions,
-    grace: float,
-) -> Server:
-    async def sleep(seconds: float) -> None:
-        closing.wait(seconds)
+class _FaultyServer(Server):
+    """A server on blocking sockets whose delays end when it closes."""
 
-    runner = _runner(counter, sleep, handler, options)
-    return listen(host, port, runner, refusal=refusal_of(options), grace=grace)
+    def __init__(
+        self,
+        counter: Counter,
+        handler: object,
+        host: str | None,
+        port: int,
+        options: ServerOptions,
+        grace: float,
+    ) -> None:
+        runner = _runner(counter, self._delay, handler, options)
+        super().__init__(host, port, runner, refusal=refusal_of(options), grace=grace)
+        self._begin()
+
+    async def _delay(self, seconds: float) -> None:
+        self._closing.wait(seconds)
 
 
 def _runner(
@@ -203,11 +207,19 @@ async def serve_async_with_faults(
     if _is_on_asyncio():
         from .. import asyncio as on_asyncio
 
-        runner = _runner(counter, asyncio.sleep, handler, made)
+        block_ends = asyncio.Event()
+
+        async def delay(seconds: float) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await block_ends.wait()
+
+        runner = _runner(counter, delay, handler, made)
         server = await on_asyncio.listen(host, port, runner, refusal=refusal)
         try:
             yield server
         finally:
+            block_ends.set()
             await server.close()
         return
 
@@ -215,11 +227,20 @@ async def serve_async_with_faults(
 
     from .. import trio as on_trio
 
-    runner = _runner(counter, trio.sleep, handler, made)
+    block_left = trio.Event()
+
+    async def delay_on_trio(seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await block_left.wait()
+
+    runner = _runner(counter, delay_on_trio, handler, made)
     async with on_trio._serving(
         functools.partial(on_trio.listen, host, port, runner, refusal=refusal)
     ) as listener:
-        yield listener
+        try:
+            yield listener
+        finally:
+            block_left.set()
 
 
 def _is_on_asyncio() -> bool:
@@ -272,7 +293,6 @@ class MailServer:
         self.transcripts: list[Transcript] = []
         self._inbox = _Inbox(dict(users or {}))
         self._counter = Counter(faults)
-        self._closing = threading.Event()
         if config is None:
             config = ServerConfig(
                 smtputf8=True,
@@ -282,7 +302,7 @@ class MailServer:
             )
         context = None if tls is None else server_context()
         options = ServerOptions("localhost.test", config, context, tls == "implicit", self._transcript)
-        self._server = _start(self._counter, self._closing, self._inbox, host, port, options, 0.0)
+        self._server = _FaultyServer(self._counter, self._inbox, host, port, options, 0.0)
         self.host, self.port = self._server.addresses[0]
 
     def _transcript(self) -> Transcript:
@@ -366,7 +386,6 @@ class MailServer:
 
     def close(self) -> None:
         """Stop: accept no connections, and break those that are open."""
-        self._closing.set()
         self._server.close()
 
 

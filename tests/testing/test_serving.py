@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -77,3 +78,21 @@ def test_what_was_counted_is_counted_over_all_sessions(adapter: str) -> None:
     mailbox = Mailbox()
     serve(adapter, mailbox, talk, on("MAIL", nth=2, times=1).reply("451 4.3.0 later"))
     assert len(mailbox.messages) == 2
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_delay_ends_with_the_server(adapter: str) -> None:
+    connections: list[socket.socket] = []
+
+    def talk(host: str, port: int) -> None:
+        sock = socket.create_connection((host, port), 30)
+        connections.append(sock)
+        sock.sendall(b"EHLO client.example\r\nNOOP\r\n")
+        received = b""
+        while b"\r\n250 " not in received:  # the reply to EHLO is sent when the reply to NOOP is due
+            received += sock.recv(65536)
+
+    serve(adapter, Mailbox(), talk, on("NOOP").delay(3600))
+    with connections[0] as sock:
+        rest = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert rest.startswith(b"250 2.0.0 ok\r\n")  # and not the 421 of a session that was broken off
