@@ -295,7 +295,7 @@ def _no_status_for_ehlo(seen: Exchange) -> str | None:
 
 
 def _no_status_with_3yz(seen: Exchange) -> str | None:
-    if seen.reply.code in (334, 354) and _GOOD_STATUS.match(seen.reply.texts[0]):
+    if seen.reply.kind == 3 and _STATUS.match(seen.reply.texts[0]):
         return f"a 3yz reply has an enhanced code: {seen.reply}"
     return None
 

@@ -9,7 +9,7 @@ from .probe import probe
 from .rules import RULES, Exchange, Rule
 from .server import CHECKS
 from .session import Session
-from .table import Check, Outcome, Result, Verdict
+from .table import Check, Failed, Outcome, Result, Verdict
 from .target import Target
 from .wire import Closed, Silent
 
@@ -111,7 +111,7 @@ def run_one(check: Check[Session], target: Target, seen: Observations) -> Result
         check.run(session)
         session.finish()
     except Verdict as verdict:
-        outcome, why = verdict.outcome, str(verdict)
+        outcome, why = _considered(verdict, session)
     except (Silent, Closed) as error:
         # A check says itself where silence or an end is right.
         outcome, why = (Outcome.INCONCLUSIVE if session.limited else Outcome.FAIL), str(error)
@@ -124,6 +124,17 @@ def run_one(check: Check[Session], target: Target, seen: Observations) -> Result
     if outcome is Outcome.FAIL and check.level != "MUST":
         outcome = Outcome.LATITUDE
     return _result(check, outcome, why, tuple(session.wire.dialog) if outcome is not Outcome.PASS else ())
+
+
+def _considered(verdict: Verdict, session: Session) -> tuple[Outcome, str]:
+    """A check that did not get as far as its question has failed if the reason is a reply too many."""
+    waits = session.last is not None and session.last.kind != 3 and not session.limited
+    if verdict.outcome is Outcome.INCONCLUSIVE and waits:
+        try:
+            session.finish()
+        except Failed as failed:
+            return failed.outcome, f"{failed}; before that: {verdict}"
+    return verdict.outcome, str(verdict)
 
 
 def _result(check: Check[Session], outcome: Outcome, why: str, dialog: tuple[str, ...] = ()) -> Result:

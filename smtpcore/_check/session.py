@@ -224,9 +224,11 @@ class Session:
         """Begin a transaction.
 
         Raises:
+            Failed: MAIL was refused as out of order, although it is due.
             Inconclusive: MAIL was refused.
         """
         reply = self.command(f"MAIL FROM:<{self.target.sender}>{parameters}")
+        self._due(reply, "MAIL")
         if reply.kind != 2:
             raise Inconclusive(f"MAIL was refused: {reply}")
 
@@ -245,9 +247,11 @@ class Session:
         """Name the recipient.
 
         Raises:
+            Failed: It was refused as out of order, although it is due.
             Inconclusive: It was refused.
         """
         reply = self.command(f"RCPT TO:<{self.recipient}>")
+        self._due(reply, "RCPT")
         if reply.kind != 2:
             raise Inconclusive(f"RCPT was refused: {reply}")
 
@@ -255,11 +259,13 @@ class Session:
         """Begin a transaction up to 354.
 
         Raises:
+            Failed: A command was refused as out of order, although it is due.
             Inconclusive: A command was refused.
         """
         self.mail(parameters)
         self.rcpt()
         reply = self.command("DATA")
+        self._due(reply, "DATA")
         if reply.code != 354:
             raise Inconclusive(f"DATA was refused: {reply}")
 
@@ -276,6 +282,11 @@ class Session:
         return self.last is not None and (
             self.last.code == 421 or any(b"too many" in text.lower() for text in self.last.texts)
         )
+
+    def _due(self, reply: Reply, verb: str) -> None:
+        """Claim that a command is not refused as out of order."""
+        if reply.code == 503:
+            raise Failed(f"{verb} is due, and is answered as out of order: {reply}")
 
     def permit(self, why: str) -> None:
         """Note that the server does otherwise than recommended, as the RFC allows."""
@@ -329,7 +340,20 @@ class Session:
                 raise Failed(f"{what}: DATA and empty content were accepted without a recipient")
             self.permit(f"{what}: DATA was answered with 354, and the content refused: {after}")
         else:
-            self.refused(reply, f"{what}: DATA", 503, 554)
+            self.refused(reply, f"{what}: DATA", 503, 554, strict=True)
+
+    def begun_nothing(self, what: str) -> None:
+        """Claim that a MAIL that was refused has begun no transaction: the next MAIL is accepted.
+
+        Raises:
+            Failed: The next MAIL is out of order.
+            Inconclusive: It is refused for another reason.
+        """
+        reply = self.command(f"MAIL FROM:<{self.target.sender}>")
+        if reply.code == 503:
+            raise Failed(f"{what} was refused, and has begun a transaction: MAIL: {reply}")
+        if reply.kind != 2:
+            raise Inconclusive(f"MAIL was refused: {reply}")
 
     def ready_for_data(self, what: str) -> None:
         """Claim that the transaction and its recipient stand: DATA is answered with 354."""

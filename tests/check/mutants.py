@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .reference import Gone, Reference
+from .reference import Gone, Reference, Refusal
 
 R = Reference
 
@@ -381,6 +381,106 @@ def _wrong_size(self: Any, words: list[str], known: dict[str, str], path: str) -
     return None if problem and problem[0] == 552 else problem
 
 
+def _opens_when_refused(code: int) -> Callable[..., None]:
+    """A MAIL that is refused with this code begins a transaction nevertheless, with its parameters."""
+
+    def run(self: Any, argument: str) -> None:
+        said: list[int] = []
+        self.say = lambda code, *rest: (said.append(code), R.say(self, code, *rest))[1]
+        try:
+            R.do_MAIL(self, argument)
+        finally:
+            del self.say
+        if said == [code] and self.hello:
+            self.mail = code != 555
+            self.utf8 = "SMTPUTF8" in argument
+            self.binary = "BINARYMIME" in argument
+
+    return run
+
+
+def _introduces(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that counts as an introduction, too."""
+
+    def run(self: Any, argument: str) -> None:
+        self.hello = self.hello or "EHLO"
+        method(self, argument)
+
+    return run
+
+
+def _resets_when_too_long(self: Any, limit: int) -> bytes | None:
+    line = R.line(self, limit)
+    if line is None:
+        self.reset()
+    return line
+
+
+def _wraps_sizes(self: Any, words: list[str], known: dict[str, str], path: str) -> Any:
+    wrapped = [
+        re.sub(r"^SIZE=([0-9]{9,20})$", lambda found: f"SIZE={int(found[1]) % 2**32}", word) for word in words
+    ]
+    return R.parameters(self, wrapped, known, path)
+
+
+def _drops(*words: str) -> Callable[..., Any]:
+    """Some words after a path are not looked at."""
+    return lambda self, found, known, path: R.parameters(
+        self, [one for one in found if one not in words], known, path
+    )
+
+
+def _dot_at_a_block(self: Any) -> tuple[int, int]:
+    found = R.find_content_end(self)
+    for at in range(4096, len(self.buffer), 4096):
+        if self.buffer[at : at + 3] == b".\r\n" and (found[0] < 0 or at < found[0]):
+            return at, at + 3
+    return found
+
+
+def _dot_after_a_part_of_a_line(self: Any) -> tuple[int, int]:
+    """Lines are read into room for 1024 octets, and each part is looked at like a line."""
+    begin = 0
+    while (end := self.buffer.find(b"\r\n", begin)) >= 0:
+        for at in range(begin, end, 1024):
+            if self.buffer[at:end] == b".":
+                return at, end + 2
+        begin = end + 2
+    return -1, 0
+
+
+def _gives_up_at_the_limit(self: Any) -> bytes:
+    while (found := self.find_content_end())[0] < 0:
+        if len(self.buffer) > self.limit:
+            self.buffer = b""
+            return b"x" * (self.limit + 1)
+        self.fill()
+    content, self.buffer = self.buffer[: found[0]], self.buffer[found[1] :]
+    return content
+
+
+def _counts_recipients_of_the_session(self: Any, path: str) -> None:
+    self.count = getattr(self, "count", 0) + 1
+    if self.count > 120:
+        self.say(452, "4.5.3", "too many recipients")
+    else:
+        R.accept_rcpt(self, path)
+
+
+def _refused_base64(self: Any, text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        raise Refusal(535, "5.7.8", "wrong") from None
+
+
+def _recoded(code: int, status: str, by: int) -> Callable[..., None]:
+    """Replies with a code have another one."""
+    return lambda self, found, text, *texts: R.say(
+        self, *((by, status) if found == code else (found, text)), *texts
+    )
+
+
 MUTANTS = (
     # greeting, EHLO, HELO
     mutant("greets with 250", "greeting-is-220", greet=says(250, "", "mx.example.com")),
@@ -400,6 +500,22 @@ MUTANTS = (
     mutant("accepts HELO without argument", "helo-needs-an-argument", do_HELO=then(sets(hello="HELO"), says(250, "", "mx.example.com"))),
     mutant("refuses an address literal", "ehlo-accepts-an-ipv4-literal", is_hello=lambda self, argument: argument[:1].isalnum()),
     mutant("refuses an IPv6 literal", "ehlo-accepts-an-ipv6-literal", is_hello=lambda self, argument: bool(argument) and "IPv6" not in argument),
+    mutant("refuses a hyphen in a name", "ehlo-with-a-hyphen", is_hello=lambda self, argument: "-" not in argument and R.is_hello(self, argument)),
+    mutant("refuses a label that begins with a digit", "ehlo-with-a-digit-first", is_hello=lambda self, argument: not argument[:1].isdigit() and R.is_hello(self, argument)),
+    mutant("refuses a name of one label", "ehlo-with-one-label", is_hello=lambda self, argument: "." in argument),
+    mutant("refuses a long name", "ehlo-with-255-octets", is_hello=lambda self, argument: 0 < len(argument) < 200),
+    mutant("refuses EHLO after HELO", "ehlo-after-helo", do_EHLO=lambda self, argument: self.say(503, "5.5.1", "no") if self.hello == "HELO" else R.do_EHLO(self, argument)),
+    mutant("takes a refused EHLO for an introduction", "nothing-else-introduces", do_EHLO=_introduces(R.do_EHLO)),
+    mutant("takes RSET for an introduction", "nothing-else-introduces", do_RSET=_introduces(R.do_RSET)),
+    mutant("forgets the introduction at a refused EHLO", "refused-ehlo-keeps-the-introduction", do_EHLO=then(sets(hello=""), R.do_EHLO)),
+    mutant("drops the transaction at a refused HELO", "refused-helo-changes-nothing", do_HELO=lambda self, argument: (self.reset(), R.do_HELO(self, argument))[1]),
+    mutant("offers SIZE with two numbers", "size-has-one-argument", keywords=_changed_keyword("SIZE", "SIZE 200000 1")),
+    mutant("offers BINARYMIME with an argument", "bare-keywords", keywords=_changed_keyword("BINARYMIME", "BINARYMIME 1")),
+    mutant("offers LIMITS without a limit", "limits-are-valid", keywords=_more_keywords("LIMITS")),
+    mutant("offers LIMITS of zero", "limits-are-valid", keywords=_more_keywords("LIMITS RCPTMAX=0")),
+    mutant("offers ETRN and does not know it", "etrn-works", keywords=_more_keywords("ETRN")),
+    mutant("offers REQUIRETLS in plaintext", "requiretls-is-offered-under-tls", keywords=_more_keywords("REQUIRETLS")),
+    mutant("offers REQUIRETLS and refuses it", "requiretls-parameter", keywords=_more_keywords("REQUIRETLS")),
     mutant("keeps recipients over EHLO", "second-ehlo-drops-the-transaction", do_EHLO=without_reset(R.do_EHLO, "mail", "recipients")),
     mutant("keeps the sender over EHLO", "second-ehlo-drops-the-sender", do_EHLO=without_reset(R.do_EHLO, "mail")),
     mutant("keeps recipients over HELO", "helo-drops-the-transaction", do_HELO=without_reset(R.do_HELO, "mail", "recipients")),
@@ -433,6 +549,15 @@ MUTANTS = (
     mutant("says nothing to an empty line", "empty-line-is-refused", command=lambda self, line: R.command(self, line) if line else None),
     mutant("accepts unknown commands with a leading X", "unknown-x-command-is-refused", unknown=lambda self, verb: R.do_NOOP(self, verb) if verb[:1] == "X" else R.unknown(self, verb)),
     mutant("looks at four letters of a verb", "noop-and-a-letter", command=_verb_prefix),
+    mutant("expands without a mailbox", "expn-names-mailboxes", do_EXPN=says(250, "2.1.5", "two members")),
+    mutant("expands to two mailboxes on a line", "expn-names-mailboxes", do_EXPN=says(250, "2.1.5", "<a@example.com> <b@example.com>")),
+    mutant("ends lines at FS", "fs-ends-no-line", find_line_end=line_ends(b"\r\n", b"\x1c")),
+    mutant("ends a verb at a colon", "ehlo-and-a-colon", command=lambda self, line: R.command(self, line.replace(b"EHLO:", b"EHLO "))),
+    mutant("ends a verb at a digit", "noop-and-a-digit", command=lambda self, line: R.command(self, re.sub(rb"^([A-Z]{4})[0-9]", rb"\1 ", line))),
+    mutant("closes after some NOOPs", "many-noops", do_NOOP=lambda self, argument: (setattr(self, "count", getattr(self, "count", 0) + 1), _closes(self) if self.count > 5 else R.do_NOOP(self, argument))[1]),
+    mutant("drops the transaction at a refused RSET", "refused-rset-changes-nothing", do_RSET=lambda self, argument: (self.reset(), R.do_RSET(self, argument))[1]),
+    mutant("drops the transaction at a refused DATA", "refused-data-changes-nothing", do_DATA=lambda self, argument: (self.reset() if argument else None, R.do_DATA(self, argument))[1]),
+    lenient("refuses VRFY of a mailbox", "vrfy-takes-a-mailbox", do_VRFY=refuses(R.do_VRFY, "@", (501, "5.5.4", "no"))),
     mutant("accepts abbreviated verbs", "noop-cut-short", unknown=lambda self, verb: self.do_NOOP("") if verb and "NOOP".startswith(verb) else R.unknown(self, verb)),
     mutant("acts before the line has ended", "unfinished-line-has-no-effect", line=_acts_early),
     mutant("knows commands in upper case only", "noop-in-any-case", command=_case_sensitive),
@@ -464,6 +589,7 @@ MUTANTS = (
     mutant("has a status on the first line only", "status-on-each-line", do_HELP=lambda self, argument: self.send(b"214-2.0.0 a\r\n214 b\r\n")),
     mutant("has a malformed status", "status-shape", do_NOOP=says(250, "2.00.0", "ok")),
     mutant("has a status with 354", "no-status-with-3yz", do_DATA=lambda self, argument: self.send(b"354 2.0.0 go ahead\r\n") or R.judge(self, R.content(self))),
+    mutant("has a status of class 3", "no-status-with-3yz", say=lambda self, code, status, *texts: R.say(self, code, "3.0.0" if code == 354 else status, *texts)),
     mutant("has no status after HELO", "status-present", say=lambda self, code, status, *texts: R.say(self, code, "" if self.hello == "HELO" else status, *texts)),
     mutant("offers HELP and does not know it", "offered-commands-work", do_HELP=says(502, "5.5.1")),
     # order
@@ -477,6 +603,12 @@ MUTANTS = (
     mutant("accepts MAIL within a transaction", "nested-mail", do_MAIL=_mail_after_mail),
     mutant("loses the transaction at a second MAIL", "nested-mail-changes-nothing", do_MAIL=lambda self, argument: (self.say(503, "5.5.1", "no"), self.reset())[1] if self.mail else R.do_MAIL(self, argument)),
     mutant("begins a transaction with a refused MAIL", "refused-mail-begins-nothing", do_MAIL=then(R.do_MAIL, sets(mail=True))),
+    mutant("begins a transaction with a malformed parameter", "size-malformed", do_MAIL=_opens_when_refused(501)),
+    mutant("begins a transaction with too large a size", "size-above-the-limit", do_MAIL=_opens_when_refused(552)),
+    mutant("remembers SMTPUTF8 of a refused MAIL", "utf8-ends-with-the-transaction", do_MAIL=_opens_when_refused(555), reset=keeps("utf8")),
+    mutant("remembers BINARYMIME of the last transaction", "binarymime-ends-with-the-transaction", reset=keeps("binary")),
+    mutant("needs RSET after refused content", "refused-content-ends-the-recipients", judge=lambda self, content: (lambda bad: (R.judge(self, content), setattr(self, "mail", bool(bad)))[0])(self.refusal(content))),
+    mutant("takes the null sender for none", "null-sender", do_MAIL=lambda self, argument: (R.do_MAIL(self, argument), setattr(self, "mail", self.mail and "<>" not in argument))[0]),
     mutant("loses the recipients at a refused one", "refused-rcpt-changes-nothing", do_RCPT=lambda self, argument: (self.recipients.clear() if "@@" in argument else None, R.do_RCPT(self, argument))[1]),
     mutant("accepts one recipient only", "second-recipient", accept_rcpt=_few_recipients(1, 452, "4.5.3", "no")),
     mutant("keeps the recipients over the content", "content-ends-the-recipients", judge=_data_keeps_recipients),
@@ -488,6 +620,9 @@ MUTANTS = (
     mutant("accepts before the content", "no-reply-within-content", do_DATA=lambda self, argument: (self.say(354, "", "go"), self.say(250, "2.0.0", "ok"), self.content(), self.reset())[3]),
     # paths and parameters
     mutant("refuses the null sender", "null-sender", do_MAIL=refuses(R.do_MAIL, "<>", (501, "5.1.7", "no"))),
+    mutant("refuses the null sender with parameters", "null-sender-with-parameters", do_MAIL=refuses(R.do_MAIL, "<> ", (501, "5.5.4", "no"))),
+    mutant("wants the parameters in an order", "parameters-in-any-order", parameters=lambda self, words, known, path: (501, "5.5.4", "no") if words[:1] == ["SMTPUTF8"] and words[1:] else R.parameters(self, words, known, path)),
+    mutant("answers an unknown parameter with 501", "mail-unknown-parameter", say=_recoded(555, "5.5.4", 501)),
     mutant("refuses postmaster without domain", "postmaster", do_RCPT=refuses(R.do_RCPT, "(?i)<postmaster>", (550, "5.1.1", "no"))),
     mutant("knows postmaster in lower case only", "postmaster-in-any-case", do_RCPT=refuses(R.do_RCPT, "<(?!postmaster)(?i:postmaster)>", (550, "5.1.1", "no"))),
     mutant("refuses postmaster of its domain", "postmaster-with-domain", do_RCPT=refuses(R.do_RCPT, "(?i)postmaster@", (550, "5.1.1", "no"))),
@@ -497,6 +632,17 @@ MUTANTS = (
     mutant("accepts MAIL TO:", "mail-with-to", do_MAIL=accepts(R.do_MAIL, "^TO:", (250, "2.1.0", "ok"))),
     mutant("accepts an empty forward-path", "empty-forward-path", do_RCPT=accepts(R.do_RCPT, "<>", (250, "2.1.5", "ok"))),
     mutant("accepts an unclosed path", "unclosed-reverse-path", do_MAIL=accepts(R.do_MAIL, "^FROM:<[^>]+$", (250, "2.1.0", "ok"))),
+    mutant("accepts a tab in a path", "reverse-path-with-tab", do_MAIL=accepts(R.do_MAIL, "<[^>]*\t", (250, "2.1.0", "ok"))),
+    mutant("accepts a literal of three numbers", "ipv4-literal-of-three", do_MAIL=accepts(R.do_MAIL, r"\[[0-9]+\.[0-9]+\.[0-9]+\]", (250, "2.1.0", "ok"))),
+    mutant("accepts a literal with a large number", "bad-ipv4-literal", do_MAIL=accepts(R.do_MAIL, r"\.256\]", (250, "2.1.0", "ok"))),
+    mutant("accepts two dots in a domain", "two-dots-in-domain", do_MAIL=accepts(R.do_MAIL, r"@[^>]*\.\.", (250, "2.1.0", "ok"))),
+    mutant("accepts text after quotes", "text-after-quotes", do_MAIL=accepts(R.do_MAIL, '"[a-z]+@', (250, "2.1.0", "ok"))),
+    mutant("accepts a route without a colon", "route-without-colon", do_MAIL=accepts(R.do_MAIL, "<@[^:]*>", (250, "2.1.0", "ok"))),
+    mutant("accepts two recipients at once", "two-forward-paths", do_RCPT=accepts(R.do_RCPT, ">,<", (250, "2.1.5", "ok"))),
+    mutant("accepts two recipients in a path", "two-forward-paths-in-brackets", do_RCPT=accepts(R.do_RCPT, "<[^>]*,[^>]*>", (250, "2.1.5", "ok"))),
+    mutant("accepts SIZE of RCPT", "rcpt-parameter-of-mail", do_RCPT=lambda self, argument: R.do_RCPT(self, re.sub("> SIZE=.*", ">", argument))),
+    lenient("accepts a sender without a domain", "sender-without-domain", do_MAIL=accepts(R.do_MAIL, "<[a-z]+>", (250, "2.1.0", "ok"))),
+    lenient("accepts two dots in a recipient", "two-dots-in-forward-local-part", do_RCPT=accepts(R.do_RCPT, r"<[^@>]*\.\.", (250, "2.1.5", "ok"))),
     mutant("accepts a space in a path", "reverse-path-of-two-words", do_MAIL=accepts(R.do_MAIL, "<a b@", (250, "2.1.0", "ok"))),
     lenient("accepts a path without a local-part", "path-without-local-part", do_MAIL=accepts(R.do_MAIL, "<@example.com>", (250, "2.1.0", "ok"))),
     lenient("accepts two @", "path-with-two-ats", do_MAIL=accepts(R.do_MAIL, "a@b@", (250, "2.1.0", "ok"))),
@@ -508,6 +654,12 @@ MUTANTS = (
     mutant("splits at the first @", "quoted-at", do_MAIL=refuses(R.do_MAIL, "@.*@", (501, "5.1.7", "no"))),
     mutant("refuses a backslash", "quoted-pair", do_MAIL=refuses(R.do_MAIL, r"\\", (501, "5.1.7", "no"))),
     mutant("refuses special characters", "special-characters", do_MAIL=refuses(R.do_MAIL, "[{}|~`]", (501, "5.1.7", "no"))),
+    mutant("refuses hyphens in domains", "hyphens-and-digits-in-domain", do_MAIL=refuses(R.do_MAIL, "@[^>]*-", (501, "5.1.7", "no"))),
+    mutant("refuses upper case in domains", "domain-in-upper-case", do_MAIL=refuses(R.do_MAIL, "@[A-Z]", (501, "5.1.7", "no"))),
+    mutant("refuses labels of 63 octets", "label-of-63", do_MAIL=refuses(R.do_MAIL, "[a-z]{63}", (501, "5.1.7", "no"))),
+    mutant("refuses a domain of one letter", "shortest-mailbox", do_MAIL=refuses(R.do_MAIL, r"\.[a-z]>", (501, "5.1.7", "no"))),
+    mutant("refuses A-labels", "a-label", do_MAIL=refuses(R.do_MAIL, "xn--", (501, "5.1.7", "no"))),
+    mutant("refuses a local-part of digits", "digits-only", do_MAIL=refuses(R.do_MAIL, "<[0-9]+@", (501, "5.1.7", "no"))),
     lenient("refuses address literals", "ipv4-literal", do_MAIL=refuses(R.do_MAIL, r"@\[1", (501, "5.1.7", "no"))),
     mutant("refuses a local-part of 64 octets", "local-part-of-64", do_MAIL=refuses(R.do_MAIL, "a{64}", (501, "5.1.7", "no"))),
     mutant("refuses a path of 256 octets", "path-of-256", do_MAIL=refuses(R.do_MAIL, "<.{250}", (501, "5.1.7", "no"))),
@@ -525,6 +677,17 @@ MUTANTS = (
     mutant("ignores blanks after the dot", "smuggling-crlf-dot-blank-crlf", find_content_end=content_ends(rb"\r\n\. *\r\n")),
     mutant("ignores a CR too many", "smuggling-crlf-dot-crcrlf", find_content_end=content_ends(rb"\r\n\.\r*\n")),
     mutant("ends the content at . LF at once", "smuggling-dot-lf-at-once", find_content_end=content_ends(rb"\A\.\n")),
+    mutant("ends the content at FS . FS", "smuggling-fs-dot-fs", find_content_end=content_ends(rb"\x1c\.\x1c")),
+    mutant("ends the content at VT . CRLF", "smuggling-vt-dot-crlf", find_content_end=content_ends(rb"\x0b\.\r\n")),
+    mutant("ends the content at LF LF . LF LF", "smuggling-lf-lf-dot-lf-lf", find_content_end=content_ends(rb"\n\n\.\n\n")),
+    mutant("ends the content at CRLF CR . CRLF", "smuggling-crlf-cr-dot-crlf", find_content_end=content_ends(rb"\r\n\r\.\r\n")),
+    mutant("ends the content at CR NUL LF", "smuggling-crnullf-dot-crnullf", find_content_end=content_ends(rb"\r\0\n\.\r\0\n")),
+    mutant("reads seven bits of an end", "smuggling-high-crlf-dot-crlf", find_content_end=content_ends(rb"[\x8d\r][\x8a\n]\.[\x8d\r][\x8a\n]")),
+    mutant("reads seven bits of a dot", "smuggling-crlf-high-dot-crlf", find_content_end=content_ends(rb"\r\n\xae\r\n")),
+    mutant("takes a dot at a border of blocks for the end", "dots-at-borders-of-blocks", find_content_end=_dot_at_a_block),
+    mutant("takes the rest of a long line for a line", "dots-after-parts-of-lines", find_content_end=_dot_after_a_part_of_a_line),
+    mutant("ends the content at a first line of dots", "content-begins-with-a-dot", find_content_end=content_ends(rb"\A\.\.\r\n")),
+    mutant("refuses control characters", "control-characters-in-content", refusal=_content_refused(rb"[\x01-\x08]", 554, "5.6.0", "no")),
     mutant("does not find a dot straight after DATA", "empty-content", find_content_end=lambda self: (lambda at: (at + 2 if at >= 0 else -1, at + 5))(self.buffer.find(b"\r\n.\r\n"))),
     mutant("takes a dot at a border for the end", "dot-at-a-border", find_content_end=_dot_at_a_border),
     mutant("refuses lines of 1000 octets", "line-of-1000", refusal=_content_refused(rb"[^\r\n]{990}", 500, "5.5.2", "line too long")),
@@ -539,6 +702,8 @@ MUTANTS = (
     # limits
     mutant("refuses lines of 300 octets", "command-line-of-512", line_limit=300),
     mutant("cuts long lines into commands", "long-line-is-skipped-whole", line=_long_lines_in_parts),
+    mutant("drops the transaction at a long line", "long-line-changes-nothing", line=_resets_when_too_long),
+    mutant("counts recipients over transactions", "hundred-recipients", accept_rcpt=_counts_recipients_of_the_session),
     mutant("accepts a path of any length", "mail-line-too-long", line_limit=10**9),
     mutant("accepts 50 recipients", "hundred-recipients", accept_rcpt=_few_recipients(50, 452, "4.5.3", "no")),
     mutant("refuses too many recipients with 552", "too-many-recipients", accept_rcpt=_few_recipients(200, 552, "5.5.3", "no")),
@@ -546,6 +711,13 @@ MUTANTS = (
     mutant("announces a size with letters", "size-announcement", keywords=_changed_keyword("SIZE", "SIZE 10M")),
     mutant("accepts a declared size above the limit", "size-above-the-limit", parameters=_wrong_size),
     mutant("accepts content above the limit", "content-above-the-limit", refusal=lambda self, content: None),
+    mutant("reads sizes in 32 bits", "size-above-the-limit", parameters=_wraps_sizes),
+    mutant("answers too large a size with 501", "size-above-the-limit", say=_recoded(552, "5.5.4", 501)),
+    mutant("reads the rest of large content as commands", "content-above-the-limit", content=_gives_up_at_the_limit),
+    mutant("answers large content with 554", "content-above-the-limit", say=_recoded(552, "5.3.4", 554)),
+    lenient("refuses content of the size of the limit", "content-at-the-limit", refusal=lambda self, content: (552, "5.3.4", "no") if len(content) >= self.limit else R.refusal(self, content)),
+    mutant("accepts SIZE without a value", "size-parameter-without-value", parameters=_drops("SIZE")),
+    mutant("accepts BODY without a value", "8bitmime-parameter-body-without-value", parameters=_drops("BODY")),
     lenient("accepts SIZE twice", "size-parameter-twice", parameters=lambda self, words, known, path: R.parameters(self, list(dict.fromkeys(words)), known, path)),
     mutant("knows parameters in upper case only", "size-parameter-in-any-case", parameters=lambda self, words, known, path: R.parameters(self, words, known, path) if " ".join(words).isupper() or not words else (555, "5.5.4", "no")),
     mutant("accepts any BODY", "8bitmime-parameter-body-malformed", mail_parameters=lambda self: {**R.mail_parameters(self), "BODY": ".*"}),
@@ -578,6 +750,11 @@ MUTANTS = (
     mutant("accepts AUTH within a transaction", "auth-within-a-transaction", do_AUTH=lambda self, argument: (sets(mail=False)(self), R.do_AUTH(self, argument))[1]),
     mutant("accepts AUTH twice", "login-twice", do_AUTH=lambda self, argument: (sets(user="")(self), R.do_AUTH(self, argument))[1]),
     mutant("forgets the login at RSET", "login-lasts", do_RSET=then(R.do_RSET, sets(user=""))),
+    mutant("forgets the login at a message", "login-lasts-over-a-message", judge=then(R.judge, sets(user=""))),
+    mutant("forgets the login at HELO", "login-lasts-over-helo", do_HELO=then(R.do_HELO, sets(user=""))),
+    mutant("forgets the login at a refused EHLO", "login-lasts-over-a-refused-ehlo", do_EHLO=lambda self, argument: (setattr(self, "user", self.user if self.is_hello(argument) else ""), R.do_EHLO(self, argument))[1]),
+    mutant("answers bad base64 with 535", "auth-bad-base64-no-alphabet", unbase64=_refused_base64),
+    mutant("answers an unknown mechanism with 535", "auth-unknown-mechanism", do_AUTH=refuses(R.do_AUTH, "FROB", (535, "5.7.8", "no"))),
     mutant("answers a star with 535", "auth-cancelled", say=lambda self, code, status, *texts: R.say(self, *((535, "5.7.8") if texts == ("cancelled",) else (code, status)), *texts)),
     mutant("accepts a star as a login", "auth-cancelled", unbase64=lambda self, text: "\0anna\0correct horse", response=lambda self, challenge, initial: "" if initial else (self.say(334, "", challenge), self.line(9999), "\0anna\0correct horse")[2]),
     mutant("skips octets outside of base64", "auth-strict-base64", unbase64=_lossy_base64),

@@ -178,6 +178,7 @@ class Reference:
             return None
         problem = self.parameters(found[1].split(), self.mail_parameters(), found[0])
         if problem:
+            self.reset()
             return self.say(*problem)
         self.mail = True
         return self.accept_mail()

@@ -85,5 +85,5 @@ def test_a_private_extension_is_checked_by_its_value_alone(server: type[Referenc
     with running(server) as port:
         target = Target("127.0.0.1", port, timeout=30, recipient="postmaster", plain={"X-PRIORITY": ()})
         results = [run_one(check, target, Observations()) for check in checks_of(PRIORITY)]
-    assert len(results) == 6
+    assert len(results) == 7
     assert {result.name for result in results if result.outcome is Outcome.FAIL} == failed

@@ -85,14 +85,14 @@ def auth_refused_in_the_clear(session: Session) -> None:
 @check("AUT-02", "4954 4", "AUTH without a mechanism is refused with 501", keyword=_AUTH)
 def auth_needs_a_mechanism(session: Session) -> None:
     _ready(session)
-    session.refused(session.command("AUTH"), "AUTH without an argument", 501)
+    session.refused(session.command("AUTH"), "AUTH without an argument", 501, strict=True)
     session.alive("after AUTH without an argument")
 
 
 @check("AUT-03", "4954 4", "An unknown mechanism is refused with 504", keyword=_AUTH)
 def auth_unknown_mechanism(session: Session) -> None:
     _ready(session)
-    session.refused(session.command("AUTH FROBNICATE"), "AUTH with an unknown mechanism", 504)
+    session.refused(session.command("AUTH FROBNICATE"), "AUTH with an unknown mechanism", 504, strict=True)
     session.alive("after an unknown mechanism")
 
 
@@ -169,7 +169,7 @@ def _bad_response(name: str, response: str) -> Check[Session]:
         _plain(session)
         if session.command("AUTH PLAIN").code != 334:
             raise Inconclusive("AUTH PLAIN is refused")
-        session.refused(session.respond(response), f"the response {response}", 501, 535)
+        session.refused(session.respond(response), f"the response {response}", 501, strict=True)
         session.alive("after bad base64")
 
     sentence = f"Bad base64 ({name.replace('-', ' ')}) is refused with 501 and ends the exchange"
@@ -189,7 +189,7 @@ for _name, _response in (
 @check("AUT-14", "4954 4", "An initial response of bad base64 is refused with 501", keyword=_AUTH)
 def auth_bad_initial_response(session: Session) -> None:
     _plain(session)
-    session.refused(session.command("AUTH PLAIN !!!"), "AUTH PLAIN !!!", 501, 535)
+    session.refused(session.command("AUTH PLAIN !!!"), "AUTH PLAIN !!!", 501, strict=True)
     session.alive("after bad base64")
 
 
@@ -412,6 +412,37 @@ def login_lasts(session: Session) -> None:
     if "PLAIN" in session.mechanisms() or "LOGIN" in session.mechanisms():
         reply = session.try_login(*session.user())
         session.refused(reply, "a second login after RSET and EHLO", 503)
+
+
+def _login_lasts(name: str, what: str, between: Callable[[Session], object]) -> Check[Session]:
+    def run(session: Session) -> None:
+        _ready(session)
+        session.log_in()
+        between(session)
+        if not {"PLAIN", "LOGIN"} & set(session.mechanisms()):
+            raise NotOffered("neither PLAIN nor LOGIN is offered")
+        session.refused(session.try_login(*session.user()), f"a second login after {what}", 503)
+
+    sentence = f"After {what} AUTH is still refused"
+    return Check(f"login-lasts-over-{name}", "AUT-05", "4954 4", sentence, run, keyword=_AUTH, needs="user")
+
+
+def _message(session: Session) -> None:
+    session.data()
+    session.content(letter(token()))
+
+
+def _helo(session: Session) -> None:
+    session.command(f"HELO {NAME}")
+    session.accepted(session.command(f"EHLO {NAME}"), "EHLO after HELO", 250)
+
+
+for _name, _what, _between in (
+    ("a-message", "a message", _message),
+    ("helo", "HELO and EHLO", _helo),
+    ("a-refused-ehlo", "an EHLO that was refused", lambda session: session.command("EHLO")),
+):
+    CHECKS.add(_login_lasts(_name, _what, _between))
 
 
 @check("AUT-20", "4954 4", "A message is accepted after a login", keyword=_AUTH, needs="user")

@@ -158,6 +158,10 @@ def bdat_and_rset(session: Session) -> None:
     session.accepted(_chunk(session, letter(token())), "BDAT", 250)
     session.accepted(session.command("RSET"), "RSET after BDAT", 250)
     session.refused(_chunk(session, b"", last=True), "BDAT after RSET", 503)
+    session.command("RSET")
+    session.mail()
+    session.rcpt()
+    session.ready_for_data("after BDAT and RSET")
 
 
 @check("CHK-11", "3030 2", "DATA after BDAT is refused with 503", keyword="CHUNKING")
@@ -167,7 +171,7 @@ def bdat_then_data(session: Session) -> None:
     reply = session.command("DATA")
     if reply.code == 354:
         session.content(b"")
-    session.refused(reply, "DATA after BDAT", 503)
+    session.refused(reply, "DATA after BDAT", 503, strict=True)
 
 
 @check("CHK-22", "5321 4.1.4", "MAIL and RCPT after a first chunk are refused with 503", keyword="CHUNKING")
@@ -222,7 +226,6 @@ def bdat_enormous(session: Session) -> None:
     "CHK-28",
     "practice",
     "Where CHUNKING is not offered, the octets of BDAT are not carried out",
-    level="SHOULD",
 )
 def bdat_not_offered(session: Session) -> None:
     session.ready()
@@ -255,7 +258,22 @@ def binarymime_and_data(session: Session) -> None:
     reply = session.command("DATA")
     if reply.code == 354:
         session.content(b"")
-    session.refused(reply, "DATA after BODY=BINARYMIME", 503)
+    session.refused(reply, "DATA after BODY=BINARYMIME", 503, strict=True)
+
+
+@check("BIN-03", "3030 3", "BODY=BINARYMIME of a transaction ends with it", keyword="BINARYMIME")
+def binarymime_ends_with_the_transaction(session: Session) -> None:
+    session.ready()
+    session.mail(" BODY=BINARYMIME")
+    session.command("RSET")
+    session.mail()
+    session.rcpt()
+    session.ready_for_data("after an earlier transaction with BODY=BINARYMIME")
+    refused = f"MAIL FROM:<{session.target.sender}> BODY=BINARYMIME XFROBNICATE"
+    session.refused(session.command(refused), refused)
+    session.mail()
+    session.rcpt()
+    session.ready_for_data("after a refused MAIL with BODY=BINARYMIME")
 
 
 @check("BIN-05", "3030 3", "Binary octets are accepted by BDAT", keyword="BINARYMIME")

@@ -31,6 +31,13 @@ def noop_changes_nothing(session: Session) -> None:
     _changes_nothing(session, "NOOP")
 
 
+@check("SES-30", "5321 4.1.1.10", "Eight NOOPs do not end the session")
+def many_noops(session: Session) -> None:
+    session.ready()
+    for number in range(8):
+        session.alive(f"after {number} NOOPs")
+
+
 @check("SES-10", "5321 4.1.1.6", "VRFY leaves the transaction alone")
 def vrfy_changes_nothing(session: Session) -> None:
     _changes_nothing(session, "VRFY postmaster")
@@ -119,6 +126,25 @@ def rset_takes_no_argument(session: Session) -> None:
     session.refused(session.command("RSET now"), "RSET with an argument", 501)
 
 
+@check("SES-43", "5321 4.1.4", "RSET that is refused for its argument leaves the transaction alone")
+def refused_rset_changes_nothing(session: Session) -> None:
+    session.ready()
+    session.mail()
+    session.rcpt()
+    reply = session.command("RSET now")
+    if reply.kind == 2:
+        raise Inconclusive(f"RSET with an argument is accepted: {reply}")
+    session.ready_for_data("after RSET with an argument")
+
+
+@check("SES-19", "5321 3.5.1", "VRFY takes a mailbox with a domain", level="SHOULD")
+def vrfy_takes_a_mailbox(session: Session) -> None:
+    session.ready()
+    reply = session.command(f"VRFY postmaster@{session.target.domain}")
+    if reply.code in (500, 501, 504):
+        raise Failed(f"VRFY of a mailbox: {reply}")
+
+
 @check("SES-09", "5321 4.5.1", "VRFY is implemented", level="MUST")
 def vrfy_is_implemented(session: Session) -> None:
     session.ready()
@@ -161,6 +187,22 @@ def vrfy_needs_an_argument(session: Session) -> None:
         return
     if reply.code != 502:
         session.refused(reply, "VRFY without an argument", 501)
+
+
+@check(
+    "SES-22",
+    "5321 3.5.1",
+    "250 to EXPN names a mailbox on each line, and EXPN needs an argument",
+    keyword="EXPN",
+)
+def expn_names_mailboxes(session: Session) -> None:
+    session.ready()
+    reply = session.command("EXPN staff")
+    if reply.code == 250 and any(text.count(b"@") != 1 for text in reply.texts):
+        raise Failed(f"EXPN is answered without one mailbox a line: {reply}")
+    reply = session.command("EXPN")
+    if reply.kind == 2 and reply.code != 252:
+        raise Failed(f"EXPN without an argument: {reply}")
 
 
 @check("SES-24", "5321 4.1.1.8", "HELP is answered with 211 or 214", level="SHOULD")
@@ -322,6 +364,7 @@ for _name, _line in (
     ("vrfy-without-space", "VRFYpostmaster"),
     ("mail-and-a-letter", "MAILX FROM:<{sender}>"),
     ("ehlo-without-space", f"EHLO{NAME}"),
+    ("noop-and-a-digit", "NOOP2"),
     ("noop-cut-short", "NOO"),
     ("rset-cut-short", "RSE"),
     ("quit-cut-short", "QUI"),
@@ -329,6 +372,16 @@ for _name, _line in (
     ("rset-and-a-nul", "RSET\0"),
 ):
     CHECKS.add(_no_verb(_name, _line))
+
+
+@check("FRM-06", "5321 4.1.1", "A colon does not end a verb")
+def ehlo_and_a_colon(session: Session) -> None:
+    session.greeting()
+    line = f"EHLO:{NAME}"
+    reply = session.command(line)
+    # Some servers take the colon for the header of HTTP, and close.
+    if reply.code == 250:
+        raise Failed(f"{line}: {reply}")
 
 
 @check("FRM-03", "5321 2.4", "A command has no effect before its CRLF")
@@ -453,6 +506,8 @@ for _name, _end in (
     ("VT", b"\x0b"),
     ("FF", b"\x0c"),
     ("NUL", b"\0"),
+    ("FS", b"\x1c"),
+    ("RS", b"\x1e"),
     ("NEL", b"\x85"),
     ("LINE SEPARATOR", b"\xe2\x80\xa8"),
 ):

@@ -25,9 +25,27 @@ def _takes(
         else:
             session.accepted(reply, "the content", 250)
         session.alive("after the content")
-        session.mail()
+        mail = session.command(f"MAIL FROM:<{session.target.sender}>")
+        if mail.kind == 5:
+            raise Failed(f"MAIL after the content: {mail}")
 
     CHECKS.add(Check(name, requirement, rfc, sentence, run))
+
+
+_LINE_BUFFERS: Final = (
+    *(510, 511, 512, 998, 999, 1000, 1001, 1002, 1022, 1023, 1024, 1998, 2000, 2046, 2047, 2048),
+    *(4094, 4095, 4096, 8191, 8192),
+)
+"""Octets that a reader of lines may have room for."""
+
+
+def _dots_at_borders(block: int, blocks: int) -> bytes:
+    """The body of a letter: lines that end in a dot, which is the first octet of a block of the content."""
+    header = len(letter(token(), b"x")) - 1
+    filled = b"x" * 500 + b"\r\n"
+    first = b"x" * (block - header) + b".\r\n"
+    further = filled + b"x" * (block - 3 - len(filled)) + b".\r\n"
+    return first + further * blocks
 
 
 for _name, _requirement, _rfc, _sentence, _body in (
@@ -35,6 +53,7 @@ for _name, _requirement, _rfc, _sentence, _body in (
     ("single-dot-with-text", "DAT-05", "5321 4.1.1.4", "A dot with text after it does not end the content", b".text\r\n. \r\n.\t\r\n"),
     ("commands-in-content", "DAT-05", "5321 4.1.1.4", "Commands in the content are content", b"QUIT\r\nRSET\r\nMAIL FROM:<x@example.com>\r\nDATA\r\n"),
     ("ascii", "DAT-18", "5321 4.5.2", "All of printable ASCII and the usual controls are accepted", bytes(range(32, 127)) + b"\t\x0c\x1b\r\n"),
+    ("control-characters-in-content", "DAT-18", "5321 4.5.2", "Control characters in content are accepted", bytes(range(1, 10)) + bytes((11, 12, *range(14, 32), 127)) + b"\r\n"),
     ("line-of-1000", "LIM-11", "5321 4.5.3.1.6", "A line of 1000 octets, CRLF included, is accepted", b"x" * 998 + b"\r\n"),
     ("stuffed-line-of-1001", "LIM-11", "5321 4.5.3.1.6", "The dot of transparency does not count for the length of a line", b".." + b"x" * 997 + b"\r\n"),
     ("message-of-64-kib", "LIM-14", "5321 4.5.3.1.7", "A message of 64 KiB is accepted", (b"x" * 62 + b"\r\n") * 1024),
@@ -43,6 +62,21 @@ for _name, _requirement, _rfc, _sentence, _body in (
 ):  # fmt: skip
     _takes(_name, _requirement, _rfc, _sentence, _body)
 
+_takes(
+    "dots-at-borders-of-blocks",
+    "DAT-05",
+    "5321 4.1.1.4",
+    "A dot within a line does not end the content, whatever the border of a block before it",
+    _dots_at_borders(1024, 70),
+)
+_takes(
+    "dots-after-parts-of-lines",
+    "DAT-05",
+    "5321 4.1.1.4",
+    "A dot at the end of a long line does not end the content, wherever the server cuts lines",
+    b"".join(b"x" * octets + b".\r\nNOOP\r\n" for octets in _LINE_BUFFERS),
+    permitted=True,
+)
 _takes(
     "eight-bits-unannounced",
     "DAT-20",
@@ -72,6 +106,16 @@ def empty_content(session: Session) -> None:
     if reply.kind != 2:
         session.refused(reply, "an empty content")
     session.alive("after an empty content")
+
+
+@check("DAT-13", "5321 4.5.2", "Content that begins with a doubled dot does not end there")
+def content_begins_with_a_dot(session: Session) -> None:
+    session.ready()
+    session.data()
+    reply = session.content(b"..\r\n...\r\n..text\r\nNOOP\r\n")
+    if reply.kind != 2:
+        session.permit(f"content without a header is refused: {reply}")
+    session.alive("after content that begins with a dot")
 
 
 @check("DAT-32", "5321 3.3", "Content without a header is accepted", level="SHOULD")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -30,6 +31,11 @@ _IDS: Final = {
     "CHUNKING": ("CHK-25", "3030 2", "CHK-25"),
     "BINARYMIME": ("BIN-01", "3030 3", "BIN-02"),
 }
+BARE: Final = frozenset(
+    "PIPELINING 8BITMIME SMTPUTF8 CHUNKING BINARYMIME ENHANCEDSTATUSCODES STARTTLS DSN EXPN REQUIRETLS ETRN"
+    " RRVS MTRK".split()
+)
+"""Keywords that have no arguments, whether there is an ``Extension`` value or not."""
 _GOOD: Final = (None, "100", "<>", "HDRS", "NEVER", "rfc822;check@example.com", "check")
 _BAD: Final = ("x", "1", "?", "+")
 
@@ -61,6 +67,7 @@ def checks_of(extension: Extension) -> Iterator[Check[Session]]:
             ("-in-any-case", f"{row.keyword} of {row.command} is read in any case", _in_any_case(row), "MUST"),
             ("-twice", f"{row.keyword} is refused if it is there twice", _twice(row), "SHOULD"),
             ("-malformed", f"{row.keyword} with a malformed value is refused", _malformed(row), "MUST"),
+            ("-without-value", f"{row.keyword} without a value is refused", _without_value(row), "MUST"),
         )
         for suffix, sentence, run, level in rows:
             if run is not None:
@@ -68,7 +75,7 @@ def checks_of(extension: Extension) -> Iterator[Check[Session]]:
         yield Check(
             f"{about}-not-offered", "MAI-12" if row.command == "MAIL" else "RCP-18", "5321 4.1.1.11",
             f"{row.keyword} of {row.command} is refused where {keyword} is not offered",
-            _not_offered(row, keyword), "SHOULD",
+            _not_offered(row, keyword), "SHOULD" if row.keyword == "AUTH" else "MUST",
         )  # fmt: skip
 
 
@@ -92,6 +99,8 @@ def _announcement(extension: Extension) -> Run:
 
 def _is_bare(extension: Extension) -> bool:
     """Whether our own server announces it without arguments, in whatever configuration."""
+    if extension.keyword in BARE:
+        return True
     for config in (ServerConfig(), ServerConfig(starttls=True, smtputf8=True, expn=True)):
         offered = extension.offer(config, Facts(config=config))
         if offered is not None:
@@ -140,19 +149,30 @@ def _with(
     found = _value(row, (*row.names, *_GOOD) if good else _BAD, good=good)
     if found is None:
         return None
-    value = found[0]
+    return _accepted(row, words(found[0])) if accepted else _refused(row, words(found[0]))
 
+
+def _accepted(row: Parameter, words: tuple[str, ...]) -> Run:
     def run(session: Session) -> None:
         session.ready()
         if row.command == "RCPT":
             session.mail()
-        line = _line(session, row, *words(value))
-        reply = session.command(line)
-        if accepted:
-            session.accepted(reply, line, 250)
-        else:
-            session.refused(reply, line, 501, 504, 555)
-            session.alive(f"after {line}")
+        line = _line(session, row, *words)
+        session.accepted(session.command(line), line, 250)
+
+    return run
+
+
+def _refused(row: Parameter, words: tuple[str, ...]) -> Run:
+    def run(session: Session) -> None:
+        session.ready()
+        if row.command == "RCPT":
+            session.mail()
+        line = _line(session, row, *words)
+        session.refused(session.command(line), line, 501, 504, 555)
+        session.alive(f"after {line}")
+        if row.command == "MAIL":
+            session.begun_nothing(line)
 
     return run
 
@@ -171,6 +191,14 @@ def _twice(row: Parameter) -> Run | None:
 
 def _malformed(row: Parameter) -> Run | None:
     return _with(row, lambda value: (_word(row.keyword, value),), good=False, accepted=False)
+
+
+def _without_value(row: Parameter) -> Run | None:
+    try:
+        row.parse(None)
+    except LocalProtocolError:
+        return _refused(row, (row.keyword,))
+    return None
 
 
 def _not_offered(row: Parameter, keyword: str) -> Run:
@@ -208,14 +236,54 @@ def _limit(session: Session) -> int:
 def size_above_the_limit(session: Session) -> None:
     session.ready()
     limit = _limit(session)
-    for size in (limit + 1, 10**19):
+    # What is left of a number that does not fit is below the limit.
+    for size in (limit + 1, 10**19, 2**32 + 1, 2**64 + 1):
+        if size <= limit:
+            continue
         line = f"MAIL FROM:<{session.target.sender}> SIZE={size}"
-        reply = session.command(line)
-        if reply.code == 452:
-            session.permit(f"{line}: {reply}")
-        else:
-            session.refused(reply, line, 552)
-    session.mail()
+        session.refused(session.command(line), line, 552, strict=True)
+    session.begun_nothing("MAIL with a size above the limit")
+
+
+@check("SIZ-01", "1870 3", "SIZE is announced with one number or none", keyword="SIZE")
+def size_has_one_argument(session: Session) -> None:
+    session.ready()
+    words = (session.offered or {}).get("SIZE", ())
+    if len(words) > 1 or not all(word.isascii() and word.isdigit() and len(word) <= 20 for word in words):
+        raise Failed(f"SIZE is announced with {' '.join(words)}")
+
+
+@check("EHL-13", "5321 4.1.1.1; 2034 3; 3030 3; 3461 2", "Keywords without arguments are announced without any")
+def bare_keywords(session: Session) -> None:
+    session.ready()
+    for keyword, words in (session.offered or {}).items():
+        if keyword in BARE and words:
+            raise Failed(f"{keyword} takes no arguments, and has {' '.join(words)}")
+
+
+@check("LMS-01", "9422 3, 4", "LIMITS lists names with values, numbers from 1 to 999999", keyword="LIMITS")
+def limits_are_valid(session: Session) -> None:
+    session.ready()
+    words = (session.offered or {}).get("LIMITS", ())
+    if not words:
+        raise Failed("LIMITS is announced without a limit")
+    for word in words:
+        name, equals, value = word.partition("=")
+        number = name.upper() in ("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX")
+        if not re.fullmatch("[A-Za-z0-9_-]+", name) or (equals and not re.fullmatch("[!-:<-~]+", value)):
+            raise Failed(f"not a valid limit: {word}")
+        if number and not re.fullmatch("[1-9][0-9]{0,5}", value):
+            raise Failed(f"not a number from 1 to 999999: {word}")
+
+
+@check("RPL-18", "1985 5; 5321 4.2.4", "ETRN works where it is offered", keyword="ETRN")
+def etrn_works(session: Session) -> None:
+    session.ready()
+    session.send(f"ETRN {session.target.domain}\r\n".encode())
+    # Careful servers have no enhanced code here: the rules for replies do not see it.
+    reply = session.wire.read_reply()
+    if reply.code in (500, 501, 502, 504):
+        raise Failed(f"ETRN: {reply}")
 
 
 @check("SIZ-10", "1870 6.1", "A declared size that is the limit is accepted", keyword="SIZE")
@@ -231,6 +299,8 @@ def size_malformed(session: Session) -> None:
     for value in ("1" * 21, "-1", "+1", "0x10", "1k"):
         line = f"MAIL FROM:<{session.target.sender}> SIZE={value}"
         session.refused(session.command(line), line, 501, 552, 555)
+        session.begun_nothing(line)
+        session.command("RSET")
 
 
 @check("SIZ-21", "1870 3", "A declared size of 0 is accepted", keyword="SIZE", level="MAY")
@@ -259,6 +329,22 @@ def size_exact(session: Session) -> None:
     session.accepted(reply, f"content of {len(plain)} octets, as declared", 250)
 
 
+@check("SIZ-10", "1870 6.3", "Content of the size of the limit is accepted", keyword="SIZE", level="SHOULD")
+def content_at_the_limit(session: Session) -> None:
+    session.ready()
+    limit = _limit(session)
+    if limit > 12 << 20:
+        raise Inconclusive(f"the limit is too large to try: {limit} octets")
+    begun = letter(token(), b"\r\n")
+    rest = limit - len(begun)
+    if rest < 1000:
+        raise Inconclusive(f"the limit is too small to try: {limit} octets")
+    session.data(f" SIZE={limit}")
+    lines = b"x" * 510 + b"\r\n"
+    reply = session.content(begun + lines * (rest // 512 - 1) + b"x" * (rest % 512 + 510) + b"\r\n")
+    session.accepted(reply, f"content of {limit} octets")
+
+
 @check("SIZ-11", "1870 5", "Content above the limit is read to its end and answered with 552", keyword="SIZE")
 def content_above_the_limit(session: Session) -> None:
     session.ready()
@@ -266,10 +352,12 @@ def content_above_the_limit(session: Session) -> None:
     if limit > 12 << 20:
         raise Inconclusive(f"the limit is too large to try: {limit} octets")
     session.data()
-    reply = session.content(letter(token(), (b"x" * 510 + b"\r\n") * (limit // 512 + 2)))
+    # A server that gives up at the limit must not read the rest as commands.
+    rest = b"NOOP smuggled\r\n" * 10_000
+    reply = session.content(letter(token(), (b"x" * 510 + b"\r\n") * (limit // 512 + 2) + rest))
     if reply.kind == 2:
         raise Failed(f"content above the limit of {limit} octets: {reply}")
-    session.refused(reply, "content above the limit", 552)
+    session.refused(reply, "content above the limit", 552, strict=True)
     session.alive("after content above the limit")
     session.not_ready_for_data("after content above the limit")
 
@@ -356,6 +444,25 @@ def utf8_recipient_undeclared(session: Session) -> None:
     session.refused(session.command(line), line, 553, 550, 501)
 
 
+@check("UTF-13", "6531 3.4", "SMTPUTF8 of a transaction ends with it", keyword="SMTPUTF8")
+def utf8_ends_with_the_transaction(session: Session) -> None:
+    session.ready()
+    line = "RCPT TO:<gr\u00fc\u00dfe@example.com>"
+    session.mail()
+    if session.command(line).kind == 2:
+        raise Inconclusive("a UTF-8 recipient is accepted without SMTPUTF8")
+    session.command("RSET")
+    session.mail(" SMTPUTF8")
+    session.command("RSET")
+    session.mail()
+    session.refused(session.command(line), f"{line} after an earlier transaction with SMTPUTF8")
+    session.command("RSET")
+    refused = f"MAIL FROM:<{session.target.sender}> SMTPUTF8 XFROBNICATE"
+    session.refused(session.command(refused), refused)
+    session.mail()
+    session.refused(session.command(line), f"{line} after a refused MAIL with SMTPUTF8")
+
+
 @check("UTF-11", "6532 3.1; 3629", "Malformed UTF-8 is refused", keyword="SMTPUTF8")
 def utf8_malformed(session: Session) -> None:
     session.ready()
@@ -391,6 +498,24 @@ def dsn_bad_ret(session: Session) -> None:
     session.ready()
     line = f"MAIL FROM:<{session.target.sender}> RET=SOME"
     session.refused(session.command(line), line, 501, 555)
+
+
+# -- REQUIRETLS: until there is an Extension value --
+
+
+@check("RTL-02", "8689 2", "REQUIRETLS is offered under TLS only", keyword="REQUIRETLS")
+def requiretls_is_offered_under_tls(session: Session) -> None:
+    session.ready(tls=False, auth=False)
+    if "REQUIRETLS" in (session.offered or {}) and not session.wire.tls:
+        raise Failed("REQUIRETLS is offered in plaintext")
+
+
+@check("RTL-01", "8689 2", "The parameter REQUIRETLS is accepted, and has no value", keyword="REQUIRETLS")
+def requiretls_parameter(session: Session) -> None:
+    session.ready()
+    line = f"MAIL FROM:<{session.target.sender}> REQUIRETLS"
+    session.refused(session.command(f"{line}=1"), f"{line}=1", 501, 555)
+    session.accepted(session.command(line), line, 250)
 
 
 @check("ESC-07", "2034 4", "Enhanced codes are there after HELO, too", keyword="ENHANCEDSTATUSCODES")

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..session import NAME, Session
 from ..table import Check, Failed, Inconclusive, Table
+from ..wire import Closed, Silent
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -87,6 +88,31 @@ def ehlo_accepts_an_ipv6_literal(session: Session) -> None:
     session.accepted(session.command("EHLO [IPv6:::1]"), "EHLO [IPv6:::1]", 250)
 
 
+def _accepts_name(name: str, requirement: str, rfc: str, what: str, argument: str) -> None:
+    """Add a check that EHLO understands a name: accepts it, or refuses it for another reason than syntax."""
+
+    def run(session: Session) -> None:
+        session.greeting()
+        line = f"EHLO {argument}"
+        reply = session.command(line)
+        if reply.code in (500, 501, 502, 503):
+            raise Failed(f"{line}: {reply}")
+        if reply.code != 250:
+            # A policy about names is permitted (RFC 5321 4.1.4), and the name was understood.
+            session.permit(f"{line}: {reply}")
+
+    CHECKS.add(Check(f"ehlo-with-{name}", requirement, rfc, f"EHLO accepts {what}", run))
+
+
+for _name, _requirement, _rfc, _what, _argument in (
+    ("a-hyphen", "EHL-24", "5321 4.1.2", "a domain with a hyphen in a label", "check-1.example"),
+    ("a-digit-first", "EHL-24", "5321 4.1.2", "a domain whose label begins with a digit", "1st.check.example"),
+    ("one-label", "ADR-09", "5321 2.3.5, 4.1.2", "a domain of one label", "localhost"),
+    ("255-octets", "LIM-06", "5321 4.5.3.1.2", "a domain of 255 octets", ".".join(["d" * 63] * 4)),
+):
+    _accepts_name(_name, _requirement, _rfc, _what, _argument)
+
+
 @check("EHL-25", "5321 4.1.1.1", "HELO accepts an address literal")
 def helo_accepts_a_literal(session: Session) -> None:
     session.greeting()
@@ -143,6 +169,54 @@ def refused_ehlo_changes_nothing(session: Session) -> None:
     if session.command("EHLO").kind == 2:
         raise Inconclusive("EHLO without an argument is accepted")
     session.ready_for_data("after an EHLO that was refused")
+
+
+@check("EHL-22", "5321 4.1.4", "An EHLO that is refused leaves the introduction as it was")
+def refused_ehlo_keeps_the_introduction(session: Session) -> None:
+    session.ready()
+    for line in ("EHLO", "HELO"):
+        if session.command(line).kind == 2:
+            raise Inconclusive(f"{line} without an argument is accepted")
+    reply = session.command(f"MAIL FROM:<{session.target.sender}>")
+    session.accepted(reply, "MAIL after an EHLO that was refused")
+
+
+@check("EHL-22", "5321 4.1.4", "A HELO that is refused leaves the transaction as it was")
+def refused_helo_changes_nothing(session: Session) -> None:
+    session.ready()
+    session.mail()
+    session.rcpt()
+    if session.command("HELO").kind == 2:
+        raise Inconclusive("HELO without an argument is accepted")
+    session.ready_for_data("after a HELO that was refused")
+
+
+@check("EHL-08", "5321 4.1.4", "Nothing but an accepted EHLO or HELO introduces the client")
+def nothing_else_introduces(session: Session) -> None:
+    session.greeting()
+    mail = f"MAIL FROM:<{session.target.sender}>"
+    for line in ("EHLO", "HELO", "NOOP", "RSET", "VRFY postmaster", "HELP"):
+        if session.command(line).kind == 2 and line in ("EHLO", "HELO"):
+            raise Inconclusive(f"{line} without an argument is accepted")
+        reply = session.command(mail)
+        if reply.kind == 2:
+            other = Session(session.target)
+            try:
+                other.greeting()
+                if other.command(mail).kind == 2:
+                    raise Inconclusive("MAIL is accepted without EHLO")
+            except (Closed, Silent) as error:
+                raise Inconclusive(f"MAIL without EHLO: {error}") from None
+            finally:
+                other.end()
+            raise Failed(f"{line} introduces the client: {mail}: {reply}")
+
+
+@check("EHL-20", "5321 4.1.4", "EHLO is accepted after HELO")
+def ehlo_after_helo(session: Session) -> None:
+    session.greeting()
+    session.command(f"HELO {NAME}")
+    session.accepted(session.command(f"EHLO {NAME}"), "EHLO after HELO", 250)
 
 
 @check("EHL-33", "5321 4.1.1.1", "A second EHLO offers what the first offered")

@@ -41,7 +41,7 @@ def command_line_too_long(session: Session) -> None:
         if reply.kind not in (2, 5):
             raise Failed(f"a line of {octets} octets: {reply}")
         if reply.kind == 5:
-            session.refused(reply, f"a line of {octets} octets", 500, 501)
+            session.refused(reply, f"a line of {octets} octets", 500)
         try:
             session.alive(f"after a line of {octets} octets")
         except Failed:
@@ -88,6 +88,23 @@ def long_line_is_skipped_whole(session: Session) -> None:
         raise Failed(f"a long line is answered more than once: {extra[0]}")
 
 
+@check("LIM-02", "5321 4.3.2, 4.5.3.1.9", "A command line that is too long leaves the transaction alone")
+def long_line_changes_nothing(session: Session) -> None:
+    session.ready()
+    session.mail()
+    session.rcpt()
+    try:
+        reply = session.command("FROBNIC " + "x" * 5000)
+        if reply.code == 421:
+            raise Closed("the server ends the session")
+        session.alive("after a line of 5000 octets")
+    except (Closed, Failed):
+        if not session.wire.closed and session.last is not None and session.last.code != 421:
+            raise
+        raise Inconclusive("the server closes the connection after a line of 5000 octets") from None
+    session.ready_for_data("after a line of 5000 octets")
+
+
 @check("LIM-15", "5321 4.5.3.1.8", "A transaction can have 100 recipients")
 def hundred_recipients(session: Session) -> None:
     session.ready()
@@ -97,6 +114,12 @@ def hundred_recipients(session: Session) -> None:
         if reply.kind != 2:
             raise Failed(f"recipient {number + 1}: {reply}")
     session.ready_for_data("after 100 recipients")
+    # They do not count in the next transaction.
+    session.mail()
+    for number in range(100):
+        reply = session.command(f"RCPT TO:<{session.recipient}>")
+        if reply.kind != 2:
+            raise Failed(f"recipient {number + 1} of a second transaction: {reply}")
 
 
 @check(

@@ -104,7 +104,7 @@ def refused_mail_begins_nothing(session: Session) -> None:
     session.ready()
     session.refused(session.command(_BAD_MAIL), _BAD_MAIL)
     reply = session.command(f"RCPT TO:<{session.recipient}>")
-    session.refused(reply, "RCPT after a refused MAIL", 503)
+    session.refused(reply, "RCPT after a refused MAIL", 503, strict=True)
     session.mail()
 
 
@@ -148,6 +148,18 @@ def data_takes_no_argument(session: Session) -> None:
         session.content(letter(token()))
         raise Failed(f"DATA with an argument: {reply}")
     session.refused(reply, "DATA with an argument", 501)
+    session.ready_for_data("after DATA with an argument")
+
+
+@check("SES-43", "5321 4.1.4", "DATA that is refused for its argument leaves the transaction alone")
+def refused_data_changes_nothing(session: Session) -> None:
+    session.ready()
+    session.mail()
+    session.rcpt()
+    reply = session.command("DATA now")
+    if reply.code == 354:
+        session.content(letter(token()))
+        raise Inconclusive(f"DATA with an argument is accepted: {reply}")
     session.ready_for_data("after DATA with an argument")
 
 
