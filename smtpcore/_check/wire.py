@@ -188,6 +188,16 @@ class Wire:
                 self._fill(time.monotonic() + seconds)
         return bytes(self._buffer)
 
+    def peek(self) -> bytes:
+        """Wait for an octet, and return it without consuming it; nothing if none comes."""
+        if self._buffer:
+            return bytes(self._buffer[:1])
+        try:
+            self.socket.settimeout(self.timeout)
+            return self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return b""
+
     def acknowledge(self) -> None:
         """Acknowledge what has arrived at once, where the system can.
 

@@ -74,7 +74,7 @@ class Simple:
             self.introduce()
             if b"STARTTLS" in self.offered:
                 self.start_tls()
-            if self.login and b"AUTH" in self.offered:
+            if self.login and b"PLAIN" in self.offered.get(b"AUTH", []):
                 self.authenticate()
             self.deliver()
             self.quit()
@@ -115,8 +115,14 @@ class Simple:
         self.offered = {}
 
     def authenticate(self) -> None:
-        if self.command(b"AUTH PLAIN " + base64.b64encode(b"\0anna\0secret")) != 235:
+        code = self.command(b"AUTH PLAIN " + base64.b64encode(b"\0anna\0secret"))
+        if code == 334:
+            code = self.challenged()
+        if code != 235:
             raise GiveUp
+
+    def challenged(self) -> int:
+        return self.command(b"*")
 
     def quit(self) -> None:
         self.command(b"QUIT")
@@ -190,14 +196,16 @@ class ClientMutant(NamedTuple):
     Attributes:
         name: What it does wrong.
         check: The check that catches it, without ``client-``.
-        scenario: The server that shows it.
+        scenario: The server that shows it, or two by a space.
         changes: What it replaces.
+        permitted: Whether it only does what an RFC does not recommend.
     """
 
     name: str
     check: str
     scenario: str
     changes: dict[str, Any]
+    permitted: bool = False
 
     @property
     def client(self) -> type[Simple]:
@@ -206,6 +214,10 @@ class ClientMutant(NamedTuple):
 
 def mutant(name: str, check: str, scenario: str = "accepting", **changes: Any) -> ClientMutant:
     return ClientMutant(name, check, scenario, changes)
+
+
+def lenient(name: str, check: str, scenario: str = "accepting", **changes: Any) -> ClientMutant:
+    return ClientMutant(name, check, scenario, changes, True)
 
 
 def _group(*lines: bytes, replies: int) -> Callable[[Any], None]:
@@ -302,6 +314,129 @@ def _login_in_transaction(self: Any) -> None:
     self.authenticate()
 
 
+def _first_line_of_ehlo(self: Any) -> None:
+    self.send(b"EHLO " + self.hello)
+    self.offered = {line.upper().split()[0]: [] for line in self.reply()[1]}
+
+
+def _keywords_anywhere(self: Any) -> None:
+    self.send(b"EHLO " + self.hello)
+    text = b" ".join(self.reply()[1])
+    self.offered = {word: [] for word in (b"CHUNKING", b"PIPELINING") if word in text}
+
+
+def _upper_case_keywords(self: Any) -> None:
+    self.send(b"EHLO " + self.hello)
+    self.offered = {line.split()[0]: line.split()[1:] for line in self.reply()[1] if line.isupper()}
+
+
+def _ignores_refusals(self: Any) -> None:
+    self.command(b"EHLO " + self.hello)
+
+
+def _chunk_in_a_group(self: Any) -> None:
+    lines = b"".join((_MAIL, b"\r\n", _RCPT, b"\r\nBDAT %d LAST\r\n" % len(self.message)))
+    self.sock.sendall(lines + self.message)
+    for _ in range(3):
+        self.reply()
+
+
+def _data_after_a_chunk(self: Any, octets: bytes) -> None:
+    self.sock.sendall(b"BDAT %d\r\n" % len(octets) + octets)
+    self.reply()
+    if self.command(b"DATA") == 354:
+        self.content()
+
+
+def _limited_lines(most: int) -> Callable[[Any], tuple[int, list[bytes]]]:
+    """Gives up at a reply line that is longer."""
+
+    def reply(self: Any) -> tuple[int, list[bytes]]:
+        code, lines = Simple.reply(self)
+        if any(len(line) > most for line in lines):
+            raise ConnectionError
+        return code, lines
+
+    return reply
+
+
+def _few_lines(self: Any) -> tuple[int, list[bytes]]:
+    code, lines = Simple.reply(self)
+    if len(lines) > 20:
+        raise ConnectionError
+    return code, lines
+
+
+def _ascii_replies(self: Any) -> tuple[int, list[bytes]]:
+    code, lines = Simple.reply(self)
+    if not b"".join(lines).isascii():
+        raise ConnectionError
+    return code, lines
+
+
+def _codes_in_texts(self: Any) -> tuple[int, list[bytes]]:
+    code, lines = Simple.reply(self)
+    return (550 if any(line.startswith(b"550") for line in lines) else code), lines
+
+
+def _one_line(self: Any) -> tuple[int, list[bytes]]:
+    """The next line of the server, taken for a reply."""
+    while b"\r\n" not in self.buffer:
+        octets = self.sock.recv(4096)
+        if not octets:
+            raise ConnectionError
+        self.buffer += octets
+    line, _, self.buffer = self.buffer.partition(b"\r\n")
+    return int(line[:3]), [line[4:]]
+
+
+def _counts_lines(self: Any) -> None:
+    self.sock.sendall(b"\r\n".join((_MAIL, _RCPT, b"DATA")) + b"\r\n")
+    codes = [_one_line(self)[0] for _ in range(3)]
+    if codes[-1] == 354:
+        self.content()
+
+
+def _only_for_good(self: Any) -> None:
+    if self.command(b"MAIL FROM:<" + self.sender + b">") // 100 == 5:
+        raise GiveUp
+
+
+def _deferred_recipients_count(self: Any) -> None:
+    for recipient in self.recipients:
+        self.accepted += self.command(b"RCPT TO:<" + recipient + b">") // 100 != 5
+
+
+def _again(self: Any, code: int) -> None:
+    if code // 100 == 4 and not self.tried:
+        self.tried = True
+        self.deliver()
+
+
+def _data_by_250(self: Any) -> None:
+    self.mail()
+    self.rcpt()
+    if self.command(b"DATA") in (250, 354):
+        self.content()
+
+
+def _logs_in_first(self: Any) -> None:
+    self.authenticate()
+    Simple.start_tls(self)
+
+
+def _connects_again(self: Any) -> None:
+    host, port = self.sock.getpeername()
+    self.sock.close()
+    for _ in range(7):
+        Simple(host, port).run()
+
+
+def _stops_within_the_content(self: Any) -> None:
+    self.sock.sendall(self.stuffed())
+    raise ConnectionError
+
+
 _OCTETS = MESSAGE + "Grüße\r\n".encode()
 
 MUTANTS = (
@@ -311,11 +446,22 @@ MUTANTS = (
     mutant("sends a command of 600 octets", "commands-are-short", hello=b"a." * 300 + b"example"),
     mutant("sends a control character", "commands-are-ascii", sender=b"anna\x07@client.example"),
     mutant("sends UTF-8 without SMTPUTF8", "commands-are-ascii", sender="änna@client.example".encode()),
+    mutant("does not declare a UTF-8 address", "utf8-is-declared", "smtputf8", sender="änna@client.example".encode()),
+    lenient("declares SMTPUTF8 always", "utf8-is-not-declared-needlessly", "smtputf8", parameters=lambda self: b" SMTPUTF8"),
     mutant("sends no EHLO", "introduces-itself", introduce=_goes_on),
     mutant("names itself by an underscore", "names-itself", hello=b"my_host"),
     mutant("names itself by an address without brackets", "names-itself", hello=b"::1"),
     mutant("names itself by nothing", "names-itself", hello=b""),
     mutant("adds words to EHLO", "names-itself", hello=b"client.example and more"),
+    mutant("names itself by an IPv4 address without brackets", "names-itself", hello=b"192.0.2.1"),
+    mutant("names itself by a label of 64 octets", "names-itself", hello=b"a" * 64 + b".example"),
+    lenient("names itself by one label", "names-itself-in-full", hello=b"laptop"),
+    lenient("begins with HELO", "begins-with-ehlo", introduce=lambda self: self.command(b"HELO " + self.hello)),
+    mutant("goes on after a refused EHLO", "introduces-itself", "refusing-the-introduction", introduce=_ignores_refusals),
+    mutant("takes the first line of EHLO for a keyword", "uses-what-is-offered", "size-zero", introduce=_first_line_of_ehlo),
+    mutant("looks for keywords anywhere", "uses-what-is-offered", "look-alikes", introduce=_keywords_anywhere),
+    mutant("knows keywords in upper case only", "reads-keywords-in-any-case", "accepting talkative", introduce=_upper_case_keywords),
+    mutant("sends an initial response of 700 octets", "commands-are-short", "auth", login=True, authenticate=lambda self: self.command(b"AUTH PLAIN " + b"AAAA" * 175)),
     mutant("sends parameters after HELO", "uses-nothing-after-helo", "without-ehlo", parameters=lambda self: b" SIZE=10"),
     mutant("sends SIZE where it is not offered", "uses-what-is-offered", "without-extensions", parameters=lambda self: b" SIZE=10"),
     mutant("sends BODY where it is not offered", "uses-what-is-offered", "without-extensions", parameters=lambda self: b" BODY=8BITMIME"),
@@ -335,6 +481,8 @@ MUTANTS = (
     mutant("pipelines without PIPELINING", "waits-for-replies", "without-pipelining", deliver=_group(_MAIL, _RCPT, replies=2)),
     mutant("pipelines after DATA", "ends-groups-properly", deliver=_group(_MAIL, b"NOOP", b"RSET", replies=3)),
     mutant("pipelines after EHLO", "waits-for-replies", "without-pipelining", introduce=lambda self: (self.sock.sendall(b"EHLO client.example\r\n" + _MAIL + b"\r\n"), self.reply(), self.reply())[0]),
+    mutant("reads the first line of a reply", "waits-for-replies", "without-pipelining", reply=_one_line),
+    mutant("sends a chunk with the recipients", "waits-before-chunks", "chunking", deliver_chunk=_chunk_in_a_group),
     mutant("sends everything at once", "waits-for-354", deliver=_everything_at_once),
     mutant("sends content after a refused DATA", "waits-for-354", "refusing-data", refused_data=_content_anyway),
     mutant("closes without QUIT", "ends-with-quit", quit=_closes),
@@ -350,21 +498,39 @@ MUTANTS = (
     mutant("sends lines of 2000 octets", "content-lines-are-short", message=b"Subject: long\r\n\r\n" + b"x" * 2000 + b"\r\n"),
     mutant("sends eight bits where 8BITMIME is not offered", "eight-bits-need-the-extension", "without-extensions", message=_OCTETS),
     mutant("does not declare eight bits", "eight-bits-are-declared", message=_OCTETS, parameters=lambda self: b""),
+    mutant("sends UTF-8 in the header", "eight-bit-headers-are-declared", message="Subject: Grüße\r\n\r\ntext\r\n".encode()),
+    mutant("closes within its content", "sends-a-message", content=_stops_within_the_content),
     mutant("sends NUL", "content-has-no-nul", message=b"Subject: nul\r\n\r\na\0b\r\n"),
     mutant("sends content without recipients", "content-needs-recipients", "granting-without-recipients", no_recipient=_data_anyway),
     mutant("declares a small size", "size-is-true", message=MESSAGE + b"x" * 900 + b"\r\n", parameters=lambda self: b" SIZE=10"),
     mutant("adds the final dot to a chunk", "chunks-have-no-dots", "chunking", deliver_chunk=lambda self: (self.mail(), self.rcpt(), self.chunk(self.message + b".\r\n"))[0]),
     mutant("sends more than the size of a chunk", "chunk-sizes-are-true", "chunking", chunk=lambda self, octets: (self.sock.sendall(b"BDAT %d LAST\r\n" % (len(octets) - 6) + octets), self.reply())[0]),
     mutant("sends a chunk after a refused one", "no-chunk-after-a-refusal", "refusing-chunks", chunk=lambda self, octets: (Simple.chunk(self, octets), Simple.chunk(self, octets))[0]),
+    mutant("sends DATA after a chunk", "no-data-after-a-chunk", "chunking", chunk=_data_after_a_chunk),
+    mutant("sends DATA after a refused chunk", "no-chunk-after-a-refusal", "refusing-chunks", chunk=_data_after_a_chunk),
     # reactions
     mutant("needs an extension", "needs-no-extension", "without-extensions", deliver=lambda self: Simple.deliver(self) if self.offered else None),
     mutant("reads one line of each reply", "understands-lines", "talkative", reply=_single_line),
     mutant("knows 250 only", "understands-codes", "other-codes", command=_strict_codes),
+    mutant("looks for a code in the text", "understands-lines", "talkative", reply=_codes_in_texts),
+    mutant("counts lines for replies", "understands-lines", "talkative", deliver=_counts_lines),
+    mutant("has room for lines of 256 octets", "understands-long-replies", "long-winded", reply=_limited_lines(256)),
+    mutant("has room for replies of 20 lines", "understands-long-replies", "long-winded", reply=_few_lines),
+    lenient("reads ASCII only", "understands-foreign-text", "foreign", reply=_ascii_replies),
+    mutant("takes SIZE 0 for no room", "understands-size-zero", "size-zero", deliver=lambda self: None if b"0" in self.offered.get(b"SIZE", []) else Simple.deliver(self)),
     mutant("sends its message twice", "sends-once", deliver=_twice),
     mutant("goes on after 554 as greeting", "accepts-a-refusal", "refusing", refused_greeting=_goes_on),
     mutant("goes on after 421 as greeting", "accepts-a-busy-server", "busy", closing=_goes_on, refused_greeting=_goes_on),
     mutant("goes on after 421", "gives-up-after-421", "closing-at-mail", closing=_goes_on, refused_mail=_goes_on),
     mutant("goes on after a refused MAIL", "accepts-a-refused-sender", "refusing-the-sender", refused_mail=_goes_on),
+    mutant("goes on after 421 to EHLO", "gives-up-after-421", "closing-at-ehlo", closing=_goes_on),
+    mutant("goes on after 421 to DATA", "gives-up-after-421", "closing-at-data", closing=_goes_on, refused_data=lambda self: self.command(b"NOOP")),
+    mutant("goes on after a deferred MAIL", "accepts-a-refused-sender", "deferring-the-sender", mail=_only_for_good),
+    mutant("counts deferred recipients as accepted", "accepts-refused-recipients", "deferring-recipients", rcpt=_deferred_recipients_count),
+    mutant("sends content after 554 to DATA", "accepts-refused-data", "refusing-data-for-good", refused_data=_content_anyway),
+    mutant("sends content after 250 to DATA", "accepts-refused-data", "granting-no-data", deliver=_data_by_250),
+    mutant("sends deferred content again at once", "accepts-refused-content", "deferring-the-content", tried=False, verdict=_again),
+    lenient("connects again and again", "does-not-insist", "refusing", run=_connects_again),
     mutant("sends DATA without recipients", "accepts-refused-recipients", "refusing-recipients", no_recipient=_goes_on),
     mutant("answers 354 without recipients by content", "answers-354-by-a-dot", "granting-without-recipients", no_recipient=_data_anyway),
     mutant("gives up when one recipient is refused", "sends-to-those-accepted", "refusing-the-first-recipient", deliver=lambda self: (self.mail(), self.rcpt(), self.command(b"RSET"))[0]),
@@ -373,10 +539,15 @@ MUTANTS = (
     mutant("remembers what was offered before TLS", "forgets-what-was-offered", "starttls-offers-more", handshake=_remembers),
     mutant("sends STARTTLS twice", "starttls-once", "starttls", deliver=lambda self: self.command(b"STARTTLS")),
     mutant("pipelines after STARTTLS", "nothing-follows-starttls", "starttls-later", start_tls=lambda self: (self.sock.sendall(b"STARTTLS\r\nEHLO client.example\r\n"), self.reply(), self.reply())[0]),
+    mutant("sends EHLO in plaintext after 220", "begins-a-handshake", "starttls", start_tls=lambda self: (self.command(b"STARTTLS"), self.introduce())[0]),
     mutant("takes injected plaintext for a reply", "refuses-injected-replies", "starttls-injection", start_tls=_reads_plaintext),
     mutant("logs in in plaintext", "hides-the-password", "starttls-later", start_tls=lambda self: (self.command(b"STARTTLS"), self.command(b"AUTH PLAIN AGEAYg=="))[0]),
+    mutant("logs in before it starts TLS", "hides-the-password", "starttls", start_tls=_logs_in_first),
     mutant("writes bad base64", "writes-base64", "auth", login=True, authenticate=lambda self: self.command(b"AUTH PLAIN anna:secret")),
     mutant("uses a mechanism that is not offered", "uses-offered-mechanisms", "auth", login=True, authenticate=lambda self: self.command(b"AUTH XOAUTH2 eA==")),
+    mutant("uses PLAIN whatever is offered", "uses-offered-mechanisms", "auth-by-something-else", deliver=lambda self: self.authenticate()),
+    mutant("answers a bad challenge", "cancels-a-bad-challenge", "auth-with-a-bad-challenge", login=True, challenged=lambda self: self.command(b"AA==")),
+    lenient("logs in again and again", "does-not-insist", "refusing-auth", deliver=lambda self: [self.command(b"AUTH PLAIN AGEAYg==") for _ in range(8)]),
     mutant("logs in twice", "authenticates-once", "auth", login=True, authenticate=lambda self: (Simple.authenticate(self), Simple.authenticate(self))[0]),
     mutant("logs in within a transaction", "authenticates-once", "auth", mail=_login_in_transaction),
 )  # fmt: skip

@@ -50,7 +50,8 @@ def commands_end_in_crlf(seen: Seen) -> str | bool:
 @each("LIM-01", "5321 4.5.3.1.4", "A command line has at most 512 octets")
 def commands_are_short(seen: Seen) -> str | bool:
     for command in seen.commands:
-        most = 12288 if command.verb == "AUTH" else 512 + 600 * (command.verb in ("MAIL", "RCPT"))
+        # A longer initial response goes after the first challenge (RFC 4954 4).
+        most = 512 + 600 * (command.verb in ("MAIL", "RCPT"))
         if len(command.line) > most:
             return f"a command of {len(command.line)} octets: {shown(command.line, 60)}"
     return True
@@ -65,6 +66,19 @@ def commands_are_ascii(seen: Seen) -> str | bool:
         if not text.isascii() and "SMTPUTF8" not in (command.offered or ()):
             return f"octets above 127 where SMTPUTF8 is not offered: {shown(text)}"
     return True
+
+
+@each("UTF-05", "6531 3.4", "A transaction with UTF-8 in its envelope is declared by SMTPUTF8")
+def utf8_is_declared(seen: Seen) -> str | bool:
+    declared = found = False
+    for command in seen.commands:
+        if command.verb == "MAIL":
+            declared = re.search(rb"(?i) SMTPUTF8[ \r]", command.line) is not None
+        if command.verb in ("MAIL", "RCPT"):
+            found = True
+            if not command.line.isascii() and not declared:
+                return f"not declared by SMTPUTF8: {shown(command.line)}"
+    return found
 
 
 @each("EHL-04", "5321 3.2, 4.1.1.1", "The client begins with EHLO", level="SHOULD")
@@ -93,8 +107,22 @@ def names_itself(seen: Seen) -> str | bool:
     for command in seen.commands:
         if command.verb in ("EHLO", "HELO"):
             found = True
-            if not _HELLO.fullmatch(command.argument):
+            name = command.argument
+            if not _HELLO.fullmatch(name) or re.fullmatch(rb"[0-9.]+", name):
                 return f"not a valid argument: {shown(command.line)}"
+            if len(name) > 255 or any(len(label) > 63 for label in name.split(b".")):
+                return f"a name or a label of it is too long: {shown(command.line)}"
+    return found
+
+
+@each("EHL-31", "5321 2.3.5, 4.1.4", "The name of the client is fully qualified", level="SHOULD")
+def names_itself_in_full(seen: Seen) -> str | bool:
+    found = False
+    for command in seen.commands:
+        if command.verb in ("EHLO", "HELO"):
+            found = True
+            if not command.argument.startswith(b"[") and b"." not in command.argument:
+                return f"not a fully-qualified name: {shown(command.line)}"
     return found
 
 
@@ -227,6 +255,17 @@ def nothing_follows_starttls(seen: Seen) -> str | bool:
     return found
 
 
+@each("CHK-16", "3030 2", "BDAT comes after the replies to MAIL and RCPT")
+def waits_before_chunks(seen: Seen) -> str | bool:
+    found = False
+    for before, command in zip(seen.commands, seen.commands[1:], strict=False):
+        if command.verb == "BDAT":
+            found = True
+            if command.early and before.verb in ("MAIL", "RCPT"):
+                return f"{shown(command.line)} comes before the reply to {before.verb}"
+    return found
+
+
 @each("DAT-04", "5321 3.3", "The client sends content after 354 only")
 def waits_for_354(seen: Seen) -> str | bool:
     if any(content.early for content in seen.contents):
@@ -240,9 +279,15 @@ def waits_for_354(seen: Seen) -> str | bool:
     return bool(data)
 
 
+# Servers that end the session, or mislead the client.
+_ENDED: Final = frozenset(
+    "vanishing busy unasked starttls-injection granting-no-data refusing-the-introduction".split()
+)
+
+
 @each("SES-32", "5321 4.1.1.10", "The client ends a session with QUIT")
 def ends_with_quit(seen: Seen) -> str | bool:
-    if seen.scenario.name in ("vanishing", "busy", "unasked", "starttls-injection") or seen.handshake_failed:
+    if seen.scenario.name in _ENDED or seen.handshake_failed:
         return False
     if any(command.reply.startswith("421") for command in seen.commands) or "421" in "".join(
         seen.scenario.replies.get(".", ())

@@ -85,6 +85,25 @@ def eight_bits_are_declared(seen: Seen) -> str | bool:
     return found
 
 
+@each("UTF-07", "6531 3.2; 6532 3", "Octets above 127 in the header are declared by SMTPUTF8")
+def eight_bit_headers_are_declared(seen: Seen) -> str | bool:
+    for content in seen.contents:
+        header = content.octets.partition(b"\r\n\r\n")[0]
+        if not header.isascii() and not re.search(rb"(?i) SMTPUTF8(?: |\r)", content.mail):
+            return f"the header has octets above 127 after {shown(content.mail)}"
+    return bool(seen.contents)
+
+
+@each("UTF-06", "6531 3.4", "SMTPUTF8 is declared where it is needed only", "smtputf8", level="SHOULD")
+def utf8_is_not_declared_needlessly(seen: Seen) -> str | bool:
+    for content in seen.contents:
+        header = content.octets.partition(b"\r\n\r\n")[0]
+        envelope = b"".join(one.line for one in seen.commands if one.verb in ("MAIL", "RCPT"))
+        if re.search(rb"(?i) SMTPUTF8[ \r]", content.mail) and header.isascii() and envelope.isascii():
+            return f"nothing needs it: {shown(content.mail)}"
+    return bool(seen.contents)
+
+
 @each("DAT-19", "5321 2.4; 5322 2", "Content has no NUL")
 def content_has_no_nul(seen: Seen) -> str | bool:
     if any(b"\0" in content.octets for content in seen.contents):
@@ -147,6 +166,21 @@ def no_chunk_after_a_refusal(seen: Seen) -> str | bool:
     if chunk is None:
         return False
     for command in seen.after(chunk):
-        if command.verb == "BDAT" and not command.early:
+        if command.verb in ("RSET", "MAIL", "EHLO", "QUIT"):
+            break
+        if command.verb in ("BDAT", "DATA", "RCPT") and not command.early:
             return f"{shown(command.line)} after a refused chunk"
     return True
+
+
+@each("CHK-11", "3030 2", "The client sends no DATA within a transaction by BDAT", "chunking")
+def no_data_after_a_chunk(seen: Seen) -> str | bool:
+    chunked = found = False
+    for command in seen.commands:
+        if command.verb == "BDAT":
+            found = chunked = True
+        elif command.verb in ("RSET", "MAIL", "EHLO"):
+            chunked = False
+        elif command.verb == "DATA" and chunked:
+            return "DATA after BDAT"
+    return found

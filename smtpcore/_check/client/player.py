@@ -12,6 +12,8 @@ from ..wire import Closed, Silent, Wire
 from .scenarios import HOST, Scenario
 
 LOOK: Final = 0.03  # seconds
+_HANDSHAKE: Final = b"\x16"  # the first octet of a record of TLS that holds one
+_MOST_COMMANDS: Final = 2000  # of one connection: a client that tries again for ever ends there
 
 _USUAL: Final = {
     "EHLO": "250",
@@ -105,6 +107,7 @@ class Seen:
         silent: It sent nothing for the whole time, without closing.
         used_injection: It took plaintext after the 220 of STARTTLS for a reply.
         handshake_failed: The TLS handshake failed.
+        no_handshake: What came after the 220 of STARTTLS was not the beginning of a handshake.
         responses: Lines of its AUTH exchanges.
     """
 
@@ -117,6 +120,7 @@ class Seen:
     silent: bool = False
     used_injection: bool = False
     handshake_failed: bool = False
+    no_handshake: bool = False
     responses: list[bytes] = field(default_factory=list)
 
     def verbs(self) -> list[str]:
@@ -238,6 +242,8 @@ class Player:
             self._quit,
         )
         self.seen.commands.append(command)
+        if len(self.seen.commands) >= _MOST_COMMANDS:
+            raise Closed(f"the client has sent {_MOST_COMMANDS} commands")
         return command
 
     def _command(self) -> None:
@@ -264,7 +270,7 @@ class Player:
 
     def _ehlo(self, command: Sent) -> None:
         keywords = self.scenario.secured if self.wire.tls else self.scenario.keywords
-        lines = [f"250-{word}" for word in (HOST, *keywords)]
+        lines = [f"250-{word}" for word in (self.scenario.hello, *keywords)]
         text = "\n".join((*lines[:-1], lines[-1].replace("-", " ", 1)))
         self._answer(command, text)
         self._offered = frozenset(word.split()[0].upper() for word in keywords)
@@ -329,8 +335,10 @@ class Player:
     def _auth(self, command: Sent, text: str) -> None:
         words = command.argument.upper().split()
         challenges = 2 if words[:1] == [b"LOGIN"] else 1
+        if self.scenario.challenge:
+            words, challenges = words[:1], 1
         for number in range(challenges - len(words[1:2])):
-            challenge = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6")[number] if challenges == 2 else ""
+            challenge = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6")[number] if challenges == 2 else self.scenario.challenge
             self._early = self._look()
             self._reply(f"334 {challenge}")
             self.seen.responses.append(self.wire.read_line())
@@ -340,6 +348,7 @@ class Player:
         self._early = self._look()
         command.reply = text
         self.wire.send(f"{text}\r\n".encode() + self.scenario.injected)
+        self.seen.no_handshake = self.wire.peek() not in (b"", _HANDSHAKE)
         try:
             self.wire.start_tls(self._context, server_side=True)
         except Closed:

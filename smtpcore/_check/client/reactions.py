@@ -7,13 +7,15 @@ import binascii
 import re
 from typing import Final
 
+from ..table import Inconclusive
 from ..wire import shown
 from .player import Seen
-from .rounds import ClientTable
+from .rounds import ClientTable, Rounds
 
 CHECKS: Final = ClientTable()
 each = CHECKS.each
 
+_MOST_TRIES: Final = 5  # of a command that was refused, and of connections
 _MAIL: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))
 
 
@@ -48,6 +50,28 @@ def needs_no_extension(seen: Seen) -> str | bool:
     "talkative",
 )
 def understands_lines(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each(
+    "LIM-10", "5321 4.5.3.1.5, 4.2", "The client understands long reply lines and long replies", "long-winded"
+)
+def understands_long_replies(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("RPL-12", "practice; 5321 4.2", "Octets above 127 in a reply are no obstacle", "foreign", level="SHOULD")
+def understands_foreign_text(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("SIZ-02", "1870 3", "SIZE 0 is no limit", "size-zero")
+def understands_size_zero(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("EHL-10", "5321 4.1.1.1", "Only the first word of each further line of EHLO is a keyword", "look-alikes")
+def is_not_misled_by_look_alikes(seen: Seen) -> str | bool:
     return _goes_on(seen)
 
 
@@ -97,8 +121,10 @@ def accepts_a_busy_server(seen: Seen) -> str | bool:
     "SES-40",
     "5321 3.8",
     "After 421 the client gives up the connection",
+    "closing-at-ehlo",
     "closing-at-mail",
     "closing-at-rcpt",
+    "closing-at-data",
     "closing-after-the-content",
 )
 def gives_up_after_421(seen: Seen) -> str | bool:
@@ -116,6 +142,7 @@ def gives_up_after_421(seen: Seen) -> str | bool:
     "5321 3.3",
     "After a refused MAIL the client sends neither RCPT nor content",
     "refusing-the-sender",
+    "deferring-the-sender",
 )
 def accepts_a_refused_sender(seen: Seen) -> str | bool:
     mail = seen.first("MAIL")
@@ -132,6 +159,7 @@ def accepts_a_refused_sender(seen: Seen) -> str | bool:
     "5321 3.3",
     "After nothing but refused recipients the client sends no DATA",
     "refusing-recipients",
+    "deferring-recipients",
     "granting-without-recipients",
 )
 def accepts_refused_recipients(seen: Seen) -> str | bool:
@@ -161,7 +189,14 @@ def sends_to_those_accepted(seen: Seen) -> str | bool:
     return True if seen.contents else "no content is sent, although a recipient was accepted"
 
 
-@each("DAT-04", "5321 3.3", "After a refused DATA the client sends no content", "refusing-data")
+@each(
+    "DAT-04",
+    "5321 3.3",
+    "After a refused DATA the client sends no content",
+    "refusing-data",
+    "refusing-data-for-good",
+    "granting-no-data",
+)
 def accepts_refused_data(seen: Seen) -> str | bool:
     data = seen.first("DATA")
     if data is None:
@@ -177,6 +212,7 @@ def accepts_refused_data(seen: Seen) -> str | bool:
     "5321 4.2.1",
     "After refused content the client does not send it again on the same connection",
     "refusing-the-content",
+    "deferring-the-content",
 )
 def accepts_refused_content(seen: Seen) -> str | bool:
     return "refused content is sent again" if len(seen.contents) > 1 else bool(seen.contents)
@@ -187,9 +223,32 @@ def obeys_the_size(seen: Seen) -> str | bool:
     return "content above the announced size is sent" if seen.contents else bool(seen.commands)
 
 
-@each("EHL-11", "5321 2.4", "Keywords are recognised in any letter case", "talkative")
-def reads_keywords_in_any_case(seen: Seen) -> str | bool:
-    return bool(seen.first("MAIL"))
+@CHECKS.check("EHL-11", "5321 2.4", "Keywords are recognised in any letter case")
+def client_reads_keywords_in_any_case(rounds: Rounds) -> None:
+    def declares(scenario: str) -> tuple[bool, Seen]:
+        for seen in rounds.of(scenario):
+            if mail := seen.first("MAIL"):
+                return b" SIZE=" in mail.line.upper(), seen
+        raise Inconclusive("no round shows it")
+
+    upper, _ = declares("accepting")
+    lower, seen = declares("talkative")
+    if upper and not lower:
+        raise rounds.fail(seen, "the client uses SIZE, and does not recognise it as size")
+
+
+@CHECKS.check(
+    "SIZ-14", "5321 4.2.1, 4.5.4.1", "A client that was refused does not try again at once", level="SHOULD"
+)
+def client_does_not_insist(rounds: Rounds) -> None:
+    for entries in rounds.seen.values():
+        if len(entries) > _MOST_TRIES:
+            raise rounds.fail(entries[-1], f"the client has connected {len(entries)} times")
+        for seen in entries:
+            for verb in ("MAIL", "AUTH"):
+                refused = [one for one in seen.commands if one.verb == verb and one.reply[:1] in ("4", "5")]
+                if len(refused) > _MOST_TRIES:
+                    raise rounds.fail(seen, f"{verb} was refused {len(refused)} times on one connection")
 
 
 @each("RPL-24", "practice", "A reply that answers no command ends the session", "unasked", level="SHOULD")
@@ -216,6 +275,14 @@ def starts_over_under_tls(seen: Seen) -> str | bool:
         if under[0].verb in ("EHLO", "HELO", "QUIT")
         else f"the first command under TLS is {shown(under[0].line)}"
     )
+
+
+@each("TLS-15", "3207 4", "After 220 the client begins a handshake, and sends no plaintext", "starttls")
+def begins_a_handshake(seen: Seen) -> str | bool:
+    if seen.no_handshake:
+        return "plaintext comes after the 220 of STARTTLS"
+    starttls = seen.first("STARTTLS")
+    return bool(starttls and starttls.reply)
 
 
 @each("TLS-08", "3207 4.2", "What was offered before TLS is forgotten", "starttls-offers-more")
@@ -287,15 +354,31 @@ def writes_base64(seen: Seen) -> str | bool:
     return bool(responses)
 
 
-@each("AUT-27", "4954 4", "Only mechanisms that are offered are used", "auth", "refusing-auth")
+@each(
+    "AUT-27",
+    "4954 4",
+    "Only mechanisms that are offered are used",
+    "auth",
+    "refusing-auth",
+    "auth-by-something-else",
+)
 def uses_offered_mechanisms(seen: Seen) -> str | bool:
     found = False
     for command in seen.commands:
         if command.verb == "AUTH":
             found = True
-            if command.argument.upper().split(b" ")[0] not in (b"PLAIN", b"LOGIN"):
+            offered = b"PLAIN LOGIN" if seen.scenario.name != "auth-by-something-else" else b"X-FROBNICATE"
+            if command.argument.upper().split(b" ")[0] not in offered.split():
                 return f"a mechanism that is not offered: {shown(command.argument, 20)}"
     return found
+
+
+@each("AUT-13", "4954 4", "A challenge that is not base64 is answered by a star", "auth-with-a-bad-challenge")
+def cancels_a_bad_challenge(seen: Seen) -> str | bool:
+    for response in seen.responses:
+        if response != b"*\r\n":
+            return f"the response is {shown(response, 20)}"
+    return bool(seen.responses)
 
 
 @each("AUT-04", "4954 4", "AUTH comes before a transaction, and once", "auth")

@@ -18,6 +18,7 @@ Trigger = Callable[[str, int], object]
 """Makes the client send one message to a host and port, and returns when it has ended."""
 
 _POLL: Final = 0.02  # seconds between two looks for a further connection
+_MOST_CONNECTIONS: Final = 10  # to one server: a client that tries again for ever is not waited for
 
 
 def check_client(
@@ -87,7 +88,10 @@ def _play(
                 continue
             return
         seen = Player(sock, scenario, context, timeout, look).play()
-        rounds.seen.setdefault(scenario.name, []).append(seen)
+        connections = rounds.seen.setdefault(scenario.name, [])
+        connections.append(seen)
+        if len(connections) >= _MOST_CONNECTIONS:
+            return
 
 
 def judge(rounds: Rounds) -> list[Result]:
