@@ -159,7 +159,9 @@ class Dialogue:
         self.transaction = None
         self.check_usable()
         if self.claim is not None and self.claim is not claim:
-            raise RuntimeError("send_many() is under way on this session: ask for its outcomes to the end")
+            raise RuntimeError(
+                "send_many() is under way on this session: ask for its outcomes to the end, or connect again"
+            )
         self._failure = "it was broken off"
         self.context.phase = phase
         self.context.reply = None
