@@ -189,8 +189,8 @@ class Client:
             ArgumentTypeError: ``messages`` is not an iterable of messages.
             ConnectionLost: From the iterator, when all messages that were read have their outcomes: the session
                 is over, and the end of ``messages`` was not reached.
-            RuntimeError: From the other methods, until the iterator has come to its end. If it is left early, the
-                next envelope may be on its way, and only :meth:`quit` and :meth:`close` are possible.
+            RuntimeError: From the other methods, until the iterator has come to its end. If it is left early,
+                the next envelope may be on its way, and only :meth:`quit` and :meth:`close` are possible.
 
         Example:
             ::
