@@ -305,6 +305,17 @@ def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixtur
     assert str(record.exc_info[1]) == SECRET
 
 
+def test_the_log_has_words_for_a_client_without_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    """As on a Unix socket."""
+    caplog.set_level("INFO", "smtpcore")
+    stream = Stream([*TO_DATA, ("354", ["Subject: x\n", EOF])])
+    stream.peername = ""
+    sink = Sink(failing={"write": RuntimeError()})
+    serve(object_with(begin_message=deciding(sink)), [], stream=stream)
+    assert "Sink.write failed in a session with a peer without an address" in caplog.messages
+    assert "a message from a peer without an address is not stored" in caplog.text
+
+
 def test_a_class_is_no_handler() -> None:
     class Mailbox:
         pass

@@ -44,6 +44,11 @@ TIMED_OUT = "the peer took too long"
 Address = tuple[str, int] | tuple[str, int, int, int] | str
 
 
+def peer_in_words(peername: Address) -> object:
+    """Name a peer in a log: its address, or words for one that has none, as on a Unix socket."""
+    return peername or "a peer without an address"
+
+
 class BaseStream(ABC):
     """A connection. One caller at a time may read it, and one may write to it.
 

@@ -48,6 +48,7 @@ from ..extensions.help import Help
 from ..extensions.starttls import StartTls
 from ..handlers import RELAY_DENIED, Handler
 from ..sasl import Credentials, SecretRequest
+from .basestream import peer_in_words
 from .handlercheck import name_of
 from .session import Due, ServerSession
 from .spool import Spool
@@ -247,7 +248,7 @@ class Callbacks:
         return self._tell(self._table.rejected, self.session, event)
 
     def log_discarded(self, event: InputDiscarded) -> None:
-        logger.warning(_DISCARDED, self.session.peername, len(event.data))
+        logger.warning(_DISCARDED, peer_in_words(self.session.peername), len(event.data))
 
     # -- authentication --
 
@@ -344,7 +345,7 @@ class Callbacks:
 
     def end_aborted(self, event: MessageAborted) -> Awaitable[None] | None:
         why = "the connection ended within its content" if event.reply is None else event.reply
-        logger.info(_ABORTED, self.session.peername, why)
+        logger.info(_ABORTED, peer_in_words(self.session.peername), why)
         return self._abort_sink()
 
     def _abort_sink(self) -> Awaitable[None] | None:
@@ -429,7 +430,7 @@ class Callbacks:
         logger.error(_RETURNED, _name(method), expected, kind)
 
     def _told(self, error: Exception, method: Callable[..., Any]) -> Reply:
-        where = _name(method), self.session.peername
+        where = _name(method), peer_in_words(self.session.peername)
         if isinstance(error, OSError):  # a full disk is not a bug: one line for each message
             logger.error("%s failed in a session with %s: %s", *where, error)
         else:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Generic, TypedDict, TypeVar
 
 from .._core.errors import LocalProtocolError
-from .basestream import Address, BaseStream
+from .basestream import Address, BaseStream, peer_in_words
 from .options import checked_port, wrong_type
 from .serveroptions import check_seconds
 from .sockets import BACKLOG, bind
@@ -382,7 +382,7 @@ class BaseServer(ABC, Generic[S]):
                 if self._is_cancellation(error):
                     raise
                 if not self._aborting:  # errors after an abort are expected
-                    logger.error("a session with %s failed", stream.peername, exc_info=error)
+                    logger.error("a session with %s failed", peer_in_words(stream.peername), exc_info=error)
             finally:
                 try:
                     await stream.close()

@@ -13,6 +13,7 @@ from .._core.config import ServerConfig
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
+from .basestream import peer_in_words
 from .callbacks import Callbacks, Table, result_of
 from .connect import hello_name
 from .handlercheck import check_handler, name_of
@@ -75,7 +76,7 @@ async def _run_function(handler: Callable[[ServerSession], Any], session: Server
     else:
         await result_of(result)
         if session.connection.state is not State.CLOSED:
-            logger.error(_RETURNED_EARLY, name_of(handler), session.peername, _LEFT_EARLY)
+            logger.error(_RETURNED_EARLY, name_of(handler), peer_in_words(session.peername), _LEFT_EARLY)
     session.connection.close(_LEFT_EARLY)  # of no effect if it is closed already
 
 
@@ -144,7 +145,7 @@ async def serve_one(
             )
         except OSError as error:
             hint = " (does the client speak plain SMTP?)" if stream.first_octets[:2].isalpha() else ""
-            logger.info(NO_HANDSHAKE, stream.peername, words_of(error) + hint)
+            logger.info(NO_HANDSHAKE, peer_in_words(stream.peername), words_of(error) + hint)
             return
     session = make_session(stream, options)
     try:

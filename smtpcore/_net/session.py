@@ -40,6 +40,7 @@ from .._core.limits import TlsInfo
 from .._core.replies import Reply
 from .._core.server import ServerConnection
 from .._core.state import State
+from .basestream import peer_in_words
 from .connect import hello_name
 from .hints import words_of
 from .recorder import NO_RECORDER, Recorder, make_transcript
@@ -437,7 +438,7 @@ class ServerSession:
                 timeout=self._timeouts.connect,
             )
         except OSError as error:
-            logger.info(NO_HANDSHAKE, self.peername, words_of(error))
+            logger.info(NO_HANDSHAKE, peer_in_words(self.peername), words_of(error))
             if self.transcript is not None:
                 self._recorder.record_note(f"the TLS handshake failed: {words_of(error)}")
             self.connection.close()
@@ -463,7 +464,7 @@ class ServerSession:
             logger.warning(
                 "a message of %s was accepted after the server had stopped: the client got 421, and may"
                 " send the message again",
-                self.peername,
+                peer_in_words(self.peername),
             )
 
     async def wait_before_greeting(self, seconds: float) -> None:
