@@ -171,7 +171,7 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     add(
         "--max-recipients",
-        type=_number,
+        type=_positive,
         metavar="N",
         default=limits.recipients,
         help="the most recipients of a message (default: %(default)s)",
@@ -331,7 +331,13 @@ def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _number(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)
 
 

@@ -279,3 +279,17 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
 )
 def test_a_wrong_command_line_is_64(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     fails(capsys, 64, *arguments)
+
+
+@pytest.mark.parametrize(
+    "option, value, complaint",
+    [
+        ("--max-size", "-1", "'-1' is not a whole number, 0 or more"),
+        ("--max-size", "10M", "'10M' is not a whole number, 0 or more"),
+        ("--max-recipients", "0", "'0' is not a whole number, 1 or more"),
+    ],
+)
+def test_a_number_that_is_not_valid_is_named_with_its_option(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, complaint: str
+) -> None:
+    assert f"argument {option}: {complaint}" in fails(capsys, 64, "serve", option, value)
