@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Outgoing = Message | PreparedMessage | tuple[Sender, Recipients, Content]
     AsyncOutgoing = Message | PreparedMessage | tuple[Sender, Recipients, AsyncContent]
 
+_MESSAGES = "an EmailMessage, a PreparedMessage, or a tuple of sender, recipients and content"
 _NEVER_ITERATED = "send_many() was never iterated: no message was sent"
 
 
@@ -181,8 +182,12 @@ class Batch(AsyncIterator[SendOutcome]):
         """Check everything that can be checked before anything is sent."""
         connection = self._dialogue.connection
         if not isinstance(message, tuple):
+            from email.message import Message as EmailBase
+
             from ..message import PreparedMessage
 
+            if not isinstance(message, (EmailBase, PreparedMessage)):
+                raise wrong_type("a message", _MESSAGES, message)
             if not isinstance(message, PreparedMessage):
                 return _Item(message, prepare_email(connection, message))
             sender, recipients, content = message.sender, message.recipients, message.content
@@ -190,10 +195,7 @@ class Batch(AsyncIterator[SendOutcome]):
                 message, prepare_transaction(connection, sender, recipients, content, message.smtputf8)
             )
         if len(message) != 3:
-            raise LocalProtocolError(
-                f"a message is an EmailMessage, or a tuple of sender, recipients and content, not a tuple of"
-                f" {len(message)}"
-            )
+            raise LocalProtocolError(f"a message is {_MESSAGES}, not a tuple of {len(message)}")
         sender, recipients, content = message
         if isinstance(content, BYTES):
             return _Item(message, prepare_transaction(connection, sender, recipients, bytes(content), False))

@@ -262,6 +262,15 @@ def test_a_message_that_cannot_be_sent_is_never_begun(bad: Any, kind: Any, keywo
     assert type(error) is kind and error.context is not None and not error.retryable
 
 
+@pytest.mark.parametrize("bad", [5, None, "a message", (SENDER, "r2@mx.example")])
+def test_the_error_about_what_is_not_a_message_names_what_is_accepted(bad: Any) -> None:
+    (outcome,) = talk([QUIT], sending(bad))
+    assert (
+        "a message is an EmailMessage, a PreparedMessage, or a tuple of sender, recipients and content, not"
+        in str(outcome.error)
+    )
+
+
 # --- The end of the session -----------------------------------------------------------------------------------
 
 
