@@ -326,6 +326,8 @@ def _by_reply(reply: Reply, facts: ErrorContext, *, recipients: bool = False) ->
 
 def _meaning_of(reply: Reply, facts: ErrorContext, *, recipients: bool) -> str | None:
     code, phase = reply.code, facts.phase
+    if code == 421 and reply.status is not None and (reply.status.subject, reply.status.detail) == (4, 2):
+        return "the server ends sessions that are idle or slow: open a new connection"
     if code == 421:
         return "the server is busy, throttling or restarting: open a new connection later"
     if code in (523, 538):

@@ -23,7 +23,7 @@ def explained(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]
         ("(535, b'5.7.8 Error: authentication failed')", "535 5.7.8", "user name or password are wrong"),
         ("failed: MAIL was answered 530 5.7.0 log in", "530 5.7.0", "give --user"),
         ("550 5.1.1 no such user", "550 5.1.1", "check the spelling"),
-        ("421 4.4.2 timeout exceeded", "421 4.4.2", "open a new connection later"),
+        ("421 4.4.2 timeout exceeded", "421 4.4.2", "sessions that are idle or slow"),
         ("452", "452", "try again later, with fewer"),
         ("538 5.7.11", "538 5.7.11", "--security starttls"),
         ("550 2.1.1 a class of another code", "550", None),

@@ -557,6 +557,8 @@ REPLIES: list[tuple[str, Any, type[ReplyError], dict[str, Any], str | None]] = [
     ("501 5.1.7", MAIL, ReplyError, {"phase": "mail"}, "the address of the sender is malformed"),
     ("550 5.1.8", MAIL, ReplyError, {"phase": "mail"}, "the domain of the sender is unknown"),
     ("421", MAIL, ReplyError, {"phase": "mail"}, "open a new connection later"),
+    ("421 4.3.2", MAIL, ReplyError, {"phase": "mail"}, "busy, throttling or restarting"),
+    ("421 4.4.2", MAIL, ReplyError, {"phase": "mail"}, "ends sessions that are idle or slow"),
     ("421", RCPT, RecipientsRefused, {"phase": "rcpt"}, "open a new connection later"),
     ("550", RCPT, RecipientsRefused, {"phase": "rcpt"}, "the server has refused them all for good"),
     ("550 5.1.1", RCPT, RecipientsRefused, {"phase": "rcpt"}, "the mailbox does not exist"),
