@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Self, TypeVar
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, check_text
 from .expressions import expression
 from .grammar import (
     ADDRESS_LITERAL,
@@ -158,6 +158,7 @@ class ReversePath(_Path):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
+        check_text("the sender", text)
         try:
             self._text, self.source_route = parse_reverse_path(_bracketed(text))
         except LocalProtocolError as error:
@@ -188,6 +189,7 @@ class ForwardPath(_Path):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
+        check_text("the recipient", text)
         try:
             self._text, self.source_route = parse_forward_path(_bracketed(text))
         except LocalProtocolError as error:

@@ -90,3 +90,9 @@ class ArgumentTypeError(LocalProtocolError, TypeError):
 def wrong_type(name: str, accepted: str, value: object) -> ArgumentTypeError:
     """Return an error about an argument of the wrong type; at most 80 characters of its value are shown."""
     return ArgumentTypeError(f"{name} is {accepted}, not {type(value).__name__} {value!r:.80}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise an error that names the argument if its value is not a string."""
+    if not isinstance(value, str):
+        raise wrong_type(name, "a string", value)

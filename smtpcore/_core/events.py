@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .addresses import ForwardPath, ReversePath, is_hello_argument, proven
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, check_text
 from .grammar import COMMON_MAILBOX, PRINTABLE, SHORT_MAILBOX
 from .parameters import NO_PARAMETERS, Parameters, ParameterValue, check_parameters
 from .replies import Reply
@@ -70,6 +70,7 @@ class _Hello(Command):
     domain: str
 
     def __init__(self, domain: str) -> None:
+        check_text("domain", domain)
         if not is_hello_argument(domain):
             raise LocalProtocolError(
                 f"{domain!r} is neither a domain nor an address literal such as [192.0.2.1] (RFC 5321 4.1.1.1)"
@@ -100,7 +101,10 @@ class Helo(_Hello):
 
 def _is_common(text: str) -> bool:
     """Whether this is a mailbox of the ordinary kind; any other is judged when its path is made."""
-    return len(text) <= SHORT_MAILBOX and COMMON_MAILBOX.fullmatch(text) is not None
+    try:
+        return len(text) <= SHORT_MAILBOX and COMMON_MAILBOX.fullmatch(text) is not None
+    except TypeError:  # the constructor of the path says so in words
+        return False
 
 
 class _WithPath(Command):
@@ -259,6 +263,7 @@ class TextCommand(Command):
     argument: str
 
     def __init__(self, argument: str = "") -> None:
+        check_text("argument", argument)
         permitted = argument.strip() if self.names_mailbox else argument.isascii()
         if not permitted or (argument and PRINTABLE.fullmatch(argument) is None):
             raise LocalProtocolError(f"{self.verb} takes one line of printable text, not {argument!r}")

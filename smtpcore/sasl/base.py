@@ -6,7 +6,7 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from .._core.errors import LocalProtocolError
+from .._core.errors import ArgumentTypeError, LocalProtocolError
 from .credentials import AuthQuestion, SecretRequest, StoredSecret
 from .encoding import is_mechanism_name
 from .prepare import saslprep
@@ -232,6 +232,7 @@ class PasswordMechanism(ClientMechanism):
         Raises:
             LocalProtocolError: One is empty, contains NUL or cannot be encoded as UTF-8 (RFC 4616 2). The error
                 does not quote it.
+            ArgumentTypeError: One is not a string.
         """
         self.username = username
         self._password = password
@@ -247,6 +248,8 @@ def encoded(what: str, text: str) -> bytes:
     # authzid   = 1*SAFE
     # passwd    = 1*SAFE
     # SAFE      = UTF1 / UTF2 / UTF3 / UTF4     ;; any UTF-8 encoded Unicode character except NUL
+    if not isinstance(text, str):  # the error does not show the value, which may be a password
+        raise ArgumentTypeError(f"the {what} is a string, not {type(text).__name__}")
     if not text or "\0" in text:
         raise LocalProtocolError(f"the {what} must not be empty or contain NUL (RFC 4616 2)")
     try:

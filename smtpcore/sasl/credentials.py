@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._core.errors import LocalProtocolError
+from .._core.errors import ArgumentTypeError, LocalProtocolError
 from .._core.events import Event
 from .prepare import prepare
 
@@ -47,7 +47,12 @@ class Credentials(AuthQuestion):
         Args:
             password: The stored password, in clear. None if there is no such account.
             any_identity: Do not look at ``authorization_identity``: the caller decides about it.
+
+        Raises:
+            ArgumentTypeError: ``password`` is neither a string nor None. The error does not show it.
         """
+        if not isinstance(password, str | None):
+            raise ArgumentTypeError(f"the stored password is a string or None, not {type(password).__name__}")
         # Imported here because it loads the whole of hashlib, which a client never needs.
         from hmac import compare_digest
 

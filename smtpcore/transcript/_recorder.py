@@ -167,7 +167,7 @@ class Transcript:
             secrets: The text, not encoded. A text of fewer than four octets is not masked.
         """
         for secret in secrets:
-            self._secrets.hide(secret.encode("utf-8", "surrogateescape"))
+            self._secrets.hide(secret.encode("utf-8", "surrogatepass"))
 
     def record_end(self) -> None:
         """Record the end of the connection and what is unfinished; further octets belong to another one."""

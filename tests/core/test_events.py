@@ -10,6 +10,7 @@ import pytest
 
 import smtpcore
 from smtpcore import (
+    ArgumentTypeError,
     Auth,
     Chunk,
     Command,
@@ -475,3 +476,24 @@ def test_envelopes_compare_by_sender_and_recipients() -> None:
 def test_a_command_with_a_path_survives_pickling(parameters: dict[str, Any]) -> None:
     for command in (Mail("a@b.example", parameters), Rcpt("c@d.example", {})):
         assert pickle.loads(pickle.dumps(command)) == command
+
+
+@pytest.mark.parametrize("value", [None, b"a@b.example", 5, True, ["a@b.example"], ("a@b.example",), object()])
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        (Mail, "the sender"),
+        (Rcpt, "the recipient"),
+        (ReversePath, "the sender"),
+        (ForwardPath, "the recipient"),
+        (Ehlo, "domain"),
+        (Helo, "domain"),
+        (Vrfy, "argument"),
+        (Expn, "argument"),
+        (Noop, "argument"),
+        (Help, "argument"),
+    ],
+)
+def test_an_argument_that_is_not_a_string_is_named(kind: Any, name: str, value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"^{name} is a string, not {type(value).__name__} "):
+        kind(value)

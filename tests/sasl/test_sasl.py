@@ -15,13 +15,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpcore import sasl
-from smtpcore._core.errors import LocalProtocolError
+from smtpcore._core.errors import ArgumentTypeError, LocalProtocolError
 from smtpcore.sasl import (
     CLIENT_MECHANISMS,
     SERVER_MECHANISMS,
@@ -1120,3 +1121,20 @@ def test_steps_and_credentials_compare_by_value() -> None:
     assert not hasattr(credentials, "__dict__")
     assert not hasattr(PlainClient("alice", "secret"), "__dict__")
     assert not hasattr(PlainServer(), "__dict__")
+
+
+@pytest.mark.parametrize("wrong", [None, b"hunter2", ["hunter2"], {"hunter2": 1}, 5])
+@pytest.mark.parametrize("mechanism", [sasl.PlainClient, sasl.LoginClient])
+def test_a_user_name_or_password_that_is_not_a_string_is_named_and_not_shown(
+    mechanism: Any, wrong: Any
+) -> None:
+    for arguments, name in (((wrong, "secret"), "user name"), (("joe", wrong), "password")):
+        with pytest.raises(ArgumentTypeError, match=f"^the {name} is a string, not {type(wrong).__name__}$"):
+            mechanism(*arguments)
+
+
+@pytest.mark.parametrize("stored", [b"hunter2", ["hunter2"], 5])
+def test_a_stored_password_that_is_not_a_string_is_named_and_not_shown(stored: Any) -> None:
+    credentials = sasl.Credentials("PLAIN", "joe", None, "hunter2")
+    with pytest.raises(ArgumentTypeError, match=f"string or None, not {type(stored).__name__}$"):
+        credentials.matches(stored)
