@@ -20,7 +20,7 @@ import smtpcore
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-_BLOCK = re.compile(r"^(<!-- not run: .+ -->\n\n?)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n\n?)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)\s]*\)")
 
 
@@ -50,6 +50,12 @@ def missing_imports(block: str) -> list[str]:
             module = importlib.import_module(node.module or "")
             missing += [one.name for one in node.names if not hasattr(module, one.name)]
     return missing
+
+
+def test_each_block_of_a_document_is_found() -> None:
+    for path in DOCS.rglob("*.md"):
+        fences = re.findall("^```python$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(blocks_of(path)) == len(fences), path.name
 
 
 def test_a_missing_import_is_found() -> None:
