@@ -273,6 +273,34 @@ def test_the_log_names_whichever_method_it_is(
 
 
 @pytest.mark.parametrize(
+    "method, steps, decision",
+    [
+        ("accept_recipient", BEGIN, Reply(450, "4.2.0", "later")),
+        ("check_credentials", [BEGIN[0], ("250", "AUTH PLAIN AGpvZQBzZWNyZXQ=")], Reply(534, "5.7.9", "no")),
+        ("lookup_secret", [BEGIN[0], ("250", "AUTH X-SECRET c2VjcmV0")], "secret"),
+    ],
+)
+def test_a_decision_after_the_end_of_the_session_is_not_an_error_of_the_method(
+    method: str,
+    steps: Any,
+    decision: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As when the server stops meanwhile: then the decision cannot be sent, whatever it is."""
+
+    def decide(session: ServerSession, *arguments: Any) -> Any:
+        session.connection.close(Reply(421, "4.3.2", "bye"))
+        return decision
+
+    monkeypatch.setitem(SERVER_MECHANISMS, "X-SECRET", Secret)
+    config = ServerConfig(auth_mechanisms=("PLAIN", "X-SECRET"), allow_cleartext_auth=True)
+    with pytest.raises(LocalProtocolError):
+        serve(object_with(**{method: decide}), steps, last="421", config=config)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
     "method, steps, decision, reply",
     [
         ("accept_connection", [], Reply(250, None, "hello"), "421"),
