@@ -144,6 +144,27 @@ def test_the_socket_of_systemd_is_used() -> None:
         connect(server).quit()
 
 
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system has no SO_REUSEPORT")
+def test_two_servers_share_a_port() -> None:
+    block = next(code for code, _ in blocks_of(PAGE) if "SO_REUSEPORT" in code)
+    serve_port = run(block.replace('("", port)', '("127.0.0.1", port)'))["serve_port"]
+
+    async def main(port: int) -> None:
+        servers = [asyncio.create_task(serve_port(Store(), port)) for _ in range(2)]
+        await asyncio.sleep(0)  # both have bound the port
+        client = await smtpcore.asyncio.connect("127.0.0.1", port)
+        await client.quit()
+        assert not any(server.done() for server in servers)
+        for server in servers:
+            server.cancel()
+        await asyncio.gather(*servers, return_exceptions=True)
+
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        asyncio.run(main(reserved.getsockname()[1]))
+
+
 def test_connections_are_counted_for_each_address() -> None:
     handler = recipe("Counting")()
     with smtpcore.sync.serve(handler) as server:
