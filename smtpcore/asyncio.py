@@ -1,9 +1,12 @@
 """SMTP on asyncio.
 
-The stream is its own ``BufferedProtocol``. While a pump is running, what arrives is given to its function
-within ``buffer_updated()``, and the task of the pump sleeps until the function gives something back. While none
-is running, because the task is busy elsewhere, what arrives is held; if more is held than one read gives,
-reading is paused, so that a peer cannot fill our memory.
+:func:`connect` returns a client, :func:`send_message` sends one message, and :func:`serve` starts a server,
+which runs each session in a task of its own. ``docs/adapters.md`` is the guide to them.
+
+**Implementation.** The stream is its own ``BufferedProtocol``. While a pump is running, what arrives is given
+to its function within ``buffer_updated()``, and the task of the pump sleeps until the function gives something
+back. While none is running, because the task is busy elsewhere, what arrives is held; if more is held than one
+read gives, reading is paused, so that a peer cannot fill our memory.
 
 What is written goes to the socket directly. The transport gets only what the system does not accept at once,
 and that is waited for: so a write's timeout means something, and nothing is left to flush at the close.

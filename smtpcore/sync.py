@@ -1,10 +1,12 @@
 """SMTP on blocking sockets and threads.
 
-The conversations of smtpcore are coroutines. Here their stream blocks the thread where the others suspend
-the task, so no coroutine ever suspends, and ``run()`` drives one to its end with a single ``send()``.
+:func:`connect` returns a client, :func:`send_message` sends one message, and :func:`serve` starts a server,
+which runs each session in a thread of its own. ``docs/adapters.md`` is the guide to them.
 
-A read waits in ``recv()``, for which the system knows the time. A write does not wait: what can be sent is sent
-at once, and otherwise there is one place to wait.
+**Implementation.** The conversations of smtpcore are coroutines. The stream of this adapter blocks the thread
+where the other streams suspend the task, so no coroutine ever suspends, and ``run()`` drives one to its end
+with a single ``send()``. A read waits in ``recv()`` with a timeout of the system. A write sends what the system
+accepts at once, and waits in one place for the rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """SMTP on trio.
 
-The stream is that of the blocking adapter, but for what waits: that is trio's, so a task can be cancelled
-there. What trio adds is removed again at the edges, so that the conversations see the same here as on the
-other adapters: its errors become those of the standard library, and its timeouts become TimeoutError.
+:func:`connect` returns a client, :func:`send_message` sends one message, and :func:`serve` runs a server, each
+session in a task of its own. ``docs/adapters.md`` is the guide to them.
+
+**Implementation.** The stream is that of the blocking adapter, except that each wait is one of trio, in which a
+task can be cancelled. The stream converts trio's errors to those of the standard library, and its timeouts to
+TimeoutError, so the conversations see the same errors as on the other adapters.
 """
 
 from __future__ import annotations
