@@ -89,7 +89,12 @@ class Rule:
 
         Args:
             seconds: How long. A server that closes does not wait any longer.
+
+        Raises:
+            LocalProtocolError: ``seconds`` is not a time to wait.
         """
+        if not 0 <= seconds <= threading.TIMEOUT_MAX:  # not for NaN either
+            raise LocalProtocolError(f"a delay has at least 0 seconds, and is finite, not {seconds}")
         return dataclasses.replace(self, seconds=seconds)
 
     def disconnect(self, after: int = 0) -> Rule:
@@ -100,7 +105,12 @@ class Rule:
 
         Args:
             after: Octets of the reply that are sent before.
+
+        Raises:
+            LocalProtocolError: ``after`` is negative.
         """
+        if after < 0:
+            raise LocalProtocolError(f"at least 0 octets of a reply are sent before the end, not {after}")
         return dataclasses.replace(self, limit=after)
 
     def split(self, octets: int) -> Rule:
@@ -108,6 +118,9 @@ class Rule:
 
         Args:
             octets: Of each piece.
+
+        Raises:
+            LocalProtocolError: ``octets`` is less than 1.
         """
         if octets < 1:
             raise LocalProtocolError(f"a piece of a reply has at least 1 octet, not {octets}")
@@ -162,15 +175,13 @@ class Counter:
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self._rules = list(rules)
-        self._seen: dict[int, int] = {}
-        self._met: set[tuple[int, Hashable]] = set()
+        self._counts = [_Count(rule) for rule in rules]
         self._lock = threading.Lock()
 
     def add(self, rule: Rule) -> None:
         """Add a rule, which goes before the others and counts from now on."""
         with self._lock:
-            self._rules.insert(0, rule)
+            self._counts.insert(0, _Count(rule))
 
     def rule_for(self, verb: str, event: Event) -> Rule | None:
         """Count an event, and return the rule that applies to it, or None.
@@ -179,7 +190,7 @@ class Counter:
             verb: Its verb, as ``on()`` names it.
             event: The event.
         """
-        return self._first(event, [rule for rule in self._rules if rule.verb in (verb, ANY)])
+        return self._first(event, lambda rule: rule.verb in (verb, ANY))
 
     def rule_for_content(self, chunk: Chunk, before: int, now: int) -> Rule | None:
         """Count a piece of content, and return the rule that applies to it, or None.
@@ -189,22 +200,32 @@ class Counter:
             before: Octets of the message before it.
             now: Octets of the message with it.
         """
-        due = [rule for rule in self._rules if rule.verb == CONTENT and before < max(rule.after, 1) <= now]
-        return self._first(chunk, due)
+        return self._first(chunk, lambda rule: rule.verb == CONTENT and before < max(rule.after, 1) <= now)
 
-    def _first(self, event: Event, rules: list[Rule]) -> Rule | None:
+    def _first(self, event: Event, is_about: Callable[[Rule], bool]) -> Rule | None:
         with self._lock:  # each rule counts, also if another one goes first
-            return next(iter([rule for rule in rules if self._applies(rule, event)]), None)
+            due = [one.rule for one in self._counts if is_about(one.rule) and one.applies_to(event)]
+        return due[0] if due else None
 
-    def _applies(self, rule: Rule, event: Event) -> bool:
-        key = id(rule)
+
+class _Count:
+    """A rule of one server, and what it has counted. One rule may be there twice, and counts twice."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._seen = 0
+        self._met: set[Hashable] = set()
+
+    def applies_to(self, event: Event) -> bool:
+        """Count an event that the rule is about; return whether the rule applies to it."""
+        rule = self.rule
         if rule.first_of is not None:
-            met = key, rule.first_of(event)
-            new = met not in self._met
-            self._met.add(met)
+            value = rule.first_of(event)
+            new = value not in self._met
+            self._met.add(value)
             return new
-        count = self._seen[key] = self._seen.get(key, 0) + 1
-        return count >= rule.nth and (rule.times is None or count < rule.nth + rule.times)
+        self._seen += 1
+        return self._seen >= rule.nth and (rule.times is None or self._seen < rule.nth + rule.times)
 
 
 # --- Presets ----------------------------------------------------------------------------------------------

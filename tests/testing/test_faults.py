@@ -248,6 +248,34 @@ def test_the_rule_that_was_added_last_goes_first() -> None:
         assert raw(server, b"NOOP\r\nNOOP\r\n").endswith(b"\r\n451 new\r\n450 old\r\n")
 
 
+def test_a_rule_that_is_added_again_counts_again() -> None:
+    busy = on("NOOP", times=1).reply("451 busy")
+    with MailServer(busy) as server:
+        assert raw(server, b"NOOP\r\nNOOP\r\n").endswith(b"\r\n451 busy\r\n250 2.0.0 ok\r\n")
+        server.add(busy)
+        assert raw(server, b"NOOP\r\nNOOP\r\n").endswith(b"\r\n451 busy\r\n250 2.0.0 ok\r\n")
+    rule = greylist()
+    with MailServer() as server:
+        for _ in range(2):
+            server.add(rule)
+            with pytest.raises(RecipientsRefused):
+                send(server)
+            assert send(server) == [250]
+
+
+@pytest.mark.parametrize("after", [-1, -100])
+def test_a_reply_is_not_cut_from_its_end(after: int) -> None:
+    with pytest.raises(LocalProtocolError, match=f"at least 0 octets of a reply .*, not {after}"):
+        on("NOOP").disconnect(after)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300])
+def test_a_delay_is_a_time_that_every_adapter_can_wait(seconds: float) -> None:
+    for make in (on("NOOP").delay, tarpit):
+        with pytest.raises(LocalProtocolError, match="a delay has at least 0 seconds"):
+            make(seconds)
+
+
 @pytest.mark.parametrize(
     "text, rule",
     [
