@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import cycle
 
 from .._core.client import ClientConnection
+from .._core.errors import LocalProtocolError
 from .._core.events import (
     Chunk,
     Command,
@@ -52,8 +53,10 @@ class Pair:
         self.server_events: list[Event] = []
         self.transcript: list[tuple[str, bytes]] = []
         self._answer = answer
-        self._cuts = cycle([*cuts] or [2**30])
-        self._delays = cycle([*delays] or [0])
+        sizes, turns = [*cuts] or [2**30], [*delays] or [0]
+        if min(sizes) < 1 or min(turns) < 0:
+            raise LocalProtocolError("each of cuts is at least 1, and each of delays at least 0")
+        self._cuts, self._delays = cycle(sizes), cycle(turns)
         self._held = 0  # turns for which the octets of the server are held
         self._to_server = b""
         self._to_client = b""
@@ -143,5 +146,8 @@ def pair(
 
     Returns:
         The pair; ``run()`` carries the octets.
+
+    Raises:
+        LocalProtocolError: A piece has less than 1 octet, or a delay less than 0 turns.
     """
     return Pair(client, server, answer, cuts, delays)

@@ -14,6 +14,7 @@ from smtpcore import (
     Ehlo,
     EndOfMessage,
     Event,
+    LocalProtocolError,
     Mail,
     Quit,
     Rcpt,
@@ -23,6 +24,7 @@ from smtpcore import (
     StartTls,
 )
 from smtpcore.testing import Violation, legal, pair, strategies
+from smtpcore.testing._oracle import Oracle
 
 HELLO = [("S", b"220 mx.example\r\n"), ("C", b"EHLO a\r\n"), ("S", b"250-mx.example\r\n250 PIPELINING\r\n")]
 
@@ -148,3 +150,26 @@ def test_a_pair_shakes_hands_in_memory_and_refuses_as_it_is_told() -> None:
     assert isinstance(last, Response)
     assert last.reply.code == 550
     legal(joined.transcript)
+
+
+@pytest.mark.parametrize("schedule", [{"cuts": [0]}, {"cuts": [3, -1]}, {"delays": [-1]}])
+def test_a_pair_needs_a_schedule_in_which_octets_travel(schedule: dict[str, list[int]]) -> None:
+    with pytest.raises(LocalProtocolError, match="each of cuts is at least 1"):
+        pair(ClientConnection(), ServerConnection("mx.example"), **schedule)
+
+
+def test_the_recipient_of_a_message_may_be_a_quoted_string() -> None:
+    oracle = Oracle()
+    for sent, received in (
+        (None, b"220 mx.example\r\n"),
+        (b"EHLO a", b"250 mx.example\r\n"),
+        (b'MAIL FROM:<"a> b"@example.org> SIZE=3', b"250 ok\r\n"),
+        (b'RCPT TO:<@x.example:"c \\" d"@example.org>', b"250 ok\r\n"),
+        (b"DATA", b"354 go on\r\n"),
+    ):
+        if sent is not None:
+            oracle.sent_line(sent)
+        oracle.received(received)
+    oracle.sent_content(b"a\r\n", ended=True)
+    oracle.received(b"250 ok\r\n")
+    oracle.check_stored([('"a> b"@example.org', ['"c \\" d"@example.org'], b"a\r\n")])
