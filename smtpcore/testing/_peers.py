@@ -7,12 +7,9 @@ says whether a reply is missing, and a reply that does not come costs the time-o
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import select
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -100,16 +97,11 @@ class SocketPeer:
             self._broken = True  # what the server has said before it closed may still arrive
 
     def receive(self, *, wait: bool) -> bytes | None:
-        end = time.monotonic() + (TIMEOUT if wait else 0)
-        self._socket.settimeout(0)  # a socket under TLS may be readable and yet have no octets to give
+        self._socket.settimeout(TIMEOUT if wait else 0)
         try:
-            while True:
-                with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-                    return self._socket.recv(65536)
-                if not select.select([self._socket], [], [], max(end - time.monotonic(), 0))[0]:
-                    return b"" if self._broken else None
-                if time.monotonic() >= end:
-                    return None
+            return self._socket.recv(65536)
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
+            return b"" if self._broken else None
         except OSError:
             return b""
         finally:

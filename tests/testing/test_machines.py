@@ -11,6 +11,7 @@ from hypothesis import Phase, settings
 import smtpcore.sync
 from smtpcore import LocalProtocolError, ServerConfig, ServerConnection, SMTPError, State, TlsInfo
 from smtpcore.testing import MailServer, Violation
+from smtpcore.testing._peers import SocketPeer
 from smtpcore.testing.machines import ClientMachine, ServerMachine, differ, fuzz_client, fuzz_server
 
 from .test_buggy_server import BUGGY
@@ -60,6 +61,23 @@ def test_our_server_over_sockets_is_faultless() -> None:
 def test_a_target_may_make_its_own_sockets() -> None:
     with MailServer() as server:
         fuzz_server(lambda: socket.create_connection((server.host, server.port), 30), settings=FEW)
+
+
+def test_a_socket_may_have_any_descriptor() -> None:
+    fcntl = pytest.importorskip("fcntl")
+    near, far = socket.socketpair()
+    with near, far:
+        try:
+            descriptor = fcntl.fcntl(near, fcntl.F_DUPFD, 1024)  # the first that select() cannot wait for
+        except OSError:
+            pytest.skip("this process may not open so many files")
+        peer = SocketPeer(socket.socket(fileno=descriptor), "localhost")
+        assert peer.receive(wait=False) is None
+        far.sendall(b"220 mx.example\r\n")
+        assert peer.receive(wait=True) == b"220 mx.example\r\n"
+        far.close()
+        assert peer.receive(wait=True) == b""
+        peer.close()
 
 
 def test_what_follows_a_refused_STARTTLS_is_a_command() -> None:
