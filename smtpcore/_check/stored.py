@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Protocol
+
+from .shell import Shell
 
 _INTERVAL = 0.02  # seconds between two looks
 
@@ -49,19 +50,12 @@ class Command:
     """
 
     def __init__(self, command: str, timeout: float = 10.0) -> None:
-        self._command = command
-        self._timeout = timeout
+        self._shell = Shell(command, timeout)
 
     def find(self, token: str) -> list[bytes]:
-        """Return the messages that contain a token: one at most."""
-        done = subprocess.run(
-            ["/bin/sh", "-c", self._command, "sh", token],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=self._timeout,
-            check=False,
-        )
-        return [done.stdout] if token.encode() in done.stdout else []
+        """Return the messages that contain a token: one at most, and none if the command takes too long."""
+        printed = self._shell.run(token, output=True)
+        return [printed] if token.encode() in printed else []
 
 
 def wait_for(store: Store, token: str, timeout: float) -> list[bytes]:

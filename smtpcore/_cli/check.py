@@ -7,10 +7,9 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from .._check.client import CHECKS as CLIENT_CHECKS
@@ -22,6 +21,7 @@ from .._check.rules import RULES, Rule
 from .._check.runner import check_server
 from .._check.server import CHECKS
 from .._check.session import Session
+from .._check.shell import Shell
 from .._check.stored import Command, Folder
 from .._check.table import Check, Result
 from .._check.target import Target
@@ -123,12 +123,14 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise Failure(EX_UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    with listener:
+    shell = Shell(options.run or "", options.timeout * _PATIENCE)
+    with listener, contextlib.ExitStack() as at_end:
+        at_end.callback(shell.kill)  # the command does not get the Ctrl-C of the terminal
         port = listener.getsockname()[1]
         complain(f"smtpcore: listening on {host}:{port}")
         results = check_client(
             listener,
-            _trigger(options) if options.run else None,
+            (lambda host, port: shell.run(host, str(port))) if options.run else None,
             _tls(),
             timeout=options.timeout,
             patience=options.timeout * _PATIENCE,
@@ -147,23 +149,6 @@ def _tls() -> ssl.SSLContext:
         pem.write_text(INSECURE_LOCALHOST_PEM)
         context.load_cert_chain(pem)
     return context
-
-
-def _trigger(options: argparse.Namespace) -> Callable[[str, int], object]:
-    """Runs the command of ``--run``, which sends one message."""
-
-    def run(host: str, port: int) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                ["/bin/sh", "-c", options.run, "sh", host, str(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=options.timeout * _PATIENCE,
-                check=False,
-            )
-
-    return run
 
 
 def _list(*, client: bool) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +17,7 @@ import pytest
 
 import smtpcore.sync
 from smtpcore._check.server import CHECKS
+from smtpcore._check.stored import Command
 from smtpcore._cli.main import main
 from smtpcore.maildir import MaildirHandler
 
@@ -190,3 +194,47 @@ def test_a_client_is_started_for_each_server(tmp_path: Path) -> None:
 def test_a_scenario_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--client", "127.0.0.1:0", "--scenario", "odd"]) == 64
     assert "--list" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A FIFO, as a word of the shell, and its end for reading, which shows the end of all that write to it."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.close(os.open(path, os.O_WRONLY))  # without a writer before, the end would not show
+    yield shlex.quote(str(path)), reader
+    os.close(reader)
+
+
+def is_at_end(reader: int) -> bool:
+    return bool(select.select([reader], [], [], 60)[0]) and os.read(reader, 1) == b""
+
+
+def test_a_command_that_finds_no_message_in_time_is_ended_with_its_children(fifo: tuple[str, int]) -> None:
+    path, reader = fifo
+    command = Command(f"echo started; sleep 600 > {path}; true", timeout=0.5)
+    assert command.find("started") == []
+    assert is_at_end(reader)
+
+
+def test_a_client_that_does_not_end_is_ended_with_its_children(fifo: tuple[str, int]) -> None:
+    path, reader = fifo
+    options = ["--timeout", "0.05", "--scenario", "accepting", "--run", f"sleep 600 > {path}; true"]
+    assert main(["check", "--client", "127.0.0.1:0", *options]) == 69
+    assert is_at_end(reader)
+
+
+def test_an_interrupt_ends_the_client(fifo: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, reader = fifo
+
+    def check_client(
+        listener: object, trigger: Callable[[str, int], object], *more: object, **options: object
+    ) -> None:
+        threading.Thread(target=trigger, args=("127.0.0.1", 25), daemon=True).start()
+        os.close(os.open(shlex.split(path)[0], os.O_RDONLY))  # waits for the client
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smtpcore._cli.check.check_client", check_client)
+    assert main(["check", "--client", "127.0.0.1:0", "--run", f"sleep 600 > {path}; true"]) == 130
+    assert is_at_end(reader)
