@@ -49,6 +49,7 @@ from .common import (
     PORT,
     Failure,
     Printer,
+    complain,
     is_unresolvable,
     unreadable,
 )
@@ -152,7 +153,7 @@ def _code(result: SendResult) -> int:
 
 
 def _trace(entry: Entry) -> None:
-    print(format_entry(entry), file=sys.stderr)
+    complain(format_entry(entry))
 
 
 class Meter(Transcript):
@@ -197,10 +198,7 @@ def _where(options: argparse.Namespace) -> tuple[str, int]:
 
 def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
     if options.insecure:
-        print(
-            "smtpcore: warning: --insecure: any server is trusted, and may read mail and password",
-            file=sys.stderr,
-        )
+        complain("smtpcore: warning: --insecure: any server is trusted, and may read mail and password")
         return default_context(verify=False)
     if options.ca_file is None:
         return None

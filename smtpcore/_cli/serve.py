@@ -36,6 +36,7 @@ from .common import (
     PORT,
     Failure,
     Printer,
+    complain,
     is_unresolvable,
     unreadable,
 )
@@ -210,6 +211,6 @@ def _tracer(number: int) -> Transcript:
     """Return a transcript that prints the dialogue of a session, each line with the number of the session."""
 
     def show(entry: Entry) -> None:
-        print(f"[{number}] {format_entry(entry)}", file=sys.stderr)
+        complain(f"[{number}] {format_entry(entry)}")
 
     return Transcript(sink=show, max_entries=1)

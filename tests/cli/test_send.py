@@ -444,6 +444,18 @@ def test_insecure_trusts_any_certificate_and_warns(
     assert "warning: --insecure" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("option", ["--insecure", "--trace"])
+def test_a_message_is_sent_although_the_standard_error_is_full(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    server = Server()
+    with serving(server) as port, open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert main(["send", "--port", port, option, *HELLO]) == 0
+    assert len(server.messages) == 1
+
+
 def test_tls_on_a_plain_port_is_69_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Server()) as port:
         line = fails(capsys, 69, "send", "--port", port, "--security", "tls", *HELLO)
