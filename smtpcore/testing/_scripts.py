@@ -72,7 +72,7 @@ def _unescape(text: str, number: int) -> bytes:
 
 def _parse(script: str) -> list[_Step]:
     steps = []
-    for number, raw in enumerate(script.splitlines(), 1):
+    for number, raw in enumerate(script.split("\n"), 1):
         line = raw.strip()
         if line and not line.startswith("#"):
             steps.append(_parse_line(line, number))
@@ -205,6 +205,11 @@ class _Player:
     def _error(self, step: _Step, what: str) -> ScriptError:
         return ScriptError(f"line {step.number}, {step.text!r} was expected: {what}\n{self.transcript}")
 
+    def interrupt(self) -> None:
+        """End the connection while another thread plays; close() would not wake that thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         with suppress(OSError):
             self._socket.close()
@@ -304,7 +309,7 @@ class ScriptedServer:
         with suppress(OSError):  # the test has failed already: the server must not wait for its client
             self._listener.shutdown(socket.SHUT_RDWR)
         if self._player is not None:
-            self._player.close()
+            self._player.interrupt()
 
 
 class ScriptedClient:

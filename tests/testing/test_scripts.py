@@ -168,6 +168,24 @@ def test_a_server_that_does_not_follow_the_script_is_an_error_of_its_line() -> N
     assert "C: NOOP" in str(caught.value)
 
 
+def test_a_failed_test_frees_its_client_at_once() -> None:
+    server = ScriptedServer("S: 220 x\nC: NOOP", timeout=600)
+    with socket.create_connection((server.host, server.port), 30) as sock:
+        assert sock.recv(100) == b"220 x\r\n"
+        with pytest.raises(ZeroDivisionError), server:
+            raise ZeroDivisionError
+        assert sock.recv(100) == b""
+    server._thread.join(60)
+    assert not server._thread.is_alive()
+
+
+def test_a_line_of_a_script_ends_at_a_line_feed_only() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ScriptedClient("C: a\u2028b\x0cc").run_over(ours)
+        assert theirs.recv(100) == "a\u2028b\x0cc\r\n".encode()
+
+
 @pytest.mark.parametrize("step", ["C~ .*", "CONTENT"])
 def test_a_pattern_cannot_be_sent(step: str) -> None:
     ours, theirs = socket.socketpair()
