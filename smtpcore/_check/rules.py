@@ -313,6 +313,8 @@ def _offered_verbs(seen: Exchange) -> str | None:
 
 def _challenge(seen: Exchange) -> str | None:
     if seen.verb == "AUTH" and seen.reply.code == 334:
+        if len(seen.reply.lines) > 1:
+            return f"a challenge has more than one line: {seen.reply}"
         try:
             base64.b64decode(seen.reply.texts[-1], validate=True)
         except binascii.Error:

@@ -481,6 +481,53 @@ def _recoded(code: int, status: str, by: int) -> Callable[..., None]:
     )
 
 
+def _cram(
+    same: bool = False, initial: bool = False, form: str = "<{}.1@mx.example.com>"
+) -> Callable[..., None]:
+    """AUTH with CRAM-MD5, where nobody is known."""
+
+    def run(self: Any, argument: str) -> None:
+        name, _, response = argument.partition(" ")
+        if name.upper() != "CRAM-MD5":
+            return R.do_AUTH(self, argument)
+        if response and not initial:
+            return self.say(501, "5.7.0", "no initial response")
+        challenge = form.format(7 if same else id(self))
+        try:
+            self.response(base64.b64encode(challenge.encode()).decode(), response)
+        except Refusal as refusal:
+            return self.say(*refusal.args)
+        return self.say(535, "5.7.8", "wrong")
+
+    return run
+
+
+_OFFERS_CRAM = _changed_keyword("AUTH", "AUTH PLAIN LOGIN CRAM-MD5")
+
+
+def _decodes(change: Callable[[str], str]) -> Callable[..., str]:
+    """Base64 is read after it was changed so."""
+    return lambda self, text: R.unbase64(self, change(text))
+
+
+def _asks_known_users_only(self: Any, argument: str) -> None:
+    if argument != "LOGIN":
+        return R.do_AUTH(self, argument)
+    try:
+        user = self.response("VXNlcm5hbWU6", "")
+        if user != "anna":
+            return self.say(535, "5.7.8", "wrong")
+        password = self.response("UGFzc3dvcmQ6", "")
+    except Refusal as refusal:
+        return self.say(*refusal.args)
+    return self.log_in(user, password, "")
+
+
+def _flushes(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that throws away what was received behind it."""
+    return then(sets(buffer=b""), method)
+
+
 MUTANTS = (
     # greeting, EHLO, HELO
     mutant("greets with 250", "greeting-is-220", greet=says(250, "", "mx.example.com")),
@@ -554,6 +601,8 @@ MUTANTS = (
     mutant("ends lines at FS", "fs-ends-no-line", find_line_end=line_ends(b"\r\n", b"\x1c")),
     mutant("ends a verb at a colon", "ehlo-and-a-colon", command=lambda self, line: R.command(self, line.replace(b"EHLO:", b"EHLO "))),
     mutant("ends a verb at a digit", "noop-and-a-digit", command=lambda self, line: R.command(self, re.sub(rb"^([A-Z]{4})[0-9]", rb"\1 ", line))),
+    mutant("ignores a CR within a line", "cr-within-a-verb", command=lambda self, line: R.command(self, line.replace(b"\r", b""))),
+    lenient("ends a verb at a tab", "mail-and-a-tab", command=lambda self, line: R.command(self, line.replace(b"\t", b" "))),
     mutant("closes after some NOOPs", "many-noops", do_NOOP=lambda self, argument: (setattr(self, "count", getattr(self, "count", 0) + 1), _closes(self) if self.count > 5 else R.do_NOOP(self, argument))[1]),
     mutant("drops the transaction at a refused RSET", "refused-rset-changes-nothing", do_RSET=lambda self, argument: (self.reset(), R.do_RSET(self, argument))[1]),
     mutant("drops the transaction at a refused DATA", "refused-data-changes-nothing", do_DATA=lambda self, argument: (self.reset() if argument else None, R.do_DATA(self, argument))[1]),
@@ -695,6 +744,8 @@ MUTANTS = (
     mutant("throws away what comes after the content", "quit-after-the-content", content=_content_eats_rest),
     # pipelining
     mutant("throws away the rest of a group", "group-in-one-write", command=_throws_away),
+    mutant("throws away what follows NOOP", "nothing-is-thrown-away", do_NOOP=_flushes(R.do_NOOP)),
+    mutant("throws away what follows EHLO", "nothing-is-thrown-away", do_EHLO=_flushes(R.do_EHLO)),
     mutant("answers a group once", "group-in-one-write", command=_one_reply_per_read),
     mutant("answers a group out of order", "group-in-one-write", do_RCPT=_out_of_order),
     mutant("withholds a reply until the next command", "replies-are-not-withheld", send_reply=_waits_for_more),
@@ -728,6 +779,8 @@ MUTANTS = (
     lenient("accepts UTF-8 without SMTPUTF8", "utf8-sender-undeclared", do_MAIL=accepts(R.do_MAIL, "[^\x00-\x7f\udc80-\udcff].*>$", (250, "2.1.0", "ok"))),
     mutant("accepts malformed UTF-8", "utf8-malformed", do_MAIL=accepts(R.do_MAIL, "[\udc80-\udcff]", (250, "2.1.0", "ok"))),
     mutant("offers SMTPUTF8 and refuses it", "utf8-sender", do_MAIL=refuses(R.do_MAIL, "[^\x00-\x7f]", (553, "5.6.7", "no"))),
+    mutant("refuses U-labels", "utf8-domain", do_MAIL=refuses(R.do_MAIL, "@[^>]*[^\x00-\x7f]", (553, "5.6.7", "no"))),
+    mutant("refuses UTF-8 in the header", "utf8-header", refusal=_content_refused(rb"(?m)^Subject: .*[\x80-\xff]", 554, "5.6.0", "no")),
     mutant("offers BINARYMIME without CHUNKING", "binarymime-needs-chunking", keywords=_no_keyword("CHUNKING")),
     mutant("accepts DATA for binary content", "binarymime-and-data", do_DATA=lambda self, argument: (sets(binary=False)(self), R.do_DATA(self, argument))[1]),
     mutant("reads octets of a refused BDAT as commands", "bdat-refused", do_BDAT=_bdat_reads_octets_as_commands),
@@ -745,6 +798,8 @@ MUTANTS = (
     mutant("closes without 421 after some commands", "many-messages", accept_mail=lambda self: (R.accept_mail(self), setattr(self, "count", getattr(self, "count", 0) + 1), _closes(self) if self.count > 3 else None)[0]),
     mutant("greets twice", "greeting-does-not-wait", greet=then(R.greet, R.greet)),
     mutant("answers BDAT with 354", "bdat-one-chunk", do_BDAT=lambda self, argument: (self.take(int(argument.split()[0])), self.say(354, "", "go"))[1]),
+    lenient("refuses an empty chunk", "bdat-empty-chunk", do_BDAT=refuses(R.do_BDAT, "^0$", (501, "5.5.4", "no"))),
+    mutant("accepts RCPT after a chunk", "bdat-then-rcpt", do_RCPT=lambda self, argument: (lambda chunks: (setattr(self, "chunks", None), R.do_RCPT(self, argument), setattr(self, "chunks", chunks)))(self.chunks)),
     # AUTH
     mutant("accepts AUTH before EHLO", "login-before-ehlo", do_AUTH=lambda self, argument: (sets(hello=self.hello or "EHLO")(self), R.do_AUTH(self, argument))[1]),
     mutant("accepts AUTH within a transaction", "auth-within-a-transaction", do_AUTH=lambda self, argument: (sets(mail=False)(self), R.do_AUTH(self, argument))[1]),
@@ -758,24 +813,44 @@ MUTANTS = (
     mutant("answers a star with 535", "auth-cancelled", say=lambda self, code, status, *texts: R.say(self, *((535, "5.7.8") if texts == ("cancelled",) else (code, status)), *texts)),
     mutant("accepts a star as a login", "auth-cancelled", unbase64=lambda self, text: "\0anna\0correct horse", response=lambda self, challenge, initial: "" if initial else (self.say(334, "", challenge), self.line(9999), "\0anna\0correct horse")[2]),
     mutant("skips octets outside of base64", "auth-strict-base64", unbase64=_lossy_base64),
+    mutant("reads base64 of URLs", "auth-bad-base64-url-safe-alphabet", unbase64=_decodes(lambda text: text.replace("_", "/"))),
+    mutant("adds the padding itself", "auth-base64-without-padding", unbase64=_decodes(lambda text: text + "=" * (-len(text) % 4))),
+    mutant("ignores what follows padding", "auth-base64-and-more", unbase64=_decodes(lambda text: re.sub("(=+).*", r"\1", text))),
+    mutant("ignores equals signs at the beginning", "auth-base64-after-an-equals-sign", unbase64=_decodes(lambda text: text.lstrip("="))),
+    mutant("takes = for an empty response", "auth-bad-base64-by-login", unbase64=_decodes(lambda text: "" if text == "=" else text)),
+    mutant("takes a star after AUTH for none", "auth-bad-initial-response", response=lambda self, challenge, initial: R.response(self, challenge, initial.strip("*"))),
+    mutant("refuses AUTH after a star", "login-after-failures", say=lambda self, code, status, *texts: (R.say(self, code, status, *texts), setattr(self, "user", "nobody") if texts == ("cancelled",) else None)[0]),
     mutant("runs commands within an exchange", "auth-command-as-response", response=_commands_in_exchange),
     mutant("accepts any password", "auth-wrong-password", knows=lambda self, user, password: True),
     mutant("accepts passwords in any case", "auth-password-in-another-case", knows=lambda self, user, password: password.lower() == "correct horse"),
     mutant("accepts an empty password", "auth-password-empty", knows=lambda self, user, password: password in ("", "correct horse")),
+    mutant("accepts the password of any user", "auth-password-of-another", knows=lambda self, user, password: password == "correct horse"),
+    mutant("strips passwords", "auth-password-followed-by-a-blank", knows=lambda self, user, password: password.strip() == "correct horse"),
+    mutant("ends a password at NUL", "auth-password-followed-by-a-nul", unbase64=lambda self, text: "\0".join(R.unbase64(self, text).split("\0")[:3])),
+    mutant("asks known users only for a password", "auth-login-hides-users", do_AUTH=_asks_known_users_only),
     mutant("accepts any authorization identity", "auth-as-another", log_in=lambda self, user, password, identity: R.log_in(self, user, password, "")),
     mutant("tells unknown users from wrong passwords", "auth-hides-users", log_in=lambda self, user, password, identity: R.log_in(self, user, password, identity) if user == "anna" else self.say(550, "5.1.1", "unknown user")),
     mutant("sends 334 without a space", "auth-empty-challenge", say=lambda self, code, status, *texts: self.send(b"334\r\n") if code == 334 and texts == ("",) else R.say(self, code, status, *texts)),
     mutant("answers a login with 250", "login", log_in=lambda self, user, password, identity: self.say(250, "2.7.0", "welcome")),
     mutant("knows mechanisms in upper case only", "login-in-any-case", do_AUTH=lambda self, argument: self.say(504, "5.5.4", "no") if argument[:5] == "pLaIn" else R.do_AUTH(self, argument)),
     mutant("lists no mechanism", "auth-lists-mechanisms", keywords=_changed_keyword("AUTH", "AUTH")),
+    mutant("lists a mechanism in lower case", "auth-mechanism-names", keywords=_changed_keyword("AUTH", "AUTH plain login")),
+    mutant("lists a mechanism that it does not know", "auth-offered-mechanisms", keywords=_OFFERS_CRAM),
+    mutant("has the same challenge for all", "auth-cram-challenge", keywords=_OFFERS_CRAM, do_AUTH=_cram(same=True)),
+    mutant("has a challenge without a host", "auth-cram-challenge", keywords=_OFFERS_CRAM, do_AUTH=_cram(form="{}")),
+    mutant("takes an initial response of CRAM-MD5", "auth-cram-initial-response", keywords=_OFFERS_CRAM, do_AUTH=_cram(initial=True)),
+    mutant("ignores a third argument of AUTH", "auth-with-three-arguments", do_AUTH=lambda self, argument: R.do_AUTH(self, " ".join(argument.split()[:2]))),
+    mutant("sends a challenge of two lines", "challenges-are-base64", say=lambda self, code, status, *texts: R.say(self, code, status, *texts, *(texts if code == 334 else ()))),
     mutant("accepts an unknown mechanism", "auth-unknown-mechanism", do_AUTH=refuses(R.do_AUTH, "FROB", (235, "2.7.0", "welcome"))),
     mutant("refuses responses of 12 KiB with 500", "auth-long-response", auth_line_limit=4000),
     mutant("closes after a failed login", "auth-wrong-password", log_in=lambda self, user, password, identity: (R.log_in(self, user, password, identity), _closes(self) if password == "wrong" else None)[0]),
     mutant("answers a long response twice", "auth-response-too-long", do_AUTH=lambda self, argument: (R.do_AUTH(self, argument), self.say(500, "5.5.1", "unknown command"))[1] if argument == "PLAIN" else R.do_AUTH(self, argument)),
     mutant("refuses AUTH=<>", "auth-parameter", mail_parameters=lambda self: {**R.mail_parameters(self), "AUTH": "x"}),
+    mutant("accepts AUTH without a value", "auth-parameter-bad-values", parameters=_drops("AUTH=")),
     # STARTTLS
     mutant("offers STARTTLS and refuses it", "starttls-works", tls=True, do_STARTTLS=says(502, "5.5.1")),
     mutant("accepts STARTTLS with an argument", "starttls-takes-no-argument", tls=True, do_STARTTLS=lambda self, argument: R.do_STARTTLS(self, "")),
+    mutant("drops the transaction at a refused STARTTLS", "refused-starttls-changes-nothing", tls=True, do_STARTTLS=lambda self, argument: (self.reset(), R.do_STARTTLS(self, argument))[1]),
     mutant("carries out plaintext under TLS", "starttls-injection-noop", tls=True, handshake=_injection),
     mutant("completes a command under TLS", "starttls-injection-half-a-command", tls=True, handshake=_injection),
     mutant("reads plaintext after 220", "plaintext-after-220", tls=True, handshake=_plaintext_after_220),

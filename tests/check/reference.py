@@ -319,7 +319,9 @@ class Reference:
         return self.say(252, "2.1.5", "cannot verify")
 
     def do_EXPN(self, argument: str) -> None:
-        self.say(252, "2.1.5", "cannot expand")
+        if not argument:
+            return self.say(501, "5.5.4", "EXPN takes a name")
+        return self.say(252, "2.1.5", "cannot expand")
 
     def do_HELP(self, argument: str) -> None:
         self.say(214, "2.0.0", "EHLO HELO MAIL RCPT DATA", "RSET NOOP VRFY QUIT")

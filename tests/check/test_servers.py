@@ -45,6 +45,8 @@ _NOT_SHOWN = {
     "etrn-works",
     "requiretls-is-offered-under-tls",
     "requiretls-parameter",
+    "auth-cram-challenge",
+    "auth-cram-initial-response",
 }
 # Seconds until the silence of a mutant counts. The reference server is given as long as it takes.
 _PATIENCE = 0.5

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Callable
 from typing import Final
 
 from ..._core.grammar import MECHANISM
 from ..session import NAME, Session, encoded, letter, token
 from ..table import Check, Failed, Inconclusive, NotOffered, Table
-from ..wire import Closed
+from ..wire import Closed, Reply, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -49,7 +52,7 @@ def auth_lists_mechanisms(session: Session) -> None:
 )
 def auth_mechanism_names(session: Session) -> None:
     _ready(session)
-    for name in session.mechanisms():
+    for name in (session.offered or {}).get(_AUTH, ()):
         if not MECHANISM.fullmatch(name):
             raise Failed(f"not a valid name of a mechanism: {name!r}")
 
@@ -94,6 +97,131 @@ def auth_unknown_mechanism(session: Session) -> None:
     _ready(session)
     session.refused(session.command("AUTH FROBNICATE"), "AUTH with an unknown mechanism", 504, strict=True)
     session.alive("after an unknown mechanism")
+
+
+@check("AUT-01", "4954 3, 4", "A mechanism that is offered is known", keyword=_AUTH)
+def auth_offered_mechanisms(session: Session) -> None:
+    _ready(session)
+    for name in session.mechanisms():
+        reply = session.command(f"AUTH {name}")
+        if reply.code in (500, 502, 504):
+            raise Failed(f"AUTH {name}, which is offered: {reply}")
+        if reply.code == 334:
+            session.respond("*")
+        if reply.code == 421 or session.limited:
+            return
+
+
+@check("AUT-02", "4954 4", "AUTH with an argument too many is refused with 501", keyword=_AUTH)
+def auth_with_three_arguments(session: Session) -> None:
+    _plain(session)
+    credentials = encoded("\0".join(("", *session.target.user))) if session.target.user else _WRONG
+    line = f"AUTH PLAIN {credentials} more"
+    session.refused(session.command(line), "AUTH with three arguments", 501)
+    session.alive("after AUTH with three arguments")
+
+
+def _cram(session: Session) -> Reply:
+    """Begin an exchange by CRAM-MD5."""
+    _ready(session)
+    if "CRAM-MD5" not in session.mechanisms():
+        raise NotOffered("CRAM-MD5 is not offered")
+    reply = session.command("AUTH CRAM-MD5")
+    if reply.code != 334:
+        raise Failed(f"AUTH CRAM-MD5: {reply}")
+    return reply
+
+
+@check(
+    "SAS-07",
+    "2195 2",
+    "The challenge of CRAM-MD5 is <digits.digits@host>, and not the same twice",
+    keyword=_AUTH,
+)
+def auth_cram_challenge(session: Session) -> None:
+    first = _cram(session)
+    session.respond("*")
+    other = Session(session.target)
+    try:
+        second = _cram(other)
+        other.respond("*")
+    finally:
+        other.end()
+    try:
+        text = base64.b64decode(first.texts[-1])
+    except binascii.Error:
+        raise Failed(f"the challenge is not base64: {first}") from None
+    if first.lines == second.lines:
+        raise Failed(f"two sessions have the same challenge: {first}")
+    if not re.fullmatch(rb"<[^<>@\s]+@[^<>@\s]+>", text):
+        raise Failed(f"the challenge is {shown(text)}")
+
+
+@check("AUT-16", "4954 4", "An initial response is refused where the server speaks first", keyword=_AUTH)
+def auth_cram_initial_response(session: Session) -> None:
+    _cram(session)
+    session.respond("*")
+    reply = session.command(f"AUTH CRAM-MD5 {_WRONG}")
+    session.refused(reply, "AUTH CRAM-MD5 with an initial response", 501, strict=True)
+    session.alive("after AUTH CRAM-MD5")
+
+
+def _login_challenge(session: Session) -> None:
+    """Begin an exchange by LOGIN."""
+    _ready(session)
+    if "LOGIN" not in session.mechanisms():
+        raise NotOffered("LOGIN is not offered")
+    reply = session.command("AUTH LOGIN")
+    if reply.code != 334:
+        raise Inconclusive(f"AUTH LOGIN: {reply}")
+
+
+@check("AUT-11", "4954 4", "= within an exchange is bad base64, and so are other octets", keyword=_AUTH)
+def auth_bad_base64_by_login(session: Session) -> None:
+    for response in ("=", "!!!"):
+        if response == "=":
+            _login_challenge(session)
+        elif session.command("AUTH LOGIN").code != 334:
+            raise Inconclusive("AUTH LOGIN is refused")
+        session.refused(session.respond(response), f"the response {response}", 501, strict=True)
+    session.alive("after bad base64")
+
+
+@check(
+    "AUT-48",
+    "4422 3.6",
+    "LOGIN asks for a password whether it knows the user or not",
+    keyword=_AUTH,
+    needs="user",
+)
+def auth_login_hides_users(session: Session) -> None:
+    _login_challenge(session)
+    known = session.respond(encoded(session.user()[0]))
+    session.respond("*")
+    if session.command("AUTH LOGIN").code != 334:
+        raise Inconclusive("AUTH LOGIN is refused")
+    unknown = session.respond(encoded("nobody-here"))
+    if known.code != unknown.code:
+        raise Failed(f"a known user: {known}; an unknown user: {unknown}")
+
+
+@check("AUT-37", "4954 4", "A login works after exchanges that failed", keyword=_AUTH, needs="user")
+def login_after_failures(session: Session) -> None:
+    _plain(session)
+    for response in ("*", "!!!"):
+        if session.command("AUTH PLAIN").code != 334:
+            raise Failed("AUTH PLAIN is refused after a failed exchange")
+        session.refused(session.respond(response), f"the response {response}")
+    session.refused(session.try_login(session.user()[0], "wrong"), "a wrong password")
+    reply = session.try_login(*session.user())
+    if reply.code != 235:
+        raise Failed(f"a login after exchanges that failed: {reply}")
+
+
+@check("AUT-22", "4954 4", "The password is that of one user only", keyword=_AUTH, needs="user")
+def auth_password_of_another(session: Session) -> None:
+    _ready(session)
+    session.refused(session.try_login("nobody-here", session.user()[1]), "an unknown user", 535)
 
 
 @check("AUT-53", "4954 4", "AUTH before EHLO is refused with 503", keyword=_AUTH)
@@ -182,6 +310,8 @@ for _name, _response in (
     ("padding-within", "AG5v=Ym9keQB3cm9uZw=="),
     ("padding-first", "=AG5vYm9keQB3cm9uZw="),
     ("equals-sign", "="),
+    ("url-safe-alphabet", "AG5vYm9keQB3cm8_"),
+    ("more-after-padding", "AG5vYm9keQB3cm9uZw==AAAA"),
 ):
     CHECKS.add(_bad_response(_name, _response))
 
@@ -189,7 +319,9 @@ for _name, _response in (
 @check("AUT-14", "4954 4", "An initial response of bad base64 is refused with 501", keyword=_AUTH)
 def auth_bad_initial_response(session: Session) -> None:
     _plain(session)
-    session.refused(session.command("AUTH PLAIN !!!"), "AUTH PLAIN !!!", 501, strict=True)
+    for response in ("!!!", "*"):
+        line = f"AUTH PLAIN {response}"
+        session.refused(session.command(line), line, 501, strict=True)
     session.alive("after bad base64")
 
 
@@ -202,6 +334,32 @@ def auth_strict_base64(session: Session) -> None:
         if session.command("AUTH PLAIN").code != 334:
             raise Inconclusive("AUTH PLAIN is refused")
         session.refused(session.respond(response), "base64 with another octet in it", 501, 535)
+
+
+def _not_quite(name: str, change: Callable[[str], str]) -> Check[Session]:
+    """The right credentials in base64 that is not valid."""
+
+    def run(session: Session) -> None:
+        _plain(session)
+        right = encoded("\0".join(("", *session.user())))
+        response = change(right)
+        if response == right:
+            raise Inconclusive("the credentials need no padding")
+        if session.command("AUTH PLAIN").code != 334:
+            raise Inconclusive("AUTH PLAIN is refused")
+        session.refused(session.respond(response), "base64 that is not valid", 501, strict=True)
+
+    sentence = f"The right credentials {name.replace('-', ' ')} are refused with 501"
+    return Check(f"auth-base64-{name}", "AUT-15", "4954 4", sentence, run, keyword=_AUTH, needs="user")
+
+
+for _name, _spoil in (
+    ("without-padding", lambda text: text.rstrip("=")),
+    ("with-more-padding", lambda text: f"{text}===="),
+    ("after-an-equals-sign", lambda text: f"={text}"),
+    ("and-more", lambda text: f"{text}AAAA" if text.endswith("=") else f"{text}=AAAA"),
+):
+    CHECKS.add(_not_quite(_name, _spoil))
 
 
 @check("AUT-09", "4954 4", "= as the initial response is an empty one", keyword=_AUTH)
@@ -327,6 +485,14 @@ def auth_parameter_values(session: Session) -> None:
         line = f"MAIL FROM:<{session.target.sender}> AUTH={value}"
         session.accepted(session.command(line), line, 250)
         session.command("RSET")
+
+
+@check("AUT-41", "4954 5", "AUTH of MAIL with a malformed value is refused", keyword=_AUTH)
+def auth_parameter_bad_values(session: Session) -> None:
+    session.ready()
+    for value in ("", "+ZZ", "check+4"):
+        line = f"MAIL FROM:<{session.target.sender}> AUTH={value}"
+        session.refused(session.command(line), line, 501, 555)
 
 
 @check("AUT-25", "4954 6", "Mail that needs a login is refused with 530", keyword=_AUTH)
@@ -497,6 +663,8 @@ for _name, _change in (
     ("longer", lambda text: f"{text}x"),
     ("shorter", lambda text: text[:-1]),
     ("empty", lambda text: ""),
+    ("followed-by-a-blank", lambda text: f"{text} "),
+    ("followed-by-a-nul", lambda text: f"{text}\0x"),
 ):
     CHECKS.add(_similar(_name, _change))
 

@@ -43,6 +43,13 @@ def bdat_chunks(session: Session) -> None:
     session.alive("after BDAT LAST")
 
 
+@check("CHK-01", "3030 2", "An empty chunk is accepted", keyword="CHUNKING", level="SHOULD")
+def bdat_empty_chunk(session: Session) -> None:
+    _begin(session)
+    session.accepted(_chunk(session, b""), "BDAT 0", 250)
+    session.accepted(_chunk(session, letter(token()), last=True), "BDAT LAST", 250)
+
+
 @check("CHK-04", "3030 2", "The last chunk may be empty", keyword="CHUNKING")
 def bdat_empty_last(session: Session) -> None:
     _begin(session)
@@ -180,8 +187,7 @@ def bdat_then_rcpt(session: Session) -> None:
     session.accepted(_chunk(session, letter(token())), "BDAT", 250)
     session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL after BDAT", 503)
     reply = session.command(f"RCPT TO:<{session.recipient}>")
-    if reply.kind == 2:
-        session.permit(f"RCPT after BDAT: {reply}")
+    session.refused(reply, "RCPT after BDAT", 503)
 
 
 @check("CHK-12", "3030 2", "DATA goes on working after a message by BDAT", keyword="CHUNKING")

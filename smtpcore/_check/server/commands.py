@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ..session import NAME, Session
@@ -351,7 +352,7 @@ def _no_verb(name: str, line: str) -> Check[Session]:
         session.refused(session.command(filled), filled)
         session.alive(f"after {filled}")
 
-    level: Level = "SHOULD" if "\0" in line else "MUST"
+    level: Level = "SHOULD" if re.search("[\0\t]", line) else "MUST"
     sentence = f"{shown(line.encode()).split(' ')[0]} is not a command"
     return Check(name, "FRM-06", "5321 4.1.1", sentence, run, level)
 
@@ -370,6 +371,8 @@ for _name, _line in (
     ("quit-cut-short", "QUI"),
     ("helo-cut-short", f"HEL {NAME}"),
     ("rset-and-a-nul", "RSET\0"),
+    ("mail-and-a-tab", "MAIL\tFROM:<{sender}>"),
+    ("cr-within-a-verb", "NO\rOP"),
 ):
     CHECKS.add(_no_verb(_name, _line))
 

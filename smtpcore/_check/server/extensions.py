@@ -408,6 +408,24 @@ def utf8_sender(session: Session) -> None:
     session.accepted(session.command(line), line)
 
 
+@check("UTF-10", "6531 3.3", "With SMTPUTF8 a domain of U-labels is understood", keyword="SMTPUTF8")
+def utf8_domain(session: Session) -> None:
+    session.ready()
+    line = "MAIL FROM:<check@gr\u00fc\u00dfe.example> SMTPUTF8"
+    reply = session.command(line)
+    if reply.code in (500, 501, 502, 503, 504, 555) or (reply.code in (550, 553) and b"6.7" in reply.texts[0]):
+        raise Failed(f"{line}: {reply}")
+
+
+@check("UTF-09", "6531 3.2", "With SMTPUTF8 a header in UTF-8 is accepted", keyword="SMTPUTF8")
+def utf8_header(session: Session) -> None:
+    session.ready()
+    session.data(" BODY=8BITMIME SMTPUTF8" if "8BITMIME" in (session.offered or {}) else " SMTPUTF8")
+    session.accepted(
+        session.content("Subject: Gr\u00fc\u00dfe\r\n".encode() + letter(token())), "a header in UTF-8"
+    )
+
+
 @check("UTF-09", "6531 3.3", "With SMTPUTF8 a UTF-8 recipient is understood", keyword="SMTPUTF8")
 def utf8_recipient(session: Session) -> None:
     session.ready()

@@ -185,6 +185,23 @@ def large_group(session: Session) -> None:
     session.alive("after a large group")
 
 
+@check(
+    "PIP-17", "2920 3.2(9)", "What follows a command that ends a group is not thrown away", keyword=_PIPELINING
+)
+def nothing_is_thrown_away(session: Session) -> None:
+    session.ready()
+    for first in ("NOOP", "VRFY postmaster", "EHLO check.example"):
+        session.send(f"{first}\r\nRSET\r\n".encode())
+        verb = first.split()[0]
+        reply = session.read(verb)
+        if reply.code in (421, 554):
+            # A client must not send such a group (RFC 2920 3.1), and some servers end the session.
+            session.permit(f"{verb} and RSET in one write: {reply}")
+            return
+        _answers(session, ("RSET",), f"{verb} and RSET in one write")
+    session.alive("after the groups")
+
+
 @check("PIP-16", "2920 3.2(8)", "A group may end with any command", keyword=_PIPELINING)
 def group_that_ends_in_noop(session: Session) -> None:
     session.ready()

@@ -48,6 +48,17 @@ def starttls_takes_no_argument(session: Session) -> None:
     session.alive("after STARTTLS with an argument")
 
 
+@check("SES-43", "5321 4.1.4; 3207 4", "A refused STARTTLS leaves the transaction alone", keyword=_STARTTLS)
+def refused_starttls_changes_nothing(session: Session) -> None:
+    _plain(session)
+    if session.target.needs_tls or session.target.needs_auth:
+        raise Inconclusive("mail needs TLS or a login")
+    session.mail()
+    session.rcpt()
+    session.refused(session.command("STARTTLS now"), "STARTTLS with an argument")
+    session.ready_for_data("after a refused STARTTLS")
+
+
 @check("FRM-07", "5321 2.4", "STARTTLS is understood in any letter case", keyword=_STARTTLS)
 def starttls_in_any_case(session: Session) -> None:
     _plain(session)
