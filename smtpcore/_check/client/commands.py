@@ -107,7 +107,7 @@ def names_itself(seen: Seen) -> str | bool:
     for command in seen.commands:
         if command.verb in ("EHLO", "HELO"):
             found = True
-            name = command.argument
+            name = command.line.rstrip(b"\r\n")[len("EHLO ") :]
             if not _HELLO.fullmatch(name) or re.fullmatch(rb"[0-9.]+", name):
                 return f"not a valid argument: {shown(command.line)}"
             if len(name) > 255 or any(len(label) > 63 for label in name.split(b".")):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..table import Inconclusive
 from ..wire import shown
 from .player import Content, Seen
-from .rounds import ClientTable
+from .rounds import ClientTable, Rounds
 
 CHECKS: Final = ClientTable()
 each = CHECKS.each
@@ -147,6 +148,19 @@ def chunks_have_no_dots(seen: Seen) -> str | bool:
         if content.chunked and content.octets.endswith(b"\r\n.\r\n"):
             return "the content in chunks ends with a dot line"
     return any(content.chunked for content in seen.contents)
+
+
+@CHECKS.check("CHK-02", "3030 2", "Content is the same by BDAT and, without its transparency dots, by DATA")
+def client_chunks_hold_the_content(rounds: Rounds) -> None:
+    found = [content for seen in rounds.of("accepting") for content in _by_data(seen)]
+    for seen in rounds.of("chunking"):
+        for content in seen.contents:
+            if content.chunked and found:
+                stuffed, chunk = (one.octets.partition(b"\r\n\r\n")[2] for one in (found[0], content))
+                if chunk == stuffed != re.sub(rb"(?m)^\.", b"", stuffed):
+                    raise rounds.fail(seen, "dots are doubled in a chunk")
+                return
+    raise Inconclusive("no round shows it")
 
 
 @each("CHK-14", "3030 2", "The size of a chunk is the size that is sent", "chunking")
