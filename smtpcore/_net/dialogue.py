@@ -32,7 +32,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Final, Self
 
 from .._core.client import Answerable, ClientConnection, EnvelopeAccepted
@@ -348,22 +348,16 @@ class Dialogue:
         self._receive(arrival)
         return self.ready_event() or self.connection.data_to_send() or None
 
-    def _enter_phase(self, outstanding: Sequence[Event]) -> None:
-        """Set the phase of the reply that is missing or wrong: in a group it is not that of the last wait."""
-        if outstanding and self.context.phase != "content":
-            self.context.phase = _PHASES.get(outstanding[0].__class__, "command")
-
     def ready_event(self) -> Event | None:
         """Give the next event, or None if that needs sending or reading."""
         try:
             event = self.connection.next_event()
         except RemoteProtocolError:
-            self._enter_phase(self.connection.outstanding)
+            outstanding = self.connection.outstanding
+            if outstanding and self.context.phase != "content":  # in a group it is not that of the last wait
+                self.context.phase = _PHASES.get(outstanding[0].__class__, "command")
             self.stream.farewell = self._quit
             self.stream.dismiss()
-            raise
-        except ConnectionLost as error:
-            self._enter_phase(error.outstanding)
             raise
         if isinstance(event, Response):
             self._exchanges.append((event.command, event.reply))

@@ -1483,6 +1483,14 @@ def test_a_connection_lost_after_the_final_dot_may_have_delivered() -> None:
     assert caught.value.outstanding == (END, MAIL)
 
 
+def test_a_connection_lost_in_the_content_says_so() -> None:
+    client = in_content()
+    send(client, Chunk(b"x\r\n"))
+    client.receive_data(b"")
+    with pytest.raises(ConnectionLost, match="the server closed the connection while the content was sent"):
+        client.next_event()
+
+
 @pytest.mark.req("SES-41")
 def test_a_lone_dot_without_recipients_delivers_nothing() -> None:
     client = grouped(RCPT)
