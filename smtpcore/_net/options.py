@@ -86,7 +86,7 @@ def check_options(options: ConnectOptions) -> None:
             raise wrong_type("extensions", "a tuple of Extension values", extensions)
         for extension in extensions:
             if not isinstance(extension, Extension):
-                raise wrong_type("extensions", "a tuple of Extension values; one of them is", extension)
+                raise wrong_type("each of extensions", "an Extension", extension)
     if "sock" in given:
         _check_socket(given["sock"])
         if "local_address" in given:

@@ -264,7 +264,7 @@ def names_of(recipients: object) -> tuple[list[str], dict[int, Any]]:
                 special[len(names)] = name.parameters
             names.append(str(name.forward_path))
         else:
-            raise wrong_type("recipients", what + "; one of them is", name)
+            raise wrong_type("each of recipients", "a string or an Rcpt", name)
     if not names:
         raise LocalProtocolError("a message needs at least one recipient")
     return names, special

@@ -283,3 +283,8 @@ def test_a_certificate_that_is_verified_needs_the_name_of_a_host(
             _options.check_reference(host, security, options)
     else:
         _options.check_reference(host, security, options)
+
+
+def test_an_extension_of_another_type_is_named() -> None:
+    with pytest.raises(ArgumentTypeError, match="each of extensions is an Extension, not str 'X'"):
+        run(connect_client(never, "mx.example", 25, {"extensions": ("X",)}))  # type: ignore[typeddict-item]

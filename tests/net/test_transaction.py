@@ -123,7 +123,7 @@ def test_what_cannot_be_sent_is_named(keywords: Any, given: Any, complaint: str)
         ({"smtputf8": 1}, "smtputf8 is True or False"),
         ({"recipients": 7}, "recipients is a string or an Rcpt, or a sequence"),
         ({"recipients": b"one@mx.example"}, "recipients is a string or an Rcpt, or a sequence"),
-        ({"recipients": [ONE, 7]}, "one of them is"),
+        ({"recipients": [ONE, 7]}, "each of recipients is a string or an Rcpt, not int 7"),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_named(given: Any, complaint: str) -> None:
