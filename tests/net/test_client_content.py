@@ -497,7 +497,7 @@ def test_an_argument_of_the_wrong_type_is_named_and_costs_nothing(
     name: str, arguments: Any, options: Any, keywords: list[str]
 ) -> None:
     async def conversation(client: Client) -> ArgumentTypeError:
-        with pytest.raises(ArgumentTypeError, match=f"^{name} is ") as caught:
+        with pytest.raises(ArgumentTypeError, match=f"^(each of )?{name} is ") as caught:
             await client.send(*arguments, **options)
         await client.noop()
         return caught.value
