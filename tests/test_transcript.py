@@ -23,6 +23,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from smtpcore import ArgumentTypeError
 from smtpcore.transcript import SHOWN_LINE_LENGTH, Entry, Transcript, format_entry, log_to
 
 from .core.test_secrets import SPELLED
@@ -628,6 +629,30 @@ def test_an_argument_of_hide_is_not_shown() -> None:
     transcript.hide("T0ken of mine", "abc", "p\xe4ss")
     feed(transcript, [("S", b"220 the t0KEN of MINE.\r\n220 abc\r\n550 p\xc3\xa4ss?\r\n")])
     assert [entry.text for entry in transcript.entries] == ["220 ***", "220 abc", "550 ***"]
+
+
+def test_a_secret_with_half_a_character_is_hidden() -> None:
+    transcript = timeless()
+    transcript.hide("abc\ud800")
+    feed(transcript, [("S", b"220 abc\xed\xa0\x80\r\n")])
+    assert [entry.text for entry in transcript.entries] == ["220 ***"]
+
+
+@pytest.mark.parametrize("secret", [b"hunter2", None, ["hunter2"], 5])
+def test_a_secret_that_is_not_a_string_is_refused_and_not_shown(secret: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"^a secret is a string, not {type(secret).__name__}$"):
+        Transcript().hide(secret)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("content", "no"), ("content", 1), ("content", None), ("sink", 5), ("sink", "x"), ("clock", None)],
+)
+def test_an_option_of_the_wrong_type_is_named(name: str, value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"^{name} is "):
+        Transcript(**{name: value})
+    with pytest.raises(ArgumentTypeError, match=r"^text is a string, not bytes "):
+        Transcript().record_note(b"x")  # type: ignore[arg-type]
 
 
 def test_the_secrets_to_hide_are_bounded() -> None:

@@ -46,7 +46,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import Message as EmailBase
 
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, wrong_type
 from ._addresses import address_in_ascii, write_address
 from ._envelope import find_forward_paths, find_reverse_path
 from ._octets import Form, NeedsSmtpUtf8, check_rendered
@@ -115,6 +115,10 @@ def prepare_message(
             changing its meaning, or parts are nested deeper than :data:`NESTING_LIMIT`.
         TypeError: An argument has the wrong type.
     """
+    # "no" of a configuration file must not count as True.
+    for name, value in (("eight_bit_mime", eight_bit_mime), ("smtputf8", smtputf8)):
+        if not isinstance(value, bool):
+            raise wrong_type(name, "True or False", value)
     source = None
     if not isinstance(message, EmailBase):
         source = with_crlf(message)

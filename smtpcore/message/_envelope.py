@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from email.message import Message as EmailBase
 
 from .._core.addresses import ForwardPath, Mailbox, ReversePath, composed
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, wrong_type
 from ._addresses import read_groups
 from ._parse import Fields, fields_of
 
@@ -38,6 +38,8 @@ def find_forward_paths(message: EmailBase, recipients: Sequence[str] | None) -> 
             paths = _mailboxes_of(fields_of(message), ("to", "cc", "bcc"))
     elif isinstance(recipients, str):
         raise LocalProtocolError(f"recipients is a sequence of strings, one each, not {recipients!r}")
+    elif not isinstance(recipients, Iterable):
+        raise wrong_type("recipients", "a sequence of strings, one each", recipients)
     else:
         paths = map(_forward_path, recipients)
     unique: dict[tuple[str, str], Mailbox] = {}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
+from .._core.errors import ArgumentTypeError, check_text, wrong_type
 from ._entry import SHOWN_LINE_LENGTH, Direction, Entry, Kind, format_entry, shown_text
 from ._lines import Lines
 from ._masking import AUTH, BURL, MASK, MECHANISM, Secrets, pieces_of
@@ -58,6 +59,9 @@ class Transcript:
 
     Attributes:
         dropped: How many entries were dropped.
+
+    Raises:
+        ArgumentTypeError: An argument has the wrong type.
     """
 
     __slots__ = (
@@ -95,6 +99,13 @@ class Transcript:
         clock: Callable[[], float] = time.time,
         extensions: Iterable[Extension] = (),
     ) -> None:
+        # "no" of a configuration file must not show content.
+        if not isinstance(content, bool):
+            raise wrong_type("content", "True or False", content)
+        if sink is not None and not callable(sink):
+            raise wrong_type("sink", "a function, or None", sink)
+        if not callable(clock):
+            raise wrong_type("clock", "a function", clock)
         self._content = content
         self._sink = sink
         self._clock = clock
@@ -152,6 +163,7 @@ class Transcript:
 
     def record_note(self, text: str) -> None:
         """Record a note: the address of the peer, a timeout, a lost connection."""
+        check_text("text", text)
         octets = text.encode("utf-8", "backslashreplace")
         shown = (
             MASK
@@ -167,6 +179,8 @@ class Transcript:
             secrets: The text, not encoded. A text of fewer than four octets is not masked.
         """
         for secret in secrets:
+            if not isinstance(secret, str):  # the error does not show it
+                raise ArgumentTypeError(f"a secret is a string, not {type(secret).__name__}")
             self._secrets.hide(secret.encode("utf-8", "surrogatepass"))
 
     def record_end(self) -> None:

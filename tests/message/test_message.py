@@ -1505,3 +1505,19 @@ def test_addresses_are_sent_in_normalization_form_c(kind: type[OldMessage]) -> N
     )
     message = prepare_message(kind(To="b@bu\u0308cher.example"), smtputf8=False)
     assert message.recipients == ("b@xn--bcher-kva.example",)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("eight_bit_mime", "no"),
+        ("eight_bit_mime", None),
+        ("smtputf8", 1),
+        ("smtputf8", "yes"),
+        ("recipients", 5),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_named(name: str, value: Any) -> None:
+    options: Any = {name: value}
+    with pytest.raises(TypeError, match=f"^{name} is .*, not {type(value).__name__} "):
+        prepare_message(b"From: a@x.example\r\nTo: b@y.example\r\n\r\nbody\r\n", **options)
