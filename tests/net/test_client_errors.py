@@ -468,13 +468,6 @@ MISBEHAVIOUR: list[tuple[str, list[Any], str, dict[str, Any], str]] = [
         {},
         "DATA",
     ),
-    (
-        "CR LF in the name of the client",
-        [GREETING, QUIT],
-        "local error",
-        {"local_hostname": "x\r\nMAIL FROM:<evil@example.com>"},
-        "evil MAIL",
-    ),
 ]
 
 
