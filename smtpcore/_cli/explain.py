@@ -1,7 +1,8 @@
 """``python3 -m smtpcore explain``: what a reply, or the text of an error, means, and what to try.
 
 A reply is explained by its codes, with the words and hints of the library. The text of an error is looked up in
-a table of parts of the texts of OpenSSL, operating systems and Python, which other mail programs show too.
+a table of parts of the texts of OpenSSL, operating systems and Python, which other mail programs show too,
+and of this library.
 """
 
 from __future__ import annotations
@@ -52,7 +53,13 @@ _TEXTS: Final = (
         "renew the certificate on the server, or set the clock",
     ),
     (
-        ("certificate_verify_failed", "certificate verify failed", "self-signed", "self signed"),
+        (
+            "certificate_verify_failed",
+            "certificate verify failed",
+            "self-signed",
+            "self signed",
+            "local issuer certificate",
+        ),
         "the certificate of the server is not from an authority that this machine trusts",
         "trust the certificate of your own server with --ca-file; any other has to send its whole chain",
     ),
@@ -61,6 +68,7 @@ _TEXTS: Final = (
             "unsupported_protocol",
             "unsupported protocol",
             "no_protocols",
+            "no protocols",
             "handshake_failure",
             "handshake failure",
         ),
@@ -118,14 +126,19 @@ _TEXTS: Final = (
         "send the same message again in 5 to 15 minutes, from the same address",
     ),
     (
+        ("not a valid smtp reply", "web server on port"),
+        "what listens on this port does not speak SMTP",
+        "check host and port: 587 or 465 for users, 25 between servers",
+    ),
+    (
         ("bare lf", "bare cr", "bare newline", "bare <lf>"),
         "a line of the content does not end in CRLF (RFC 5321 2.3.8)",
-        "convert the line ends, with curl by --crlf; send_message() does so by itself",
+        "send_message() converts line ends, and so do normalize_line_endings() and curl --crlf",
     ),
     (
         ("longer than 998 octets", "line too long"),
         "a line is longer than RFC 5321 4.5.3.1 allows",
-        "encode that part as quoted-printable or base64; send_message() does so by itself",
+        "send_message() encodes such a part; otherwise encode it as quoted-printable or base64",
     ),
     (
         ("smtputf8",),
@@ -133,9 +146,19 @@ _TEXTS: Final = (
         "use an address whose local part is ASCII; a domain that is not is sent in its xn-- form",
     ),
     (
-        ("not a valid smtp reply",),
-        "a server of another protocol listens on this port, or a reply is malformed",
-        "check host and port",
+        ("address already in use",),
+        "another program listens on this port",
+        "end that program, or choose another port; port 0 lets the system choose",
+    ),
+    (
+        ("permission denied",),
+        "the system does not permit this to the user of the program; ports below 1024 are privileged",
+        "listen on a higher port, or on a socket that systemd has bound; check the rights of files",
+    ),
+    (
+        ("cannot assign requested address",),
+        "an address to listen on, or to connect from, is not an address of this machine",
+        "leave it out, or give an address that this machine has",
     ),
 )
 

@@ -63,6 +63,10 @@ def test_a_success_is_explained_without_advice(
         ("ConnectionRefusedError: [Errno 111] Connection refused", "no server listens"),
         ("smtplib.SMTPServerDisconnected: Connection unexpectedly closed: timed out", "in time"),
         ("socket.gaierror: [Errno -2] Name or service not known", "has no address"),
+        ("the certificate is not accepted: unable to get local issuer certificate", "authority"),
+        ("PermissionError: [Errno 13] Permission denied", "below 1024"),
+        ("line 3 of the content has a bare LF: every line must end in CRLF", "does not end in CRLF"),
+        ("not a valid SMTP reply: a line does not begin with a reply code from 200 to 599", "not speak SMTP"),
     ],
 )
 def test_the_text_of_an_error_is_explained(capsys: pytest.CaptureFixture[str], text: str, meaning: str) -> None:
