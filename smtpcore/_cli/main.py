@@ -148,7 +148,8 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
     add(
         "--hostname",
         metavar="NAME",
-        help="the name of the server in its replies (default: that of this machine)",
+        help="the name of the server in its replies (default: the fully qualified name of this machine, else"
+        " the address)",
     )
     add("--maildir", metavar="DIR", help="store the messages in this folder, which is created if necessary")
     add("--print", action="store_true", help="print the messages; the default without --maildir")
@@ -210,14 +211,14 @@ def _add_send(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long to wait for each reply (default: 5 minutes, RFC 5321 4.5.3.2)",
+        help="how long to wait for each reply (default: 2 to 10 minutes, by its phase: RFC 5321 4.5.3.2)",
     )
     add(
         "--ehlo",
         "--local-hostname",
         dest="local_hostname",
         metavar="NAME",
-        help="the argument of EHLO (default: the name of this machine)",
+        help="the argument of EHLO (default: the fully qualified name of this machine, else its address)",
     )
     add("--user", metavar="NAME", help="log in with this user name")
     add(
