@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from .options import check_side, wrong_type
 
 if TYPE_CHECKING:
     from ..transcript import Transcript
+
+logger = logging.getLogger("smtpcore")
 
 _DEFAULT_CONFIG = ServerConfig()
 
@@ -82,7 +85,13 @@ class ServerOptions:
         """The context for a new connection."""
         context = self.ssl_context
         assert context is not None
-        return context if isinstance(context, ssl.SSLContext) else context()
+        if isinstance(context, ssl.SSLContext):
+            return context
+        try:
+            return context()
+        except OSError:  # the caller cannot distinguish it from a handshake that the client has failed
+            logger.exception("the function ssl_context failed")
+            raise
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -577,7 +577,11 @@ def test_a_context_that_cannot_be_made_is_a_failure_of_the_handshake(
         raise FileNotFoundError(2, "No such file or directory")
 
     serve(recorder, STARTTLS, last="220", ssl_context=make)
-    assert caplog.messages == ["no TLS handshake with ('192.0.2.2', 25): No such file or directory"]
+    ours, handshake = caplog.records
+    assert ours.levelno == logging.ERROR, "it is a fault of the server, and not of this client"
+    assert ours.getMessage() == "the function ssl_context failed"
+    assert ours.exc_info is not None and isinstance(ours.exc_info[1], FileNotFoundError)
+    assert handshake.getMessage() == "no TLS handshake with ('192.0.2.2', 25): No such file or directory"
 
 
 @pytest.mark.req("TLS-30")
