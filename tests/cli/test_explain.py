@@ -105,7 +105,7 @@ def test_an_enhanced_status_code_alone_is_explained(
         ("line 1 of the content has a bare LF: every line must end in CRLF", "does not end in CRLF"),
         ("line 3 of the content is longer than 998 octets", "longer than"),
         ("the address 'j\xf6rg@x.example' is not ASCII, and the server does not offer SMTPUTF8", "not ASCII"),
-        ("not a valid SMTP reply: a line does not begin with a reply code", "another protocol"),
+        ("not a valid SMTP reply: a line does not begin with a reply code", "not speak SMTP"),
     ],
 )
 def test_texts_of_our_own_errors_are_explained(
