@@ -517,7 +517,7 @@ def test_an_argument_that_is_not_a_message_is_named() -> None:
             (None, b"x", "recipients"),
         ):
             given: Any = {"sender": sender, "recipients": recipients}
-            with pytest.raises(ArgumentTypeError, match=f"^{what} is "):
+            with pytest.raises(ArgumentTypeError, match=f"^(each of )?{what} is "):
                 await client.send_message(email(), **given)
         name: Any = None
         with pytest.raises(ArgumentTypeError, match=r"^address is a string"):

@@ -573,7 +573,7 @@ def test_a_message_can_have_parameters_and_its_recipients_too() -> None:
 )
 def test_a_parameter_that_is_not_offered_is_refused_beforehand(sender: Any, recipient: Any) -> None:
     error = failure([QUIT], lambda client: client.send(sender, [recipient], CONTENT), extensions=EXTENSIONS)
-    assert isinstance(error, LocalProtocolError) and "has not offered" in str(error)
+    assert isinstance(error, LocalProtocolError) and "does not offer the parameter" in str(error)
 
 
 def test_content_that_contradicts_its_parameters_is_refused_before_anything_is_sent() -> None:
