@@ -78,10 +78,14 @@ class MaildirHandler(Handler):
     def __init__(self, path: str | os.PathLike[str], *, trace: bool = True) -> None:
         self.path = Path(path)
         self._trace = trace
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("tmp", "new", "cur"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         _sync(self.path)
+        for folder in missing:
+            with contextlib.suppress(PermissionError):  # a folder may be writable and not readable
+                _sync(folder.parent)
         self._sweep()
 
     def begin_message(self, session: ServerSession, envelope: Envelope) -> MaildirSink:

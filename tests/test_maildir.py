@@ -239,6 +239,20 @@ def test_file_and_folder_are_on_the_disk_before_the_reply(
     assert steps == [("file", "tmp", CONTENT), ("folder", "new", CONTENT)]
 
 
+def test_new_folders_are_on_the_disk_before_the_first_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[os.stat_result] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+    monkeypatch.chdir(tmp_path)
+    MaildirHandler("some/where")
+    for folder in (tmp_path, tmp_path / "some", tmp_path / "some" / "where"):
+        assert any(os.path.samestat(folder.stat(), one) for one in synced)
+    synced.clear()
+    MaildirHandler("some/where")
+    assert not any(os.path.samestat((tmp_path / "some").stat(), one) for one in synced)
+
+
 # -- in the worker threads of each adapter --
 
 
