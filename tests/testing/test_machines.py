@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import smtplib
 import socket
+from collections.abc import Callable
 
 import pytest
 from hypothesis import Phase, settings
@@ -183,6 +185,23 @@ def test_the_difference_of_two_servers_is_shrunk() -> None:
     assert difference is not None
     assert len(difference.lines) == 1
     assert str(difference).startswith("C: ")
+
+
+def test_a_difference_that_a_server_does_not_repeat_is_reported() -> None:
+    commands = itertools.count(1)
+
+    def forgetful() -> Callable[[bytes], bytes]:
+        """The third command of all sessions is refused."""
+
+        def exchange(octets: bytes) -> bytes:
+            return b"451 later\r\n" if octets and next(commands) == 3 else b"250 ok\r\n"
+
+        return exchange
+
+    found = differ(forgetful, lambda: lambda octets: b"250 ok\r\n")
+    assert found is not None
+    assert "4" in found.first
+    assert "4" not in found.second
 
 
 def test_two_servers_over_sockets_are_compared_by_code() -> None:
