@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -28,17 +29,17 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._seen: dict[Path, bytes] = {}
+        self._read: dict[Path, tuple[int, bytes]] = {}  # the time of the last change, and the content
 
     def find(self, token: str) -> list[bytes]:
         """Return the messages that contain a token."""
         for path in self._path.rglob("*"):
-            if path not in self._seen and path.is_file() and path.parent.name != "tmp":
-                try:
-                    self._seen[path] = path.read_bytes()
-                except OSError:  # it was moved meanwhile
-                    continue
-        return [content for content in self._seen.values() if token.encode() in content]
+            if path.is_file() and path.parent.name != "tmp":
+                with suppress(OSError):  # it was moved meanwhile
+                    changed = path.stat().st_mtime_ns
+                    if path not in self._read or self._read[path][0] != changed:
+                        self._read[path] = changed, path.read_bytes()
+        return [content for _, content in self._read.values() if token.encode() in content]
 
 
 class Command:

@@ -17,7 +17,7 @@ import pytest
 
 import smtpcore.sync
 from smtpcore._check.server import CHECKS
-from smtpcore._check.stored import Command
+from smtpcore._check.stored import Command, Folder
 from smtpcore._cli.main import main
 from smtpcore.maildir import MaildirHandler
 
@@ -209,6 +209,16 @@ def fifo(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 def is_at_end(reader: int) -> bool:
     return bool(select.select([reader], [], [], 60)[0]) and os.read(reader, 1) == b""
+
+
+def test_a_message_is_found_that_was_written_in_two_pieces(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    path = tmp_path / "1"
+    path.write_bytes(b"Subject: ")
+    assert folder.find("token") == []
+    path.write_bytes(b"Subject: token\r\n")
+    os.utime(path, (1, 1))  # where the clock of the file system is slow, both times would be equal
+    assert folder.find("token") == [b"Subject: token\r\n"]
 
 
 def test_a_command_that_finds_no_message_in_time_is_ended_with_its_children(fifo: tuple[str, int]) -> None:
