@@ -278,12 +278,15 @@ def listen(
 
 
 def _outcomes(batch: Batch) -> Iterator[SendOutcome]:
-    while True:
-        try:
-            outcome = run(batch.__anext__())
-        except StopAsyncIteration:
-            return
-        yield outcome
+    try:
+        while True:
+            try:
+                outcome = run(batch.__anext__())
+            except StopAsyncIteration:
+                return
+            yield outcome
+    finally:  # without an event loop, nothing else ends what a message that was read ahead has open
+        run(batch.leave())
 
 
 class Client:

@@ -117,6 +117,13 @@ class Batch(AsyncIterator[SendOutcome]):
             raise failure or StopAsyncIteration
         return await self._send(item)
 
+    async def leave(self) -> None:
+        """Leave the content of a message that was read and will not be sent as it was."""
+        item, self._ahead = self._ahead, None
+        if item is not None and item.resources is not None:
+            left = GeneratorExit()
+            await item.resources.__aexit__(GeneratorExit, left, None)
+
     async def _send(self, item: _Item) -> SendOutcome:
         """Send a message; its outcome has what ``send()`` would return or raise."""
         if item.error is not None and not isinstance(item.error, SMTPError):

@@ -773,6 +773,21 @@ def test_a_blocking_batch_that_is_not_iterated_to_its_end_closes_the_session() -
     assert handler.stored == [message(1)[2]]
 
 
+@pytest.mark.parametrize("eight_bit_mime", [True, False])
+def test_a_file_is_where_it_was_if_a_blocking_batch_is_left_before_its_message(eight_bit_mime: bool) -> None:
+    files = [io.BytesIO(b"skipped" + message(number)[2]) for number in range(3)]
+    for file in files:
+        file.seek(7)
+    config = ServerConfig(eight_bit_mime=eight_bit_mime)
+    with (
+        sync.serve(Choosy(), port=0, config=config) as server,
+        sync.connect(*server.addresses[0], security="none") as client,
+    ):
+        outcome = next(client.send_many([(SENDER, f"r{n}@mx.example", files[n]) for n in range(3)]))
+        assert outcome.error is None
+    assert [file.tell() for file in files] == [len(files[0].getvalue()), 7, 7]
+
+
 def test_outcomes_compare_by_value() -> None:
     error = SMTPError("x")
     assert SendOutcome(1, None, error) == SendOutcome(1, None, SMTPError("x")) != SendOutcome(1, None)
