@@ -258,8 +258,7 @@ async def listen(
     try:
         await nursery.start(listener._run)
     except BaseException:  # cancelled
-        for sock in listener._sockets:
-            sock.close()
+        listener._give_up_addresses()
         raise
     return listener
 

@@ -10,6 +10,7 @@ import inspect
 import os
 import socket
 import ssl
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -324,6 +325,36 @@ def test_a_path_at_which_a_server_listens_is_not_taken_away(tmp_path: Path) -> N
         with pytest.raises(OSError, match=r"cannot listen on .*smtp: "):
             sync_adapter.serve(Inbox(), tmp_path / "smtp")
         assert os.path.exists(tmp_path / "smtp")
+
+
+def test_a_second_close_leaves_the_path_to_the_next_server(tmp_path: Path) -> None:
+    path = tmp_path / "smtp"
+    first = sync_adapter.serve(Inbox(), path)
+    first.close()
+    with sync_adapter.serve(Inbox(), path):
+        first.close()
+        assert path.exists()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract addresses")
+@every_adapter
+def test_a_socket_may_have_an_abstract_address(adapter: Any) -> None:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(b"\0smtpcore " + os.urandom(8).hex().encode())
+    found = during(adapter, Inbox(), lambda where: talk(where[0], family=socket.AF_UNIX)[0][:3], sock=sock)
+    assert found == "220"
+
+
+def test_a_cancelled_start_leaves_no_path(tmp_path: Path) -> None:
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            async with trio_adapter.serve(Inbox(), tmp_path / "smtp"):
+                raise AssertionError("it is cancelled")
+
+    trio.run(main)
+    assert not (tmp_path / "smtp").exists()
 
 
 @every_adapter

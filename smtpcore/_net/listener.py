@@ -249,6 +249,8 @@ class BaseServer(ABC, Generic[S]):
         self._sockets = bind(host, checked_port(port, lowest=0)) if sock is None else [_made_ready(sock)]
         self._grace = grace
         self.addresses: list[tuple[str, int]] = [_host_and_port(one) for one in self._sockets]
+        # An abstract address begins with NUL, and has no file.
+        self._paths = [path for path, port in self.addresses if port == 0 and path and path[0] != "\0"]
         self.streams: set[S] = set()
         self._serve_one = serve_one
         self._refusal = refusal
@@ -397,9 +399,7 @@ class BaseServer(ABC, Generic[S]):
         """Stop accepting, give running sessions ``grace`` seconds to end, and abort the rest."""
         try:
             await self._stop_accepting()
-            for sock in self._sockets:
-                self._stop_listening(sock)  # also where the accepting loop has not begun
-            self._remove_paths()
+            self._give_up_addresses()
             self._stop_sessions()
             await self._wait_until(self._may_go_on, grace)
             # Sessions that wait for their clients in the middle of content now say why they end.
@@ -411,11 +411,13 @@ class BaseServer(ABC, Generic[S]):
             if self._admitted:
                 logger.error("%d sessions do not end: their handlers still run", len(self._admitted))
 
-    def _remove_paths(self) -> None:
-        for path, port in self.addresses:
-            if port == 0 and path:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+    def _give_up_addresses(self) -> None:
+        """Close the listening sockets, also where no accepting loop has begun, and remove their paths."""
+        for sock in self._sockets:
+            self._stop_listening(sock)
+        while self._paths:  # once: later the path may be that of another server
+            with contextlib.suppress(OSError):
+                os.unlink(self._paths.pop())
 
     def _is_empty(self) -> bool:
         return not self._admitted
