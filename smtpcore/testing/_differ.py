@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -14,9 +13,7 @@ from hypothesis.errors import Flaky
 
 from . import strategies
 from ._oracle import shown
-from ._peers import MemoryPeer, Peer, SocketPeer, check_loopback
-
-Target = tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket]
+from ._peers import Peer, Target, check_loopback, connect
 
 _REPLY: Final = re.compile(rb"(?:[0-9]{3}-[^\n]*+\n)*([0-9]{3})(?: [^\n]*)?\r?\n")
 _LINES: Final = (
@@ -64,16 +61,9 @@ class Difference:
         return "\n".join(f"C: {shown(line):{width}}  {a or '-':11} {b or '-'}" for line, a, b in rows)
 
 
-def _connect(target: Target) -> Peer:
-    if isinstance(target, tuple):
-        return SocketPeer(socket.create_connection(target, 5.0), target[0])
-    made: Any = target()
-    return SocketPeer(made, "localhost") if isinstance(made, socket.socket) else MemoryPeer(made)
-
-
 def _play(target: Target, lines: Sequence[bytes], digits: int) -> tuple[str, ...]:
     """Send lines one by one; return the reply codes to each."""
-    peer = _connect(target)
+    peer = connect(target)
     try:
         _codes(peer, digits)
         outcome = []

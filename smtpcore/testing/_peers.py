@@ -122,6 +122,22 @@ class SocketPeer:
         self._socket.close()
 
 
+Target = tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket]
+"""A host and a port; or a function that makes a connection, in memory or over a socket."""
+
+
+def connect(target: Target) -> Peer:
+    """Connect to a server.
+
+    Raises:
+        OSError: No server listens there.
+    """
+    if isinstance(target, tuple):
+        return SocketPeer(socket.create_connection(target, TIMEOUT), target[0])
+    made = target()
+    return SocketPeer(made, "localhost") if isinstance(made, socket.socket) else MemoryPeer(made)
+
+
 def check_loopback(host: str, allow_remote: bool) -> None:
     """Raise unless a host is on this machine, or the caller has said that it may be elsewhere.
 

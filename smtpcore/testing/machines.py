@@ -41,7 +41,7 @@ from . import strategies
 from ._differ import Difference, differ
 from ._faults import Rule, on
 from ._oracle import Oracle, Violation, shown
-from ._peers import MemoryPeer, Peer, SocketPeer, check_loopback
+from ._peers import Peer, check_loopback, connect
 from ._server import MailServer, ReceivedMail
 
 __all__ = ["ClientMachine", "Difference", "ServerMachine", "differ", "fuzz_client", "fuzz_server"]
@@ -159,16 +159,8 @@ class ServerMachine(RuleBasedStateMachine):
         """
         if isinstance(target, str):
             check_loopback(target, allow_remote)
-        host = target if isinstance(target, str) else "localhost"
-
-        def connect() -> Peer:
-            if isinstance(target, str):
-                return SocketPeer(socket.create_connection((target, port), 5.0), host)
-            made = target()
-            return SocketPeer(made, host) if isinstance(made, socket.socket) else MemoryPeer(made)
-
         members = {
-            "connect": staticmethod(connect),
+            "connect": staticmethod(lambda: connect((target, port) if isinstance(target, str) else target)),
             "extensions": extensions,
             "stored": None if stored is None else staticmethod(stored),
             "__doc__": cls.__doc__,
