@@ -11,6 +11,7 @@ import email
 import email.policy
 import functools
 import ssl
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
@@ -204,7 +205,7 @@ async def serve_async_with_faults(
     """
     counter, made = Counter(faults), ServerOptions(**options)
     refusal = refusal_of(made)
-    if _is_on_asyncio():
+    if not _is_on_trio():
         from .. import asyncio as on_asyncio
 
         block_ends = asyncio.Event()
@@ -243,13 +244,10 @@ async def serve_async_with_faults(
             block_left.set()
 
 
-def _is_on_asyncio() -> bool:
-    """Whether the caller runs in an event loop of asyncio, and not of trio."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+def _is_on_trio() -> bool:
+    """Whether the caller is a task of trio. In the guest mode of trio a loop of asyncio runs as well."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 class MailServer:
@@ -444,7 +442,7 @@ class AsyncMailServer:
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
         wait = functools.partial(self.server.wait_for, to=to, subject=subject, timeout=timeout)
-        if _is_on_asyncio():
+        if not _is_on_trio():
             return await asyncio.to_thread(wait)
 
         import trio

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import trio
 
-from smtpcore.testing import Rule, greylist, on, serve_async_with_faults, serve_with_faults
+from smtpcore.testing import (
+    AsyncMailServer,
+    MailServer,
+    Rule,
+    greylist,
+    on,
+    serve_async_with_faults,
+    serve_with_faults,
+)
 
 from ..interop.ours import ADAPTERS, RECIPIENT, SENDER, Mailbox
 
@@ -96,3 +104,22 @@ def test_a_delay_ends_with_the_server(adapter: str) -> None:
     with connections[0] as sock:
         rest = b"".join(iter(lambda: sock.recv(65536), b""))
     assert rest.startswith(b"250 2.0.0 ok\r\n")  # and not the 421 of a session that was broken off
+
+
+def test_a_guest_of_asyncio_is_a_task_of_trio() -> None:
+    async def guest() -> str:
+        async with serve_async_with_faults([], Mailbox()) as server:
+            await trio.to_thread.run_sync(send, *server.addresses[0])
+        with MailServer() as waited:
+            await trio.to_thread.run_sync(send, waited.host, waited.port)
+            return (await AsyncMailServer(waited).wait_for()).subject
+
+    async def host() -> str:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=done.set_result
+        )
+        return str((await done).unwrap())
+
+    assert asyncio.run(host()) == "Report"
