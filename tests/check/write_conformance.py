@@ -36,6 +36,9 @@ CAREFUL = frozenset(("smtpcore, threads", "smtpcore, asyncio", "smtpcore, trio",
 
 _LONG = "It cuts a command line of more than 16 KiB into several, and reads each part as a command."
 _ECHO = "It quotes the argument of a command as it came, control characters and length included."
+_PARAMETER = "It reads an unknown parameter as a part of the path, and answers 501 for 555."
+_FIRST_LINE = "It looks for keywords in the first line of the reply to EHLO, too."
+_HELO = "It tries HELO after any refusal of EHLO, 421 included."
 ARGUMENTS = {
     ("Postfix", "lf-ends-no-line"): (
         "It reads LF as the end of a command line, for old clients. In 3.7 `smtpd_forbid_bare_newline` is about"
@@ -55,13 +58,21 @@ ARGUMENTS = {
         "size-parameter-malformed",
     ): "It reads the digits at the beginning of a size, and ignores the rest.",
     ("Exim", "size-malformed"): "It reads the digits at the beginning of a size, and ignores the rest.",
+    (
+        "Exim",
+        "size-parameter-without-value",
+    ): "It reads the digits at the beginning of a size, and ignores the rest.",
+    ("Exim", "mail-unknown-parameter"): _PARAMETER,
+    ("Exim", "mail-unknown-flag"): _PARAMETER,
+    ("Exim", "rcpt-unknown-parameter"): _PARAMETER,
     ("Exim", "utf8-malformed"): "It does not look at the octets of a local-part where SMTPUTF8 is declared.",
     ("Exim", "bdat-enormous"): (
         "A size of 2^62 overflows its counter: the chunk counts as empty, and its octets are read as commands."
     ),
     ("OpenSMTPD", "*"): (
         "It refuses a second EHLO, and RSET and VRFY where it sees no use for them. It passes SIZE and RET on"
-        " without reading them, and compares NOTIFY with that of the recipient before."
+        " without reading them, compares NOTIFY with that of the recipient before, and answers 503 to unknown"
+        " parameters."
     ),
     ("aiosmtpd", "*"): "A library for tests and applications: it leaves much of the syntax to its handler.",
     (
@@ -70,6 +81,7 @@ ARGUMENTS = {
     ): "A sink for load tests: it looks at the first letters of a command, and accepts nearly all.",
     ("smtp-server", "*"): "It leaves the syntax of addresses and of some parameters to its handler.",
     ("smtplib", "client-understands-codes"): "It takes 250 and 251 for success, and no other 2yz code.",
+    ("smtplib", "client-gives-up-after-421"): _HELO,
     ("swaks", "client-waits-for-replies"): "`--pipeline` makes it pipeline whatever the second EHLO offers.",
     (
         "swaks",
@@ -79,10 +91,22 @@ ARGUMENTS = {
         "swaks",
         "client-refuses-injected-replies",
     ): "It reads the plaintext after the 220 of STARTTLS from its buffer.",
+    (
+        "swaks",
+        "client-uses-what-is-offered",
+    ): _FIRST_LINE,
+    ("swaks", "client-gives-up-after-421"): _HELO,
     ("swaks", "client-understands-codes-alone"): "It expects a space after the code.",
     ("swaks", "client-understands-codes"): "It takes 250 for success after MAIL and RCPT, and no other code.",
     ("swaks", "client-ends-with-quit"): "It closes where it does not understand a reply.",
     ("curl", "client-gives-up-after-421"): "`--mail-rcpt-allowfails` makes it go on after any refused RCPT.",
+    (
+        "curl",
+        "client-uses-what-is-offered",
+    ): _FIRST_LINE,
+    ("curl", "client-reads-keywords-in-any-case"): "It compares keywords as they are written.",
+    ("msmtp", "client-waits-for-replies"): "It looks for `PIPELINING` anywhere in the reply to EHLO.",
+    ("msmtp", "client-gives-up-after-421"): _HELO,
     ("msmtp", "client-understands-codes-alone"): "It expects a space after the code.",
     ("msmtp", "client-understands-codes"): "It takes 250 for success, and no other 2yz code.",
     ("msmtp", "client-sends-to-those-accepted"): "It sends to all recipients or to none, and says so.",
