@@ -850,6 +850,7 @@ MUTANTS = (
     # STARTTLS
     mutant("offers STARTTLS and refuses it", "starttls-works", tls=True, do_STARTTLS=says(502, "5.5.1")),
     mutant("accepts STARTTLS with an argument", "starttls-takes-no-argument", tls=True, do_STARTTLS=lambda self, argument: R.do_STARTTLS(self, "")),
+    mutant("forgets the introduction at a refused STARTTLS", "refused-starttls-changes-nothing", tls=True, do_STARTTLS=then(sets(hello=""), R.do_STARTTLS)),
     mutant("drops the transaction at a refused STARTTLS", "refused-starttls-changes-nothing", tls=True, do_STARTTLS=lambda self, argument: (self.reset(), R.do_STARTTLS(self, argument))[1]),
     mutant("carries out plaintext under TLS", "starttls-injection-noop", tls=True, handshake=_injection),
     mutant("completes a command under TLS", "starttls-injection-half-a-command", tls=True, handshake=_injection),
