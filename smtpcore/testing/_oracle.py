@@ -39,7 +39,7 @@ _REPLY: Final = re.compile(
 )
 _MIDDLE: Final = re.compile(rb"([2-5][0-9][0-9])-[^\r\n\0]*")
 _BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)
-_PATH: Final = re.compile(r"[^:]*:\s*<?(?:@[^:]*:)?(\"(?:[^\"\\]|\\.)*+\"@[^> ]*|[^> ]*)>?")
+_PATH: Final = re.compile(r"[^:]*:\s*<?(?:@[^:]*:)?(\"(?>(?:[^\"\\]++|\\.)*)\"@[^> ]*|[^> ]*)>?")
 
 _BASE: Final[dict[str, type[Event]]] = {
     kind.verb: kind for kind in (Ehlo, Helo, Mail, Rcpt, Data, Rset, Noop, Quit, Vrfy)
