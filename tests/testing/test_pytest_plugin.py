@@ -6,8 +6,8 @@ Each test runs pytest in a process of its own, on a file that it writes.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,7 +71,9 @@ def test_it_loads_with_the_pluggy_of_Debian_12(monkeypatch: pytest.MonkeyPatch) 
         return lambda function: function
 
     monkeypatch.setattr(pytest, "hookimpl", hookimpl)
-    assert "pytest_runtest_makereport" in runpy.run_module("smtpcore._pytest_plugin")
+    spec = importlib.util.find_spec("smtpcore._pytest_plugin")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def test_each_test_has_a_server_of_its_own(tmp_path: Path) -> None:
