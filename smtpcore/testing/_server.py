@@ -247,7 +247,10 @@ async def serve_async_with_faults(
 def _is_on_trio() -> bool:
     """Whether the caller is a task of trio. In the guest mode of trio a loop of asyncio runs as well."""
     trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
+    try:
+        return trio is not None and trio.lowlevel.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 class MailServer:
