@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from smtpcore import (
+    Chunk,
     ClientConnection,
     Command,
     ConnectionLost,
@@ -232,3 +233,13 @@ def test_a_secret_in_the_replies_to_an_envelope_is_masked() -> None:
     event = client.next_event()
     assert isinstance(event, EnvelopeAccepted)
     assert [reply.text for reply in event.replies] == ["ok", "hello ***", "go"]
+
+
+def test_content_is_judged_by_the_MAIL_of_the_envelope() -> None:
+    client = opened("PIPELINING", "8BITMIME")
+    client._send_envelope(MAIL, [ONE])
+    client.data_to_send()
+    client.receive_data(OK * 2 + GO)
+    client.next_event()
+    with pytest.raises(LocalProtocolError, match="MAIL had no BODY=8BITMIME"):
+        client.send(Chunk(b"\xff\r\n"))
