@@ -165,7 +165,8 @@ def _row(one: Check[Session] | Check[Rounds] | Rule) -> str:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    # int() raises an error of its own for thousands of digits.
+    if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise Failure(EX_USAGE, f"{text!r} is not HOST:PORT")
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 

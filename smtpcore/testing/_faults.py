@@ -284,7 +284,7 @@ PRESETS: Final[dict[str, Callable[[], Rule]]] = {
 # rule          = preset / (verb *(SP name "=" number) ":" action *(";" action))
 # action        = "reply" SP text / "delay" SP seconds / "disconnect" [SP octets] / "garbage" / "drop_tls"
 #                 / "split" SP octets
-_RULE: Final = re.compile(r"(\S+?)((?:\s++(?:nth|times|after)=[0-9]++)*)\s*:\s*(.+)", re.DOTALL)
+_RULE: Final = re.compile(r"(\S+?)((?:\s++(?:nth|times|after)=[0-9]{1,18}+)*)\s*:\s*(.+)", re.DOTALL)
 
 
 def parse_rule(text: str) -> Rule:

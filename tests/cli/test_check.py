@@ -92,7 +92,7 @@ def test_no_server_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert address in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("target", ["localhost", "127.0.0.1:x", "127.0.0.1:99999"])
+@pytest.mark.parametrize("target", ["localhost", "127.0.0.1:x", "127.0.0.1:99999", f"127.0.0.1:{'9' * 5000}"])
 def test_a_malformed_target(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", target]) == 64
     assert f"{target!r} is not HOST:PORT" in capsys.readouterr().err

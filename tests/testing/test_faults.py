@@ -299,6 +299,7 @@ def test_a_rule_is_read_from_text(text: str, rule: Rule) -> None:
         ("", "'' is not a fault"),
         ("greylisting", "'greylisting' is not a fault"),
         ("RCPT: explode", "'explode' is not a fault"),
+        (f"RCPT nth={'9' * 5000}: garbage", "9: garbage' is not a fault"),
         ("RCPT: reply", "'reply' is not a fault"),
         ("RCPT: delay long", "'long' is not a number"),
         ("RCPT: split 0", "at least 1 octet, not 0"),
