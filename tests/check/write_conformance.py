@@ -70,9 +70,9 @@ ARGUMENTS = {
         "A size of 2^62 overflows its counter: the chunk counts as empty, and its octets are read as commands."
     ),
     ("OpenSMTPD", "*"): (
-        "It refuses a second EHLO, and RSET and VRFY where it sees no use for them. It passes SIZE and RET on"
-        " without reading them, compares NOTIFY with that of the recipient before, and answers 503 to unknown"
-        " parameters."
+        "It refuses a second EHLO, a domain of 255 octets in the first one, and RSET and VRFY where it sees no"
+        " use for them. It passes SIZE and RET on without reading them, compares NOTIFY with that of the"
+        " recipient before, and answers 503 to unknown parameters."
     ),
     ("aiosmtpd", "*"): "A library for tests and applications: it leaves much of the syntax to its handler.",
     (
