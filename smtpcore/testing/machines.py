@@ -131,7 +131,7 @@ class ServerMachine(RuleBasedStateMachine):
     @classmethod
     def against(
         cls,
-        target: str | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
+        target: str | tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
         port: int = 25,
         *,
         stored: Stored | None = None,
@@ -141,10 +141,11 @@ class ServerMachine(RuleBasedStateMachine):
         """Make a machine for a server.
 
         Args:
-            target: The host; or a function that is called for each connection, and returns a connected socket,
-                or a server in memory: a function from octets to octets, called with ``b""`` for the greeting.
-                It may have a method ``start_tls()`` and an attribute ``closed``.
-            port: With a host, the port.
+            target: The host, or the host with the port, such as ``server.addresses[0]``; or a function that is
+                called for each connection, and returns a connected socket, or a server in memory: a function
+                from octets to octets, called with ``b""`` for the greeting. It may have a method
+                ``start_tls()`` and an attribute ``closed``.
+            port: With a host alone, the port.
             stored: Returns what the server has stored, as (sender, recipients, content), oldest first; compared
                 with what it has accepted. None: not compared.
             extensions: The extensions whose commands are sent where the server offers them. None: the standard
@@ -158,9 +159,12 @@ class ServerMachine(RuleBasedStateMachine):
             LocalProtocolError: The host is another machine.
         """
         if isinstance(target, str):
-            check_loopback(target, allow_remote)
+            target = (target, port)
+        if isinstance(target, tuple):
+            check_loopback(target[0], allow_remote)
+        place = target
         members = {
-            "connect": staticmethod(lambda: connect((target, port) if isinstance(target, str) else target)),
+            "connect": staticmethod(lambda: connect(place)),
             "extensions": extensions,
             "stored": None if stored is None else staticmethod(stored),
             "__doc__": cls.__doc__,
@@ -421,7 +425,7 @@ class ServerMachine(RuleBasedStateMachine):
 
 
 def fuzz_server(
-    target: str | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
+    target: str | tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[], socket.socket],
     port: int = 25,
     *,
     settings: settings | None = None,
@@ -431,7 +435,7 @@ def fuzz_server(
 
     Args:
         target: As for :meth:`ServerMachine.against`.
-        port: With a host, the port.
+        port: With a host alone, the port.
         settings: Of Hypothesis: how many examples, and how many steps of each. None: 200 of 8 steps.
         options: The other options of :meth:`ServerMachine.against`.
 

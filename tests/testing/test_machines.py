@@ -60,6 +60,12 @@ def test_our_server_over_sockets_is_faultless() -> None:
         )
 
 
+def test_a_target_may_be_a_host_with_its_port() -> None:
+    with MailServer() as server:
+        fuzz_server((server.host, server.port), settings=FEW)
+        assert server.transcripts
+
+
 def test_a_target_may_make_its_own_sockets() -> None:
     with MailServer() as server:
         fuzz_server(lambda: socket.create_connection((server.host, server.port), 30), settings=FEW)
@@ -101,6 +107,8 @@ def test_a_machine_is_a_test() -> None:
 def test_another_machine_needs_a_flag(host: str) -> None:
     with pytest.raises(LocalProtocolError, match="is not on this machine: give allow_remote=True"):
         ServerMachine.against(host)
+    with pytest.raises(LocalProtocolError, match="is not on this machine"):
+        ServerMachine.against((host, 25))
     with pytest.raises(LocalProtocolError, match="is not on this machine"):
         differ((host, 25), (host, 25))
     assert ServerMachine.against(host, allow_remote=True)
