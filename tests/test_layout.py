@@ -31,9 +31,9 @@ PACKAGE = ROOT / "smtpcore"
 FLOORS = (
     (
         "_version _core.codes _core.errors _core.expressions _core.grammar _core.headerfields _core.limits"
-        " _core.printable _core.public _core.secrets"
+        " _core.printable _core.public"
     ),
-    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content",
+    "_core.addresses _core.parameters _core.replies _core.receivebuffer _core.content _core.secrets",
     (
         "_core.capabilities _core.clientchecks _core.commands _core.commandspec _core.config _core.credit"
         " _core.events _core.failures _core.replyparser _core.replytexts _core.rules _core.state"

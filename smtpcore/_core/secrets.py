@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .expressions import expression
+from .parameters import encode_xtext
 
 MASK: Final = "***"
 
@@ -35,8 +36,7 @@ _PIECE = 8  # characters of a piece of base64
 _BASE64 = expression(rf"[A-Za-z0-9+/=]{{{_PIECE},}}+")
 _CONTROLS = expression(rb"[\0-\x1f\x7f]++")
 _BETWEEN_WORDS = expression(r"[\s=,]++")
-_UNRESERVED = expression(r"[^A-Za-z0-9._~-]")  # RFC 3986 2.3; what does not match
-_XCHAR = expression(r"[^!-*,-<>-~]")  # RFC 3461 4; what does not match
+_NOT_UNRESERVED = expression(r"[^A-Za-z0-9._~-]")  # RFC 3986 2.3
 _NOT_ASCII = expression(r"[^ -~]")
 
 # Texts known to contain no secret are remembered. The server chooses the texts, so their number is bounded.
@@ -129,20 +129,17 @@ def spellings(text: str) -> set[str]:
         return {text}
     quoted = text.replace("\\", "\\\\")
     double, single = quoted.replace('"', '\\"'), quoted.replace("'", "\\'")
-    percent = _UNRESERVED.sub(lambda match: _in_hex("%", match[0]), text)
+    octets = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    percent = _NOT_UNRESERVED.sub(lambda match: f"%{ord(match[0]):02X}", octets)
     html = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     forms = {text, quoted, double, single, ascii(text)[1:-1]}
     forms |= {percent, percent.replace("%2F", "/"), percent.replace("%20", "+")}
-    forms |= {_XCHAR.sub(lambda match: _in_hex("+", match[0]), text), html}
+    forms |= {encode_xtext(octets), html}
     forms.add(html.replace('"', "&quot;").replace("'", "&#x27;"))
     forms.add(_NOT_ASCII.sub(lambda match: f"\\u{ord(match[0]):04x}", double))
     if not text.isascii() and _NOT_ASCII.sub("", text):
         forms.add(_NOT_ASCII.sub("?", text))
     return forms
-
-
-def _in_hex(mark: str, character: str) -> str:
-    return "".join(f"{mark}{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
 
 
 def _readings(octets: bytes) -> set[str]:
