@@ -23,6 +23,10 @@ from .common import EX_DATAERR, EX_OK, Failure, Printer, as_options, terminal_wi
 _REPLY = re.compile(
     r"(?<![0-9.])([2-5][0-5][0-9])(?:[ -]|, b?['\"])?([245]\.[0-9]{1,3}\.[0-9]{1,3})?(?![0-9.])"
 )
+# One that is not just a number: with an enhanced status code, or in quotation marks.
+_CERTAIN_REPLY = re.compile(
+    r"(?<![0-9.])[2-5][0-5][0-9](?:[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])|, b?['\"])"
+)
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")  # alone
 # The phase of a session in which a reply code is usual, for the hint.
 _PHASES: Final[dict[int, str]] = dict.fromkeys((432, 454, 534, 535, 538), "auth")
@@ -179,8 +183,10 @@ def run(options: argparse.Namespace) -> int:
     lines: list[tuple[str, str | None]] | None
     if _STATUS.fullmatch(text):
         lines = _by_status(text)
-    else:  # the text of a reply may have any words, so a reply at the beginning counts first
-        lines = _by_reply(text) if _REPLY.match(text) else _by_text(text) or _by_reply(text)
+    elif reply := _REPLY.match(text) or _CERTAIN_REPLY.search(text):
+        lines = _by_reply(text[reply.start() :])  # its text may have any words
+    else:
+        lines = _by_text(text) or _by_reply(text)
     if lines is None:
         raise Failure(
             EX_DATAERR,

@@ -117,3 +117,21 @@ def test_texts_of_our_own_errors_are_explained(
 def test_an_unknown_text_is_65(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "nonsense"]) == 65
     assert capsys.readouterr().err.startswith("smtpcore: nothing is known about 'nonsense' (hint: ")
+
+
+@pytest.mark.parametrize(
+    "text, code",
+    [
+        ("SMTPDataError: (550, b'5.7.1 Permission denied')", "550 5.7.1"),
+        ("smtplib.SMTPConnectError: (421, b'4.4.2 timeout exceeded')", "421 4.4.2"),
+        ("to=<bob@example.org>, status=bounced (host said: 554 5.7.1 address already in use)", "554 5.7.1"),
+    ],
+)
+def test_a_reply_counts_before_the_words_of_its_text(
+    text: str, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explained(capsys, text)["reply"].startswith(code)
+
+
+def test_a_number_of_seconds_is_not_a_reply(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "reply" not in explained(capsys, "timed out after 300 s")
