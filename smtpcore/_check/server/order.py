@@ -6,7 +6,7 @@ from typing import Final
 
 from ..session import Session, letter, token
 from ..table import Failed, Inconclusive, Table
-from ..wire import Closed
+from ..wire import Closed, Reply
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -138,14 +138,21 @@ def second_recipient(session: Session) -> None:
     session.ready_for_data("after two recipients")
 
 
-@check("DAT-01", "5321 4.3.2", "DATA with an argument is refused with 501", level="SHOULD")
-def data_takes_no_argument(session: Session) -> None:
+def _data_with_an_argument(session: Session) -> Reply:
+    """Give DATA an argument, and content if that is accepted."""
     session.ready()
     session.mail()
     session.rcpt()
     reply = session.command("DATA now")
     if reply.code == 354:
         session.content(letter(token()))
+    return reply
+
+
+@check("DAT-01", "5321 4.3.2", "DATA with an argument is refused with 501", level="SHOULD")
+def data_takes_no_argument(session: Session) -> None:
+    reply = _data_with_an_argument(session)
+    if reply.code == 354:
         raise Failed(f"DATA with an argument: {reply}")
     session.refused(reply, "DATA with an argument", 501)
     session.ready_for_data("after DATA with an argument")
@@ -153,12 +160,8 @@ def data_takes_no_argument(session: Session) -> None:
 
 @check("SES-43", "5321 4.1.4", "DATA that is refused for its argument leaves the transaction alone")
 def refused_data_changes_nothing(session: Session) -> None:
-    session.ready()
-    session.mail()
-    session.rcpt()
-    reply = session.command("DATA now")
+    reply = _data_with_an_argument(session)
     if reply.code == 354:
-        session.content(letter(token()))
         raise Inconclusive(f"DATA with an argument is accepted: {reply}")
     session.ready_for_data("after DATA with an argument")
 
