@@ -41,15 +41,19 @@ class Simple:
     def send(self, line: bytes) -> None:
         self.sock.sendall(line + b"\r\n")
 
+    def line(self) -> bytes:
+        while b"\r\n" not in self.buffer:
+            octets = self.sock.recv(4096)
+            if not octets:
+                raise ConnectionError
+            self.buffer += octets
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line
+
     def reply(self) -> tuple[int, list[bytes]]:
         lines = []
         while True:
-            while b"\r\n" not in self.buffer:
-                octets = self.sock.recv(4096)
-                if not octets:
-                    raise ConnectionError
-                self.buffer += octets
-            line, _, self.buffer = self.buffer.partition(b"\r\n")
+            line = self.line()
             lines.append(line[4:])
             if line[3:4] != b"-":
                 break
@@ -381,12 +385,7 @@ def _codes_in_texts(self: Any) -> tuple[int, list[bytes]]:
 
 def _one_line(self: Any) -> tuple[int, list[bytes]]:
     """The next line of the server, taken for a reply."""
-    while b"\r\n" not in self.buffer:
-        octets = self.sock.recv(4096)
-        if not octets:
-            raise ConnectionError
-        self.buffer += octets
-    line, _, self.buffer = self.buffer.partition(b"\r\n")
+    line = self.line()
     return int(line[:3]), [line[4:]]
 
 
