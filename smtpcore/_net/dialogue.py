@@ -197,7 +197,7 @@ class Dialogue:
             usable = True
         elif isinstance(error, LocalProtocolError):
             usable = self.connection.state is not State.CONTENT
-        elif error is not self.loss:  # of the application: content that cannot be read is no loss of the server
+        elif error is not self.loss:  # of the application: unreadable content is not a loss of the connection
             pass
         elif isinstance(error, TimeoutError):
             text = words_of(error) if error.errno is not None else self._wait_in_words()
