@@ -1,6 +1,7 @@
 """``python -m tests.fuzz [NAME] --seconds N --seed S``: new sessions until the time is over.
 
-Without a name every fuzzer runs: those of the cores, and one of each adapter, uvloop included if it is there.
+Without a name every fuzzer runs: those of the cores, one of each adapter, uvloop included if it is there, and
+one of each target (``targets``).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from . import client, server
-from .adapters import ADAPTERS, fuzzer
+from . import adapters, client, octets, server
+from .targets import TARGETS
 
 FUZZERS: dict[str, Callable[[int], None]] = {
     "server": server.run,
     "client": client.run,
-    **{adapter: fuzzer(adapter) for adapter in ADAPTERS},
+    **{adapter: adapters.fuzzer(adapter) for adapter in adapters.ADAPTERS},
+    **{f"octets-{target}": octets.fuzzer(target) for target in TARGETS},
 }
 
 

@@ -12,14 +12,14 @@ import pytest
 from smtpcore import LocalProtocolError
 
 from ..conftest import SEED_VARIABLE
-from . import client, from_seed, server
-from .__main__ import main
+from . import client, from_seed, octets, server
+from .__main__ import FUZZERS, main
 from .adapters import ADAPTERS, fuzzer, nothing_lost
 from .guided import MISSING, NAMES
 from .guided import main as guided_main
 from .targets import TARGETS, corpus
 
-SERVER_SEEDS, CLIENT_SEEDS, ADAPTER_SEEDS = 500, 1000, 3  # that takes a few seconds
+SERVER_SEEDS, CLIENT_SEEDS, OCTETS_SEEDS, ADAPTER_SEEDS = 500, 1000, 500, 3  # that takes a few seconds
 FIRST = Random(os.environ[SEED_VARIABLE]).randrange(2**32)
 
 
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 def test_the_command_counts_its_sessions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "5"]) == 0
-    lines = [f"{name}: 1 sessions, seeds 5 to 5\n" for name in ("server", "client", *ADAPTERS)]
+    lines = [f"{name}: 1 sessions, seeds 5 to 5\n" for name in FUZZERS]
     assert capsys.readouterr().out == "".join(lines)
 
 
@@ -92,7 +92,7 @@ def test_the_command_fails_with_the_seed(
     def check(random: Random) -> None:
         raise AssertionError("found")
 
-    monkeypatch.setitem(main.__globals__["FUZZERS"], "server", from_seed(check))
+    monkeypatch.setitem(FUZZERS, "server", from_seed(check))
     assert main(["server", "--seed", "7", "--seconds", "60"]) == 1
     captured = capsys.readouterr()
     assert "python -m tests.fuzz server --seed 7" in captured.out
@@ -100,9 +100,16 @@ def test_the_command_fails_with_the_seed(
 
 
 @pytest.mark.parametrize("name", TARGETS)
+def test_the_invariant_of_a_target_holds_for_changed_dialogs(name: str) -> None:
+    run = octets.fuzzer(name)
+    for seed in range(FIRST, FIRST + OCTETS_SEEDS):
+        run(seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_the_invariant_of_a_target_holds_for_the_dialogs(name: str) -> None:
-    for octets in corpus():
-        TARGETS[name](octets)
+    for said in corpus():
+        TARGETS[name](said)
 
 
 def test_the_guided_fuzzer_has_all_targets() -> None:
