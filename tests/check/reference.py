@@ -55,6 +55,7 @@ class Reference:
         self.mail = False
         self.utf8 = False
         self.binary = False
+        self.sender = ""
         self.recipients: list[str] = []
         self.chunks: bytes | None = None
 
@@ -181,6 +182,7 @@ class Reference:
             self.reset()
             return self.say(*problem)
         self.mail = True
+        self.sender = found[0]
         return self.accept_mail()
 
     def accept_mail(self) -> None:
@@ -268,10 +270,19 @@ class Reference:
 
     def judge(self, content: bytes) -> None:
         refused = self.refusal(content)
+        if not refused:
+            self.store(self.unstuffed(content))
         self.reset()
         if refused:
             return self.say(*refused)
         return self.say(250, "2.0.0", "stored")
+
+    def unstuffed(self, content: bytes) -> bytes:
+        """The content without the dots of transparency."""
+        return re.sub(rb"(?<=\r\n)\.|\A\.", b"", content)
+
+    def store(self, content: bytes) -> None:
+        """Keep an accepted message: this server forgets it."""
 
     def refusal(self, content: bytes) -> tuple[Any, ...] | None:
         if len(content) > self.limit:
@@ -290,6 +301,7 @@ class Reference:
             return self.say(503, "5.5.1", "say MAIL and RCPT first")
         self.chunks = (self.chunks or b"") + octets
         if match[2]:
+            self.store(self.chunks)
             self.reset()
         return self.say(250, "2.0.0", "chunk ok")
 

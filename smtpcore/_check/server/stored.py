@@ -6,14 +6,20 @@ import re
 from typing import Final
 
 from ..session import NAME, Session, letter, token
-from ..stored import wait_for
-from ..table import Check, Failed, Inconclusive, Table
+from ..stored import Store, wait_for
+from ..table import Check, Failed, Inconclusive, Level, Table
 from ..wire import Closed, Silent, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
 
 _WAIT: Final = 10.0  # seconds for a message to show up
+_LARGEST: Final = 32 << 20  # octets of a message that is too large
+
+
+def _store(session: Session) -> Store:
+    assert session.target.store is not None
+    return session.target.store
 
 
 def _found(session: Session, mark: str) -> bytes:
@@ -22,14 +28,73 @@ def _found(session: Session, mark: str) -> bytes:
     Raises:
         Failed: It has not shown up, or more than once.
     """
-    store = session.target.store
-    assert store is not None
-    messages = wait_for(store, mark, _WAIT)
+    messages = wait_for(_store(session), mark, _WAIT)
     if not messages:
         raise Failed(f"a message that was accepted is not stored within {_WAIT:.0f} s")
-    if len(messages) > 1:
-        raise Failed(f"a message to one recipient is stored {len(messages)} times")
+    # A command prints all messages in one piece.
+    times = max(len(messages), messages[0].count(f"Subject: {mark}".encode()))
+    if times > 1:
+        raise Failed(f"a message to one recipient is stored {times} times")
     return messages[0]
+
+
+def _send(session: Session, content: bytes) -> None:
+    """Begin a transaction, and send content, dot-stuffed already.
+
+    Raises:
+        Inconclusive: It was refused.
+    """
+    session.data()
+    reply = session.content(content)
+    if reply.kind != 2:
+        raise Inconclusive(f"the content is refused: {reply}")
+
+
+def _send_another(session: Session) -> None:
+    """Send a message on a connection of its own, and wait for it: what was stored before is there now.
+
+    Raises:
+        Inconclusive: It was refused.
+        Failed: It is not stored.
+    """
+    other = Session(session.target)
+    try:
+        other.ready()
+        mark = token()
+        _send(other, letter(mark))
+        _found(other, mark)
+    finally:
+        other.end()
+
+
+def _chunk(session: Session, octets: bytes, word: str = "") -> None:
+    """Send a chunk.
+
+    Raises:
+        Inconclusive: It was refused.
+    """
+    session.send(f"BDAT {len(octets)}{word}\r\n".encode() + octets)
+    reply = session.read("BDAT")
+    if reply.kind != 2:
+        raise Inconclusive(f"BDAT: {reply}")
+
+
+def _added(stored: bytes) -> bytes:
+    """What the server has put on top of a message of ours, with LF line ends, and unfolded."""
+    above = stored.replace(b"\r\n", b"\n").partition(b"\nFrom: <check@")[0]
+    return re.sub(rb"\n[ \t]+", b" ", above)
+
+
+def _received(stored: bytes) -> bytes:
+    """The Received field that the server has added, unfolded.
+
+    Raises:
+        Inconclusive: There is none.
+    """
+    match = re.search(rb"(?mi)^Received:.*$", _added(stored))
+    if match is None:
+        raise Inconclusive("no Received field")
+    return match[0]
 
 
 def _deliver(session: Session, body: bytes, parameters: str = "") -> tuple[bytes, bytes]:
@@ -40,31 +105,38 @@ def _deliver(session: Session, body: bytes, parameters: str = "") -> tuple[bytes
         Failed: It is not stored.
     """
     session.ready()
-    session.data(parameters)
     mark = token()
     octets = letter(mark, body)
-    stuffed = octets.replace(b"\r\n.", b"\r\n..")
-    reply = session.content(stuffed)
+    session.data(parameters)
+    reply = session.content(octets.replace(b"\r\n.", b"\r\n.."))
     if reply.kind != 2:
         raise Inconclusive(f"the content is refused: {reply}")
     return octets, _found(session, mark)
 
 
 def _same(sent: bytes, stored: bytes, what: str) -> None:
-    """Claim that the stored message ends with what was sent, LF for CRLF permitted.
+    """Claim that the stored message ends with an empty line and the body that was sent, LF for CRLF permitted.
 
     Raises:
         Failed: It does not.
     """
-    body = sent.partition(b"\r\n\r\n")[2]
-    if stored.endswith((body, body.replace(b"\r\n", b"\n"))):
-        return
+    header, body = _ends_with(stored, sent.partition(b"\r\n\r\n")[2], what)
+    if not re.search(rb"[^\r\n]\r?\n\r?\n\Z", header):
+        raise Failed(f"{what}: stored is {shown(header[-40:] + body)}")
+
+
+def _ends_with(stored: bytes, octets: bytes, what: str) -> tuple[bytes, bytes]:
+    """Claim that the stored message ends with these octets, LF for CRLF permitted; return both of its parts.
+
+    Raises:
+        Failed: It does not.
+    """
     # Some stores put an empty line after each message.
-    if stored.rstrip(b"\r\n").endswith(body.replace(b"\r\n", b"\n").rstrip(b"\n")) and not body.endswith(
-        b"\r\n\r\n"
-    ):
-        return
-    raise Failed(f"{what}: stored is {shown(stored[-len(body) :])}")
+    for message in (stored, stored.removesuffix(b"\n"), stored.removesuffix(b"\r\n")):
+        for end in (octets, octets.replace(b"\r\n", b"\n")):
+            if message.endswith(end):
+                return message[: -len(end)], end
+    raise Failed(f"{what}: stored is {shown(stored[-len(octets) :])}")
 
 
 def _unchanged(
@@ -77,12 +149,16 @@ def _unchanged(
     CHECKS.add(Check(name, requirement, rfc, sentence, run, keyword=keyword, needs="stored"))
 
 
+_ASCII: Final = bytes(octet for octet in range(1, 128) if octet not in b"\r\n")  # but NUL, CR and LF
+
 for _name, _requirement, _rfc, _sentence, _body in (
     ("stored-dots", "DAT-13", "5321 4.5.2", "The dots of transparency are removed, and no other", b".\r\n..\r\n...\r\n.a\r\n .\r\na.\r\n"),
-    ("stored-ascii", "DAT-18", "5321 4.5.2", "All of ASCII arrives as it was sent", bytes(range(32, 127)) + b"\t\x0c\x01\x1b\r\n"),
+    ("stored-ascii", "DAT-18", "5321 4.5.2", "All of ASCII arrives as it was sent", _ASCII + b"\r\n"),
     ("stored-long-line", "LIM-13", "5321 4.5.3.1.6", "A line of 1000 octets arrives uncut", b"x" * 998 + b"\r\n"),
     ("stored-empty-lines", "DAT-36", "5321 4.5.2", "Empty lines and blanks arrive as they were sent", b"\r\n  a  \r\n\t\r\nb \r\n"),
     ("stored-last-crlf", "DAT-10", "5321 4.1.1.4", "The CRLF before the final dot is part of the content", b"last line\r\n"),
+    ("stored-empty-lines-at-the-end", "DAT-36", "5321 4.5.2", "Empty lines at the end arrive as they were sent", b"text\r\n\r\n\r\n\r\n"),
+    ("stored-encoded", "DAT-36", "5321 4.5.2, 6.4", "Encoded content arrives as it was sent", b"=46rom here=20\r\non=\r\nand on &amp; %41 \\n\r\n"),
     ("stored-from-line", "DAT-36", "5321 4.5.2", "A line that begins with From arrives as it was sent", b"From here on\r\n>From there\r\n"),
 ):  # fmt: skip
     _unchanged(_name, _requirement, _rfc, _sentence, _body)
@@ -96,8 +172,9 @@ _unchanged(
 def stored_large_message(session: Session) -> None:
     words = (session.target.plain or session.target.secured).get("SIZE", ())
     limit = int(words[0]) if words and words[0].isdigit() else 0
-    lines = min(34_000, (limit - 2000) // 10) if limit else 34_000
-    sent, stored = _deliver(session, b"".join(b"%07d.\r\n" % number for number in range(lines)))
+    lines = min(34_000, (limit - 2000) // 11) if limit else 34_000
+    # Each line begins and ends with a dot, wherever a border of blocks is.
+    sent, stored = _deliver(session, b"".join(b".%06d.\r\n" % number for number in range(lines)))
     _same(sent, stored, "the content is changed")
 
 
@@ -108,21 +185,15 @@ def stored_binary(session: Session) -> None:
     session.rcpt()
     mark = token()
     octets = letter(mark, bytes(range(256)) + b"a\nb\rc\0d")
-    session.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
-    reply = session.read("BDAT")
-    if reply.kind != 2:
-        raise Inconclusive(f"BDAT: {reply}")
+    _chunk(session, octets, " LAST")
     _same(octets, _found(session, mark), "binary octets are changed")
 
 
 @check("DAT-13", "5321 4.5.2", "A single dot that begins a line with text is removed, too", needs="stored")
 def stored_single_dot(session: Session) -> None:
     session.ready()
-    session.data()
     mark = token()
-    reply = session.content(letter(mark, b".single\r\n. blank\r\nend\r\n"))
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _send(session, letter(mark, b".single\r\n. blank\r\nend\r\n"))
     _same(letter(mark, b"single\r\n blank\r\nend\r\n"), _found(session, mark), "a dot is kept")
 
 
@@ -182,13 +253,10 @@ def stored_return_path(session: Session) -> None:
 )
 def stored_date(session: Session) -> None:
     _, stored = _deliver(session, b"text\r\n")
-    header = re.sub(rb"\n[ \t]+", b" ", stored.replace(b"\r\n", b"\n").partition(b"\n\n")[0])
-    fields = re.findall(rb"(?mi)^Received:.*$", header)
-    if not fields:
-        raise Inconclusive("no Received field")
-    date = fields[0].rpartition(b";")[2]
+    field = _received(stored)
+    date = field.rpartition(b";")[2]
     if not re.search(rb"[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9]{2}:[0-9]{2}(?::[0-9]{2})? [+-][0-9]{4}", date):
-        raise Failed(f"not a valid date: {shown(fields[0][-120:])}")
+        raise Failed(f"not a valid date: {shown(field[-120:])}")
 
 
 @check("TRC-01", "5321 4.4", "A Received field stands on top of a stored message", needs="stored")
@@ -203,12 +271,9 @@ def stored_trace(session: Session) -> None:
 @check("TRC-05", "5321 4.4", "Received fields that are there already stay as they are", needs="stored")
 def stored_header(session: Session) -> None:
     session.ready()
-    session.data()
     mark = token()
     fields = b"Received: from a.example by b.example;\r\n Fri, 27 Nov 2026 11:00:00 +0000\r\nX-Odd:  two  blanks \r\n"
-    reply = session.content(fields + letter(mark))
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _send(session, fields + letter(mark))
     stored = _found(session, mark).replace(b"\r\n", b"\n")
     if fields.replace(b"\r\n", b"\n") not in stored:
         raise Failed("the header is changed")
@@ -230,20 +295,10 @@ def stored_only_what_was_accepted(session: Session) -> None:
     other.data()
     other.send(letter(lost, b"unfinished\r\n"))
     other.wire.close()
-    last = Session(session.target)
-    try:
-        last.ready()
-        last.data()
-        mark = token()
-        last.content(letter(mark))
-        _found(last, mark)
-    finally:
-        last.end()
-    store = session.target.store
-    assert store is not None
-    if not accepted and store.find(refused):
+    _send_another(session)
+    if not accepted and _store(session).find(refused):
         raise Failed("a message that was refused is stored")
-    if store.find(lost):
+    if _store(session).find(lost):
         raise Failed("a message without its final dot is stored")
 
 
@@ -254,9 +309,262 @@ def stored_chunks(session: Session) -> None:
     session.rcpt()
     mark = token()
     sent = letter(mark, b".\r\n..\r\n.a\r\n")
-    for octets, word in ((sent[:-5], ""), (sent[-5:], " LAST")):
-        session.send(f"BDAT {len(octets)}{word}\r\n".encode() + octets)
-        reply = session.read("BDAT")
-        if reply.kind != 2:
-            raise Inconclusive(f"BDAT: {reply}")
+    _chunk(session, sent[:-5])
+    _chunk(session, sent[-5:], " LAST")
     _same(sent, _found(session, mark), "the content is changed")
+
+
+@check("DAT-13", "5321 4.5.2", "Dots are removed wherever the transport cuts the content", needs="stored")
+def stored_dots_in_pieces(session: Session) -> None:
+    session.ready()
+    session.data()
+    mark = token()
+    whole = letter(mark)
+    session.send(whole[:-1], b"\n", b"..a\r\n", b".", b".b\r\n..", b"c\r", b"\n..\r\n", b"..\r\n.", b"\r\n")
+    reply = session.read(".")
+    if reply.kind != 2:
+        raise Inconclusive(f"the content is refused: {reply}")
+    _same(whole + b".a\r\n.b\r\n.c\r\n.\r\n.\r\n", _found(session, mark), "the content is changed")
+
+
+def _unchanged_if_accepted(
+    name: str, requirement: str, rfc: str, sentence: str, body: bytes, level: Level = "MUST"
+) -> None:
+    """Add a check of content that may be refused, and is not changed otherwise."""
+
+    def run(session: Session) -> None:
+        try:
+            sent, stored = _deliver(session, body)
+        except Inconclusive:
+            if session.last is not None and session.last.kind == 5:
+                return
+            raise
+        _same(sent, stored, "the content is changed")
+
+    CHECKS.add(Check(name, requirement, rfc, sentence, run, level, needs="stored"))
+
+
+for _name, _requirement, _rfc, _sentence, _body in (
+    ("stored-nul", "DAT-18", "5321 4.5.2", "NUL arrives as it was sent, or is refused", b"a\0b\r\n"),
+    ("stored-dot-after-lf", "DAT-06", "5321 2.3.8, 4.1.1.4", "A dot after a lone LF is not one of transparency", b"a\n.b\n..c\r\n"),
+    ("stored-line-of-5000", "LIM-13", "5321 4.5.2, 6.4", "A line of 5000 octets arrives uncut, or is refused", b"0123456789" * 500 + b"\r\n"),
+):  # fmt: skip
+    _unchanged_if_accepted(_name, _requirement, _rfc, _sentence, _body)
+
+
+@check(
+    "DAT-06",
+    "5321 2.3.8",
+    "A lone LF arrives as it was sent, or is refused",
+    level="SHOULD",
+    needs="stored",
+)
+def stored_lone_lf(session: Session) -> None:
+    try:
+        _, stored = _deliver(session, b"a\nb\r\n")
+    except Inconclusive:
+        if session.last is not None and session.last.kind == 5:
+            return
+        raise
+    if b"a\r\nb" in stored:
+        raise Failed("a lone LF is stored as CRLF")
+
+
+_FIELDS: Final = (
+    b"X-Twice: 1\r\nX-Address: root\r\nx-lower: y\r\nX-Twice: 2\r\n"
+    b"X-Folded: a\r\n b\r\n\tc\r\nX-Empty:\r\nX-Long: " + b"x" * 300 + b"\r\n"
+)
+
+
+def _with_fields(session: Session, fields: bytes, parameters: str = "") -> tuple[bytes, bytes]:
+    """Send a message with fields at the end of its header; return what was sent and what was stored.
+
+    Raises:
+        Inconclusive: It was refused.
+        Failed: It is not stored.
+    """
+    session.ready()
+    session.data(parameters)
+    mark = token()
+    # A server may complete the address of a local client (RFC 6409 8.5).
+    header, empty, body = letter(mark).replace(b"<postmaster>", b"<check@example.com>").partition(b"\r\n\r\n")
+    sent = header + b"\r\n" + fields + empty[2:] + body
+    reply = session.content(sent)
+    if reply.kind != 2:
+        raise Inconclusive(f"the content is refused: {reply}")
+    return sent, _found(session, mark)
+
+
+@check(
+    "TRC-01",
+    "5321 4.4, 3.6.3",
+    "Fields are added on top of the header only, and none is changed",
+    needs="stored",
+)
+def stored_header_is_whole(session: Session) -> None:
+    sent, stored = _with_fields(session, _FIELDS)
+    _ends_with(stored, sent, "the header is changed")
+
+
+@check("TRC-01", "5321 4.4; 5322 3.6.3", "A Bcc field that was sent arrives", needs="stored", level="SHOULD")
+def stored_bcc(session: Session) -> None:
+    sent, stored = _with_fields(session, b"Bcc: <check@example.com>\r\n")
+    _ends_with(stored, sent, "the header is changed")
+
+
+@check("UTF-09", "6531 3.6; 6532 3", "A header in UTF-8 arrives unchanged", keyword="SMTPUTF8", needs="stored")
+def stored_utf8_header(session: Session) -> None:
+    sent, stored = _with_fields(session, "X-Text: gr\u00fc\u00df dich \u4f60\r\n".encode(), " SMTPUTF8")
+    _ends_with(stored, sent, "the header is changed")
+
+
+@check("TRC-02", "5321 4.4", "Received tells the name of the client and its address", needs="stored")
+def stored_received_from(session: Session) -> None:
+    field = _received(_deliver(session, b"text\r\n")[1])
+    if not re.match(rb"(?i)Received:[ \t]+from[ \t]", field):
+        raise Failed(f"no from clause: {shown(field)}")
+    for what in (NAME, str(session.wire.socket.getsockname()[0])):
+        if what.encode() not in field:
+            session.permit(f"{what} is not in {shown(field)}")
+
+
+@check("TRC-02", "5321 4.4", "Received tells the name of the server", needs="stored")
+def stored_received_by(session: Session) -> None:
+    field = _received(_deliver(session, b"text\r\n")[1])
+    if not re.search(rb"(?i)[ \t]by[ \t]+[A-Za-z0-9\[]", field):
+        raise Failed(f"no by clause: {shown(field)}")
+
+
+@check("TRC-06", "3848 1", "Received tells the protocol", needs="stored", level="SHOULD")
+def stored_received_with(session: Session) -> None:
+    field = _received(_deliver(session, b"text\r\n")[1])
+    right = f"ESMTP{'S' * session.wire.tls}{'A' * session.target.needs_auth}"
+    match = re.search(rb"(?i)[ \t]with[ \t]+([^ \t;]+)", field)
+    if match is None or shown(match[1]).upper() != right:
+        raise Failed(f"not with {right}: {shown(field)}")
+
+
+@check(
+    "TRC-03", "5321 4.4, 7.2", "The header of a message to two recipients does not list them", needs="stored"
+)
+def stored_recipients_are_not_told(session: Session) -> None:
+    session.ready()
+    session.mail()
+    candidates = (session.recipient, "postmaster", f"postmaster@{session.target.domain}", "check@example.com")
+    # One after the other: a server may count refusals.
+    recipients: list[str] = []
+    for candidate in dict.fromkeys(candidates):
+        if len(recipients) < 2 and session.command(f"RCPT TO:<{candidate}>").kind == 2:
+            recipients.append(candidate)
+    if len(recipients) < 2:
+        raise Inconclusive("no second recipient is known that the server accepts")
+    reply = session.command("DATA")
+    if reply.code != 354:
+        raise Inconclusive(f"DATA was refused: {reply}")
+    mark = token()
+    reply = session.content(letter(mark))
+    if reply.kind != 2:
+        raise Inconclusive(f"the content is refused: {reply}")
+    messages = wait_for(_store(session), mark, _WAIT)
+    if not messages:
+        raise Failed(f"a message that was accepted is not stored within {_WAIT:.0f} s")
+    for message in messages:
+        added = _added(message)
+        told = [
+            one
+            for one in recipients
+            if re.search(rb"(?<![\w.@-])%b(?![\w.@-])" % re.escape(one.encode()), added)
+        ]
+        if len(told) > 1:
+            raise Failed(f"both recipients are told: {shown(added)}")
+        if told and re.search(rb"(?mi)^Received:.*[ \t]for[ \t]", added):
+            session.permit(f"Received names one of two recipients: {shown(added)}")
+
+
+@check("DAT-22", "5321 4.1.1.4, 6.1", "A message to one recipient is stored once", needs="stored")
+def stored_once(session: Session) -> None:
+    session.ready()
+    mark, next_mark = token(), token()
+    _send(session, letter(mark))
+    _found(session, mark)
+    _send(session, letter(next_mark))
+    _found(session, next_mark)
+    _send_another(session)
+    # A second copy may have come later than the first.
+    _found(session, mark)
+
+
+@check(
+    "DAT-23", "5321 4.2.5, 6.1", "A message that was accepted stays, however the session ends", needs="stored"
+)
+def stored_stays(session: Session) -> None:
+    session.ready()
+    mark = token()
+    _send(session, letter(mark))
+    session.command("RSET")
+    session.wire.abort()
+    _send_another(session)
+    _found(session, mark)
+
+
+@check(
+    "SIZ-11", "1870 4; 5321 4.2.5", "A message that is too large is not stored", keyword="SIZE", needs="stored"
+)
+def stored_too_large(session: Session) -> None:
+    words = (session.target.plain or session.target.secured).get("SIZE", ())
+    limit = int(words[0]) if words and words[0].isdigit() else 0
+    if not 0 < limit <= _LARGEST:
+        raise Inconclusive(f"the announced limit is none, or above {_LARGEST >> 20} MiB")
+    session.ready()
+    session.data()
+    mark = token()
+    try:
+        reply = session.content(letter(mark, (b"x" * 998 + b"\r\n") * (limit // 1000 + 2)))
+    except (Closed, Silent):
+        return
+    _send_another(session)
+    if reply.kind != 2 and _store(session).find(mark):
+        raise Failed("a message that was refused for its size is stored")
+
+
+@check("CHK-10", "3030 2", "Chunks that RSET has dropped are not stored", keyword="CHUNKING", needs="stored")
+def stored_chunks_after_rset(session: Session) -> None:
+    session.ready()
+    dropped, mark = token(), token()
+    session.mail()
+    session.rcpt()
+    _chunk(session, letter(dropped))
+    session.command("RSET")
+    session.mail()
+    session.rcpt()
+    _chunk(session, letter(mark), " LAST")
+    _found(session, mark)
+    if _store(session).find(dropped):
+        raise Failed("a message holds a chunk that RSET has dropped")
+
+
+@check(
+    "CHK-04",
+    "3030 2; 5321 4.1.1.10",
+    "Chunks without their end are not stored",
+    keyword="CHUNKING",
+    needs="stored",
+)
+def stored_unfinished_chunks(session: Session) -> None:
+    marks = [token(), token()]
+    for mark, missing, word in zip(marks, (100, 0), (" LAST", ""), strict=True):
+        other = Session(session.target)
+        try:
+            other.ready()
+            other.mail()
+            other.rcpt()
+            octets = letter(mark)
+            other.send(f"BDAT {len(octets) + missing}{word}\r\n".encode() + octets)
+            if not missing:
+                other.read("BDAT")
+        finally:
+            other.wire.close()
+    session.ready()
+    _send_another(session)
+    if any(_store(session).find(mark) for mark in marks):
+        raise Failed("chunks without their end are stored")
