@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .._core.public import publish as _publish
 from ._faults import Rule, early_552, greylist, mailbox_full, on, parse_rule, rate_limit, tarpit
-from ._oracle import Violation, legal
+from ._legal import legal
+from ._oracle import Violation
 from ._pair import Pair, pair
 from ._scripts import ScriptedClient, ScriptedServer, ScriptError
 from ._server import (

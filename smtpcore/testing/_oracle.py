@@ -19,7 +19,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from .._core.addresses import parse_mailbox
 from .._core.commands import verb_of
@@ -30,7 +30,6 @@ from .._core.rules import rules_for
 from .._core.state import HANDSHAKEN, State, after
 from ..extensions import STANDARD
 from ..extensions.auth import Auth
-from ..extensions.starttls import StartTls
 
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF         ; RFC 5321 4.2
 # Octets above 127 in the text are not judged: many servers send UTF-8.
@@ -38,7 +37,7 @@ _REPLY: Final = re.compile(
     rb"(?:([2-5][0-9][0-9])-[^\r\n\0]*+\r\n(?=\1))*([2-5][0-9][0-9])(?: ([^\r\n\0]*))?\r\n"
 )
 _MIDDLE: Final = re.compile(rb"([2-5][0-9][0-9])-[^\r\n\0]*")
-_BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)
+BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)
 _PATH: Final = re.compile(r"[^:]*:\s*<?(?:@[^:]*:)?(\"(?>(?:[^\"\\]++|\\.)*)\"@[^> ]*|[^> ]*)>?")
 
 _BASE: Final[dict[str, type[Event]]] = {
@@ -167,7 +166,7 @@ class Oracle:
             line: The command, without its CRLF.
             octets: What follows it.
         """
-        match = _BDAT.fullmatch(line)
+        match = BDAT.fullmatch(line)
         last = match is not None and match[2] is not None
         self.lines.append(f"C: {shown(line)} [{shown(octets)}]")
         self._outstanding.append(_Sent(EndOfMessage, line, match is None, octets, last))
@@ -385,76 +384,3 @@ def _is_sound(content: bytes) -> bool:
     """Whether a server has no reason to change the content."""
     rest = content.replace(b"\r\n", b"")
     return not any(one in rest for one in b"\r\n\0") and content.isascii()
-
-
-Side = Literal["C", "S", "TLS", "EOF"]
-
-
-def legal(transcript: Sequence[tuple[Side, bytes]], extensions: Sequence[Extension] | None = None) -> None:
-    """Judge a recorded dialogue: each reply must be one that the standard allows there.
-
-    Args:
-        transcript: What each side has sent, in order, in pieces of any size: ``("S", octets)`` for the server,
-            ``("C", octets)`` for the client, ``("TLS", b"")`` for a handshake, ``("EOF", b"")`` for the end of
-            the connection.
-        extensions: The extensions whose commands are known. None: the standard ones.
-
-    Raises:
-        Violation: A reply is not allowed, is missing, or is not a reply.
-    """
-    oracle = Oracle(extensions)
-    follower = Follower(oracle)
-    for side, octets in transcript:
-        if side == "C":
-            follower.client(octets)
-        elif side == "S":
-            oracle.received(octets)
-            follower.client(b"")
-        elif side == "TLS":
-            oracle.tls_started()
-        else:
-            oracle.ended()
-    oracle.quiet()
-
-
-class Follower:
-    """Takes the octets of a client apart, for an oracle that only sees what was recorded.
-
-    Args:
-        oracle: The oracle.
-    """
-
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
-        self._held = b""
-
-    def client(self, octets: bytes) -> None:
-        """Take octets of the client; what depends on a reply waits for it."""
-        self._held += octets
-        oracle = self._oracle
-        while self._held and not oracle.lost:
-            if oracle.state is State.CONTENT and not oracle.outstanding:
-                content, dot, rest = (b"\r\n" + self._held).partition(b"\r\n.\r\n")
-                if not dot:
-                    return
-                self._held = rest
-                oracle.note(f"C: [{len(content)} octets of content] .")
-                oracle.sent_content(
-                    (content[2:] + b"\r\n").replace(b"\r\n..", b"\r\n.") if content else b"", ended=True
-                )
-                continue
-            line, end, rest = self._held.partition(b"\r\n")
-            if not end:
-                return
-            match = _BDAT.fullmatch(line)
-            if match is not None:
-                size = int(match[1])
-                if len(rest) < size:
-                    return
-                oracle.sent_chunk(line, rest[:size])
-                self._held = rest[size:]
-                continue
-            self._held = rest
-            oracle.sent_line(line)
-            if verb_of(line[:64].decode("latin-1")) in ("DATA", "AUTH", StartTls.verb):
-                return
