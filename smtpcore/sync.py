@@ -11,6 +11,7 @@ accepts at once, and waits in one place for the rest.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import select
@@ -67,7 +68,10 @@ def wait_ready(deadline: float, event: int, *sockets: socket.socket) -> None:
     left = None if deadline == math.inf else deadline - time.monotonic()
     with _Selector() as selector:
         for sock in sockets:
-            selector.register(sock, event)
+            try:
+                selector.register(sock, event)
+            except ValueError:  # another thread has closed it
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
         if not selector.select(left):
             raise TimeoutError(TIMED_OUT)
 

@@ -502,6 +502,24 @@ async def test_whoever_waits_fails_when_the_stream_is_ended(adapter: Adapter, ho
         await assert_broken(stream)
 
 
+def test_a_blocking_write_that_is_about_to_wait_when_the_stream_is_closed_is_an_oserror(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with connected(Sync(monkeypatch)) as (stream, _):
+
+            def closed_by_another_thread(*args: Any) -> None:
+                sync_adapter.run(stream.close())
+                wait_ready(*args)
+
+            wait_ready = sync_adapter.wait_ready
+            monkeypatch.setattr(sync_adapter, "wait_ready", closed_by_another_thread)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await stream.write(MUCH, LATE)
+
+    sync_adapter.run(main())
+
+
 # -- what has arrived --
 
 
