@@ -341,7 +341,7 @@ class BaseStream(ABC):
         channel = self._channel
         if channel is None:
             return self._receive_now()
-        while (data := channel.decrypt()) is None:
+        while (data := self._data_of(channel)) is None:
             octets = self._receive_now()
             if octets is None:
                 return None
@@ -404,7 +404,7 @@ class BaseStream(ABC):
         try:
             if octets is not None:
                 channel.feed(octets)
-            data = channel.decrypt()
+            data = self._data_of(channel)
             if channel.owed:
                 self._send_owed(channel)
             if data is None and octets is not None:
@@ -412,6 +412,15 @@ class BaseStream(ABC):
         except OSError as error:
             return self._failed(error)
         return data
+
+    def _data_of(self, channel: TlsChannel) -> bytes | None:
+        """Decrypt what has arrived; if that fails, send the alert that tells the peer why (RFC 8446 6.2)."""
+        try:
+            return channel.decrypt()
+        except ssl.SSLError:
+            with contextlib.suppress(OSError):
+                self._send_owed(channel)
+            raise
 
     def _send_owed(self, channel: TlsChannel) -> None:
         if self._writing.acquire(False):

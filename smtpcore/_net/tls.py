@@ -63,6 +63,7 @@ class TlsChannel:
         )
         self._lock = threading.Lock()
         self._rest = b""  # output that the system has not accepted yet
+        self._failure: ssl.SSLError | None = None  # OpenSSL raises it once, and then gives an end
 
     def shake_hands(self) -> bool:
         """Go on with the handshake; False while it lacks input."""
@@ -106,7 +107,12 @@ class TlsChannel:
         """Give all data there is: None while there is none, ``b""`` at the end, announced or not.
 
         A peer may put each octet into a record of its own: what arrives together is given together.
+
+        Raises:
+            ssl.SSLError: What has arrived is not valid TLS; each later call raises it again.
         """
+        if self._failure is not None:
+            raise self._failure
         records: list[bytes] = []
         with self._lock:
             try:
@@ -117,9 +123,10 @@ class TlsChannel:
                     return None
             except ssl.SSLEOFError:
                 pass
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                self._failure = error
                 if not records:
-                    raise  # otherwise it is raised again by the next call
+                    raise
         return b"".join(records)
 
     def farewell(self) -> bytes:

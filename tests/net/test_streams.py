@@ -1152,11 +1152,43 @@ async def test_garbage_in_tls_is_an_ssl_error(
     adapter: Adapter, pool: ThreadPoolExecutor, server_context: Any, client_context: Any
 ) -> None:
     async with connected_in_tls(adapter, pool, server_context, client_context) as (stream, peer):
-        with socket.socket(fileno=peer.detach()) as raw:
+        with socket.socket(fileno=os.dup(peer.fileno())) as raw:
             raw.sendall(b"this is not TLS")
-            with pytest.raises(ssl.SSLError):
-                await stream.read(LATE)
+        with pytest.raises(ssl.SSLError):
+            await stream.read(LATE)
+        await adapter.settle()
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+            peer.recv(1)
         await assert_broken(stream)
+
+
+@scenario
+async def test_garbage_after_data_of_tls_is_not_taken_for_the_end(
+    adapter: Adapter, pool: ThreadPoolExecutor, server_context: Any, client_context: Any
+) -> None:
+    async with connected_in_tls(adapter, pool, server_context, client_context) as (stream, peer):
+        peer.sendall(b"last")
+        with socket.socket(fileno=os.dup(peer.fileno())) as raw:
+            raw.sendall(b"this is not TLS")
+        assert await stream.read(LATE) == b"last"
+        with pytest.raises(ssl.SSLError):
+            await stream.read(LATE)
+        await assert_broken(stream)
+
+
+@scenario
+async def test_garbage_in_tls_is_seen_without_waiting(
+    adapter: Adapter, pool: ThreadPoolExecutor, server_context: Any, client_context: Any
+) -> None:
+    async with connected_in_tls(adapter, pool, server_context, client_context) as (stream, peer):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with socket.socket(fileno=os.dup(peer.fileno())) as raw:
+            raw.sendall(b"this is not TLS")
+        with pytest.raises(ssl.SSLError):
+            stream.arrived()
+        await adapter.settle()
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+            peer.recv(1)
 
 
 @scenario
