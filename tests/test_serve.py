@@ -388,7 +388,8 @@ def test_a_configuration_that_cannot_be_made_is_421(adapter: Any, caplog: pytest
     def config(peername: Any) -> Any:
         return None
 
-    assert during(adapter, Inbox(), client, config=config).startswith(b"421 ")
+    heard = during(adapter, Inbox(), client, hostname="mx.example", config=config)
+    assert heard == b"421 mx.example internal error\r\n"
     (record,) = caplog.records
     assert "what config() returns is a ServerConfig, not NoneType" in str(record.exc_info)
 

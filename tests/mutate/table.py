@@ -19,6 +19,9 @@ WANTED: Final[dict[str, float]] = {
     "smtpcore/extensions": 92,
 }
 
+# With the tests of the streams on one adapter a stage is a fourth as long.
+_ONE_ADAPTER = "-knot(sync)and(not(uvloop))"
+
 # The tests that meet a mutant first, as patterns below tests/. A package's row is for its modules without one.
 NARROW: Final[dict[str, str]] = {
     "smtpcore/_core": "core/test_{name}.py",
@@ -44,21 +47,22 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_core/serverreplies.py": "core/test_serverreplies.py",
     "smtpcore/_net": "net/test_{name}.py",
     "smtpcore/_net/options.py": "net/test_options.py net/test_connect.py",
-    "smtpcore/_net/basestream.py": "net/test_streams.py",
+    "smtpcore/_net/basestream.py": f"net/test_streams.py {_ONE_ADAPTER}",
     "smtpcore/_net/callbacks.py": "test_handlers.py",
     "smtpcore/_net/client.py": "net/test_client*.py",
     "smtpcore/_net/connect.py": "net/test_connect.py net/test_options.py net/test_client*.py",
     "smtpcore/_net/dialogue.py": "net/test_client*.py net/test_batch.py",
     "smtpcore/_net/errors.py": "net/test_errors.py core/test_errors.py",
     "smtpcore/_net/handlercheck.py": "net/test_handlercheck.py test_handlers.py",
-    "smtpcore/_net/listener.py": "net/test_streams.py test_serve.py",
+    "smtpcore/_net/listener.py": f"net/test_streams.py test_serve.py {_ONE_ADAPTER}",
     "smtpcore/_net/sending.py": "net/test_sending.py net/test_batch.py net/test_client*.py",
     "smtpcore/_net/serveroptions.py": "net/test_session.py test_handlers.py test_serve.py",
-    "smtpcore/_net/serving.py": "test_serve.py test_handlers.py",
-    "smtpcore/_net/sockets.py": "net/test_streams.py test_connecting.py",
+    "smtpcore/_net/session.py": "net/test_session.py net/test_serving.py test_handlers.py",
+    "smtpcore/_net/serving.py": "net/test_serving.py net/test_session.py test_handlers.py test_serve.py",
+    "smtpcore/_net/sockets.py": f"net/test_streams.py test_connecting.py {_ONE_ADAPTER}",
     "smtpcore/_net/spool.py": "net/test_spool.py",
-    "smtpcore/_net/stream.py": "net/test_streams.py",
-    "smtpcore/_net/tls.py": "net/test_streams.py test_serve.py",
+    "smtpcore/_net/stream.py": "test_embedding.py net/test_batch.py",
+    "smtpcore/_net/tls.py": "net/test_tls.py",
     "smtpcore/_net/transaction.py": "net/test_transaction.py net/test_client*.py",
     "smtpcore/sasl": "sasl extensions/test_auth.py",
     "smtpcore/message": "message",

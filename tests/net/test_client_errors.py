@@ -16,6 +16,7 @@ from smtpcore import (
     LocalProtocolError,
     RecipientsRefused,
     RemoteProtocolError,
+    Reply,
     ReplyError,
     SendResult,
     SMTPError,
@@ -42,6 +43,7 @@ from ..helpers.messages import (
     UNPIPELINED,
     Whatever,
     failure,
+    group,
     introduced,
     refused,
     sending,
@@ -519,3 +521,13 @@ def test_control_characters_of_a_reply_do_not_reach_a_terminal() -> None:
     error = failure([(MAIL, b"550 \x1b[2Jgone\r\n"), QUIT], sending(), ReplyError)
     assert "\x1b" not in str(error)
     assert "gone" in str(error)
+
+
+@pytest.mark.parametrize(
+    "keywords, steps",
+    [([], UNPIPELINED), (["PIPELINING"], [(group(MAIL, RCPT, "DATA"), "250 ok\n250 ok\n354 go")])],
+)
+def test_an_error_knows_the_last_reply_to_the_envelope(keywords: list[str], steps: Any) -> None:
+    error = failure([*steps, (DOT, EOF)], sending(), ConnectionLost, keywords=keywords)
+    assert error.context.phase == "end-of-data"
+    assert error.context.reply == Reply(354, None, "go")

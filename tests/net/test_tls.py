@@ -83,10 +83,9 @@ def test_what_arrived_before_the_end_is_given_before_it(
 ) -> None:
     server, client = joined(server_context, client_context)
     server.feed(client.encrypt(b"last"))
-    if announced:
-        server.feed(client.farewell())
-    else:
-        server.feed(b"")
+    octets = client.farewell() if announced else b""
+    assert bool(octets) is announced, "close_notify is a record (RFC 8446 6.1)"
+    server.feed(octets)
     assert server.decrypt() == b"last"
     assert server.decrypt() == b""
     assert server.decrypt() == b"", "the end stays the end"
