@@ -354,9 +354,15 @@ class MailServer:
         Raises:
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
+        return self._wait_for(to, subject, timeout, threading.Event())
+
+    def _wait_for(
+        self, to: str | None, subject: str | None, timeout: float, abandoned: threading.Event
+    ) -> ReceivedMail:
+        """Wait as :meth:`wait_for` does, and no longer than until ``abandoned`` is set."""
         deadline = time.monotonic() + timeout
         with self._inbox.changed:
-            while True:
+            while not abandoned.is_set():
                 for mail in self._inbox.messages:
                     if (to is None or to in mail.recipients) and (subject is None or subject in mail.subject):
                         return mail
@@ -364,6 +370,11 @@ class MailServer:
                 if left <= 0 or not self._inbox.changed.wait(left):
                     break
         raise AssertionError(self._missing(to, subject, f"within {timeout:g} seconds"))
+
+    def _abandon(self, abandoned: threading.Event) -> None:
+        abandoned.set()
+        with self._inbox.changed:
+            self._inbox.changed.notify_all()
 
     def _missing(self, to: str | None, subject: str | None, when: str) -> str:
         wanted = f" to {to}" if to is not None else ""
@@ -444,13 +455,17 @@ class AsyncMailServer:
         Raises:
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
-        wait = functools.partial(self.server.wait_for, to=to, subject=subject, timeout=timeout)
-        if not _is_on_trio():
-            return await asyncio.to_thread(wait)
+        abandoned = threading.Event()
+        wait = functools.partial(self.server._wait_for, to, subject, timeout, abandoned)
+        try:
+            if not _is_on_trio():
+                return await asyncio.to_thread(wait)
 
-        import trio
+            import trio
 
-        return await trio.to_thread.run_sync(wait)
+            return await trio.to_thread.run_sync(wait, abandon_on_cancel=True)
+        finally:  # if the task is cancelled, its thread must end as well: asyncio.run() waits for it
+            self.server._abandon(abandoned)
 
 
 def assert_mail(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import smtplib
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -104,6 +106,48 @@ def test_a_delay_ends_with_the_server(adapter: str) -> None:
     with connections[0] as sock:
         rest = b"".join(iter(lambda: sock.recv(65536), b""))
     assert rest.startswith(b"250 2.0.0 ok\r\n")  # and not the 421 of a session that was broken off
+
+
+@pytest.mark.parametrize("adapter", ["asyncio", "trio"])
+def test_a_wait_that_is_cancelled_ends_its_thread(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the event loop could not end before the time-out of the wait."""
+    started, ended = threading.Event(), threading.Event()
+    wait = MailServer._wait_for
+
+    def observed(*arguments: Any) -> Any:
+        started.set()
+        try:
+            return wait(*arguments)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(MailServer, "_wait_for", observed)
+
+    def has_ended(server: AsyncMailServer) -> bool:
+        has_ended = ended.wait(30)
+        send(server.host, server.port)  # so that a thread that still waits ends
+        return has_ended
+
+    async def on_asyncio(server: AsyncMailServer) -> bool:
+        waiting = asyncio.create_task(server.wait_for(timeout=3600))
+        await asyncio.to_thread(started.wait)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return await asyncio.to_thread(has_ended, server)
+
+    async def on_trio(server: AsyncMailServer) -> bool:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(functools.partial(server.wait_for, timeout=3600))
+            await trio.to_thread.run_sync(started.wait)
+            nursery.cancel_scope.cancel()
+        return await trio.to_thread.run_sync(has_ended, server)
+
+    with MailServer() as server:
+        if adapter == "asyncio":
+            assert asyncio.run(on_asyncio(AsyncMailServer(server)))
+        else:
+            assert trio.run(on_trio, AsyncMailServer(server))
 
 
 def test_a_guest_of_asyncio_is_a_task_of_trio() -> None:
