@@ -231,6 +231,26 @@ class Wire:
             raise Closed(f"the TLS handshake failed: {error}") from None
         self.dialog.append("-- TLS is active")
 
+    def refuse_tls(self, octets: bytes) -> None:
+        """Read what the peer begins a TLS handshake with, and answer with something else.
+
+        Raises:
+            Closed: Always: no handshake was made.
+        """
+        with contextlib.suppress(Silent, Closed):
+            self._fill(time.monotonic() + self.timeout)
+        self.forget()
+        self._record(self._own, octets)
+        with contextlib.suppress(OSError):
+            self.socket.sendall(octets)
+        self.dialog.append("-- the TLS handshake was refused")
+        raise Closed("the TLS handshake was refused")
+
+    def resume(self, sock: socket.socket) -> None:
+        """Go on in plaintext after a failed handshake, on a duplicate of the socket."""
+        self.close()
+        self.socket, self.closed = sock, False
+
     def close(self) -> None:
         """Close the connection."""
         self.closed = True

@@ -6,13 +6,12 @@ import argparse
 import contextlib
 import ipaddress
 import socket
-import ssl
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from .._check.client import CHECKS as CLIENT_CHECKS
+from .._check.client.certificates import AUTHORITY_PEM
 from .._check.client.rounds import Rounds
 from .._check.client.runner import check_client
 from .._check.client.scenarios import SCENARIOS
@@ -37,7 +36,6 @@ from .common import (
     complain,
     write,
 )
-from .demo_certificate import INSECURE_LOCALHOST_PEM
 
 _PATIENCE = 6  # times the timeout: for a client to connect, or to end
 
@@ -82,8 +80,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _refuse_wrong(options: argparse.Namespace) -> None:
     """Refuse options that would have no effect, before anything is sent."""
-    if not options.client and (options.run or options.scenario):
-        raise Failure(EX_USAGE, f"{'--run' if options.run else '--scenario'} is for a client (hint: --client)")
+    for_clients = {
+        "--run": options.run,
+        "--scenario": options.scenario,
+        "--save-ca": options.save_ca,
+        "--require-tls": options.require_tls,
+    }
+    for name in (name for name, value in for_clients.items() if value and not options.client):
+        raise Failure(EX_USAGE, f"{name} is for a client (hint: --client)")
     checks: Iterable[Check[Session] | Check[Rounds] | Rule]
     checks = CLIENT_CHECKS if options.client else (*CHECKS, *RULES)
     known = {name for check in checks for name in (check.name, check.requirement)}
@@ -123,6 +127,8 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise Failure(EX_UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    if options.save_ca:
+        _save(options.save_ca, AUTHORITY_PEM)
     shell = Shell(options.run or "", options.timeout * _PATIENCE)
     with listener, contextlib.ExitStack() as at_end:
         at_end.callback(shell.kill)  # the command does not get the Ctrl-C of the terminal
@@ -131,7 +137,7 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
         results = check_client(
             listener,
             (lambda host, port: shell.run(host, str(port))) if options.run else None,
-            _tls(),
+            demands_tls=options.require_tls,
             timeout=options.timeout,
             patience=options.timeout * _PATIENCE,
             scenarios=scenarios,
@@ -139,16 +145,6 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
         )
     only = set(options.only)
     return [one for one in results if not only or only & {one.name, one.requirement}]
-
-
-def _tls() -> ssl.SSLContext:
-    """A server's context with the published certificate: clients have to trust any, or this one."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        pem = Path(folder) / "localhost.pem"
-        pem.write_text(INSECURE_LOCALHOST_PEM)
-        context.load_cert_chain(pem)
-    return context
 
 
 def _list(*, client: bool) -> int:

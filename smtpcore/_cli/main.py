@@ -276,6 +276,16 @@ def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="with --client, play this server only (--client --list shows them); may be repeated",
     )
     add(
+        "--save-ca",
+        metavar="FILE",
+        help="with --client, write the certificate that the client has to trust to this file first",
+    )
+    add(
+        "--require-tls",
+        action="store_true",
+        help="with --client, the client is to send mail only under TLS, to a server with a good certificate",
+    )
+    add(
         "--remote",
         action="store_true",
         help="allow a server that is not on this machine, which will get bad input",

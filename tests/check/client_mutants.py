@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from smtpcore._check.target import any_certificate
+from smtpcore._check.client.certificates import AUTHORITY_PEM
 
 MESSAGE = b"From: <anna@client.example>\r\nSubject: dots\r\n\r\n.\r\n.hidden\r\nQUIT\r\nlast\r\n"
 
@@ -29,7 +29,9 @@ class Simple:
     login = False
 
     def __init__(self, host: str, port: int) -> None:
-        self.sock: socket.socket = socket.create_connection((host, port), 10)
+        self.host = host
+        self.peer = host, port
+        self.sock: socket.socket = socket.create_connection(self.peer, 10)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.offered: dict[bytes, list[bytes]] = {}
@@ -113,10 +115,12 @@ class Simple:
 
     def handshake(self) -> None:
         self.buffer = b""
-        context: ssl.SSLContext = any_certificate()
-        self.sock = context.wrap_socket(self.sock)
+        self.sock = self.trust().wrap_socket(self.sock, server_hostname=self.host)
         self.tls = True
         self.offered = {}
+
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cadata=AUTHORITY_PEM)
 
     def authenticate(self) -> None:
         code = self.command(b"AUTH PLAIN " + base64.b64encode(b"\0anna\0secret"))
@@ -203,6 +207,7 @@ class ClientMutant(NamedTuple):
         scenario: The server that shows it, or two by a space.
         changes: What it replaces.
         permitted: Whether it only does what an RFC does not recommend.
+        demands_tls: Whether it was set up to demand TLS.
     """
 
     name: str
@@ -210,6 +215,7 @@ class ClientMutant(NamedTuple):
     scenario: str
     changes: dict[str, Any]
     permitted: bool = False
+    demands_tls: bool = False
 
     @property
     def client(self) -> type[Simple]:
@@ -222,6 +228,10 @@ def mutant(name: str, check: str, scenario: str = "accepting", **changes: Any) -
 
 def lenient(name: str, check: str, scenario: str = "accepting", **changes: Any) -> ClientMutant:
     return ClientMutant(name, check, scenario, changes, True)
+
+
+def demanding(name: str, check: str, scenario: str = "accepting", **changes: Any) -> ClientMutant:
+    return ClientMutant(name, check, scenario, changes, demands_tls=True)
 
 
 def _group(*lines: bytes, replies: int) -> Callable[[Any], None]:
@@ -436,6 +446,64 @@ def _stops_within_the_content(self: Any) -> None:
     raise ConnectionError
 
 
+def _lenient_about(**changes: Any) -> Callable[[Any], ssl.SSLContext]:
+    """Verifies certificates but for some attributes of the context."""
+
+    def trust(self: Any) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=AUTHORITY_PEM)
+        for name, value in changes.items():
+            setattr(context, name, value)
+        return context
+
+    return trust
+
+
+_ANY_NAME = _lenient_about(check_hostname=False)
+_ANY_DATE = _lenient_about(verify_flags=0x20_0000)  # X509_V_FLAG_NO_CHECK_TIME
+_ANY_ISSUER = _lenient_about(check_hostname=False, verify_mode=ssl.CERT_NONE)
+
+
+def _goes_on_in_plaintext(self: Any) -> None:
+    plaintext = self.sock.dup()
+    try:
+        Simple.handshake(self)
+    except OSError:
+        self.sock, self.offered = plaintext, {}
+
+
+def _speaks_in_plaintext(self: Any) -> None:
+    plaintext = self.sock.dup()
+    try:
+        Simple.handshake(self)
+    except OSError:
+        with plaintext:
+            plaintext.sendall(b"EHLO client.example\r\n")
+        raise
+
+
+def _waits_for_plaintext(self: Any) -> None:
+    """Takes the plaintext in place of a handshake for a reply."""
+    self.sock.sendall(b"\x16\x03\x01\0\1\0")
+    self.reply()
+    self.offered = {}
+
+
+def _in_plaintext_again(login: bool) -> Callable[[Any], None]:
+    """After a handshake that failed, the client connects again, and uses no TLS."""
+
+    def handshake(self: Any) -> None:
+        try:
+            Simple.handshake(self)
+        except OSError:
+            again = Simple(*self.peer)
+            again.start_tls = lambda: None  # type: ignore[method-assign]
+            again.login = login
+            again.run()
+            raise
+
+    return handshake
+
+
 _OCTETS = MESSAGE + "Grüße\r\n".encode()
 
 MUTANTS = (
@@ -546,6 +614,26 @@ MUTANTS = (
     mutant("takes injected plaintext for a reply", "refuses-injected-replies", "starttls-injection", start_tls=_reads_plaintext),
     mutant("logs in in plaintext", "hides-the-password", "starttls-later", start_tls=lambda self: (self.command(b"STARTTLS"), self.command(b"AUTH PLAIN AGEAYg=="))[0]),
     mutant("logs in before it starts TLS", "hides-the-password", "starttls", start_tls=_logs_in_first),
+    mutant("goes on in plaintext after a refused handshake", "ends-after-a-failed-handshake", "refusing-the-handshake", handshake=_goes_on_in_plaintext),
+    mutant("goes on in plaintext after a bad certificate", "ends-after-a-failed-handshake", "expired", handshake=_speaks_in_plaintext),
+    mutant("takes plaintext in place of a handshake for a reply", "ends-after-a-failed-handshake", "without-a-handshake", handshake=_waits_for_plaintext),
+    mutant("connects again in plaintext, and logs in", "hides-the-password", "untrusted", handshake=_in_plaintext_again(True)),
+    mutant("logs in in plaintext after a refused handshake", "hides-the-password", "refusing-the-handshake", login=True, handshake=_goes_on_in_plaintext),
+    mutant("logs in whatever the name", "verifies-names", "starttls with-another-name", login=True, trust=_ANY_NAME),
+    mutant("logs in whatever the date", "verifies-dates", "starttls expired", login=True, trust=_ANY_DATE),
+    mutant("logs in whatever the issuer", "verifies-issuers", "untrusted", login=True, trust=_ANY_ISSUER),
+    lenient("sends mail whatever the name", "verifies-names", "starttls with-another-name", trust=_ANY_NAME),
+    lenient("sends mail whatever the date", "verifies-dates", "starttls expired", trust=_ANY_DATE),
+    lenient("sends mail whatever the issuer", "verifies-issuers", "untrusted", trust=_ANY_ISSUER),
+    lenient("sends mail in plaintext after 454", "demands-tls", "starttls-later", start_tls=lambda self: self.command(b"STARTTLS")),
+    lenient("connects again in plaintext", "demands-tls", "expired", handshake=_in_plaintext_again(False)),
+    lenient("logs in in plaintext where TLS is not offered", "hides-the-password-without-starttls", "auth", login=True),
+    demanding("demands TLS of any name", "verifies-names", "starttls with-another-name", trust=_ANY_NAME),
+    demanding("demands TLS of any issuer", "verifies-issuers", "untrusted", trust=_ANY_ISSUER),
+    demanding("demands TLS, and not after 454", "demands-tls", "starttls-later", start_tls=lambda self: self.command(b"STARTTLS")),
+    demanding("demands TLS, and connects again in plaintext", "demands-tls", "untrusted", handshake=_in_plaintext_again(False)),
+    demanding("demands TLS only where it is offered", "demands-starttls", "auth"),
+    demanding("demands TLS for mail only", "demands-starttls", "auth", login=True, deliver=lambda self: None),
     mutant("writes bad base64", "writes-base64", "auth", login=True, authenticate=lambda self: self.command(b"AUTH PLAIN anna:secret")),
     mutant("uses a mechanism that is not offered", "uses-offered-mechanisms", "auth", login=True, authenticate=lambda self: self.command(b"AUTH XOAUTH2 eA==")),
     mutant("uses PLAIN whatever is offered", "uses-offered-mechanisms", "auth-by-something-else", deliver=lambda self: self.authenticate()),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import smtpcore.sync
 from smtpcore import SMTPError
-from smtpcore._check.target import any_certificate
+from smtpcore._check.client.certificates import AUTHORITY_PEM
 
 from ..interop import peers
 
@@ -36,7 +36,7 @@ Client = Callable[[str, int], object]
 
 def ours(host: str, port: int) -> None:
     with contextlib.suppress(SMTPError, OSError):
-        context: ssl.SSLContext = any_certificate()
+        context = ssl.create_default_context(cadata=AUTHORITY_PEM)
         with smtpcore.sync.connect(host, port, ssl_context=context, timeout=20.0) as client:
             client.send(SENDER, RECIPIENTS, MESSAGE)
 
@@ -48,7 +48,7 @@ def python_smtplib(host: str, port: int) -> None:
     ):
         client.ehlo_or_helo_if_needed()
         if client.has_extn("starttls"):
-            client.starttls(context=any_certificate())
+            client.starttls(context=ssl.create_default_context(cadata=AUTHORITY_PEM))
         client.sendmail(SENDER, RECIPIENTS, MESSAGE)
 
 
@@ -71,10 +71,13 @@ def curl(host: str, port: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "message"
         path.write_bytes(MESSAGE)
+        authority = Path(folder) / "authority.pem"
+        authority.write_text(AUTHORITY_PEM)
         recipients = [word for one in RECIPIENTS for word in ("--mail-rcpt", one)]
         _run(
             peers.require("curl"), "--silent", f"smtp://{host}:{port}/client.example", "--mail-from", SENDER,
-            "--upload-file", str(path), "--mail-rcpt-allowfails", "--ssl", "--insecure", *recipients,
+            "--upload-file", str(path), "--mail-rcpt-allowfails", "--ssl", "--cacert", str(authority),
+            *recipients,
         )  # fmt: skip
 
 

@@ -106,6 +106,8 @@ def test_a_malformed_target(target: str, capsys: pytest.CaptureFixture[str]) -> 
         (["--client", "--only", "noop-is-250"], "--only noop-is-250: there is no such check or requirement"),
         (["--run", "true"], "--run is for a client (hint: --client)"),
         (["--scenario", "accepting"], "--scenario is for a client (hint: --client)"),
+        (["--save-ca", "ca.pem"], "--save-ca is for a client (hint: --client)"),
+        (["--require-tls"], "--require-tls is for a client (hint: --client)"),
     ],
 )
 def test_an_option_without_effect_is_an_error(
@@ -189,6 +191,26 @@ def test_a_client_is_started_for_each_server(tmp_path: Path) -> None:
     found = {check["name"]: check for check in json.loads(report.read_text())["checks"]}
     assert found["client-sends-a-message"]["outcome"] == "pass"
     assert "2yz codes" in found["client-understands-codes"]["observed"]
+
+
+def test_the_client_gets_the_authority_to_trust(tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text(
+        "import smtplib, ssl, sys\n"
+        "context = ssl.create_default_context(cafile=sys.argv[3])\n"
+        "with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), 'client.example') as client:\n"
+        "    client.starttls(context=context)\n"
+        "    client.sendmail('a@client.example', ['b@server.example'], 'Subject: x\\r\\n\\r\\n.\\r\\n')\n"
+    )
+    report, authority = tmp_path / "report.json", tmp_path / "ca.pem"
+    command = (
+        f"{shlex.quote(sys.executable)} -S -E {shlex.quote(str(script))} $1 $2 {shlex.quote(str(authority))}"
+    )
+    options = ["--run", command, "--json", str(report), "--save-ca", str(authority), "--require-tls"]
+    options += ["--scenario", "starttls", "--scenario", "expired", "--scenario", "auth"]
+    assert main(["check", "--client", "127.0.0.1:0", *options]) == 0
+    found = {check["name"]: check["outcome"] for check in json.loads(report.read_text())["checks"]}
+    assert found["client-verifies-dates"] == found["client-demands-starttls"] == "pass"
 
 
 def test_a_scenario_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:

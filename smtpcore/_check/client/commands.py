@@ -279,9 +279,10 @@ def waits_for_354(seen: Seen) -> str | bool:
     return bool(data)
 
 
-# Servers that end the session, or mislead the client.
+# Servers that end the session, mislead the client, or cannot be trusted.
 _ENDED: Final = frozenset(
-    "vanishing busy unasked starttls-injection granting-no-data refusing-the-introduction".split()
+    "vanishing busy unasked starttls-injection granting-no-data refusing-the-introduction"
+    " refusing-the-handshake without-a-handshake with-another-name expired untrusted".split()
 )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..wire import Closed, Silent, Wire
+from .certificates import context_of
 from .scenarios import HOST, Scenario
 
 LOOK: Final = 0.03  # seconds
 _HANDSHAKE: Final = b"\x16"  # the first octet of a record of TLS that holds one
+_PLAINTEXT: Final = re.compile(
+    rb"(?:EHLO|HELO|STARTTLS|AUTH|MAIL|RCPT|DATA|BDAT|RSET|NOOP|VRFY|QUIT)\b.*", re.IGNORECASE | re.DOTALL
+)
 _MOST_COMMANDS: Final = 2000  # of one connection: a client that tries again for ever ends there
 
 _USUAL: Final = {
@@ -45,6 +48,7 @@ class Sent:
         tls: Whether TLS was active.
         reply: The reply that it got; empty for none.
         after_quit: Whether QUIT came before it.
+        after_handshake: Whether a TLS handshake had failed on this connection.
         mail: Whether a transaction was under way.
         recipients: How many recipients were accepted in it.
     """
@@ -57,6 +61,7 @@ class Sent:
     mail: bool
     recipients: int
     after_quit: bool = False
+    after_handshake: bool = False
     reply: str = ""
 
     @property
@@ -143,7 +148,6 @@ class Player:
     Args:
         sock: The connection to the client.
         scenario: The server to play.
-        context: For STARTTLS.
         timeout: Seconds that one wait may take.
         look: Seconds before a reply, in which the client shows whether it waits for that reply.
     """
@@ -152,14 +156,12 @@ class Player:
         self,
         sock: socket.socket,
         scenario: Scenario,
-        context: ssl.SSLContext,
         timeout: float,
         look: float = LOOK,
     ) -> None:
         self.wire = Wire(sock, timeout, peer="C")
         self.scenario = scenario
         self.seen = Seen(scenario, self.wire.dialog)
-        self._context = context
         self._wait = look
         self._used: dict[str, int] = {}
         self._offered: frozenset[str] | None = None
@@ -240,6 +242,7 @@ class Player:
             bool(self._mail),
             self._recipients,
             self._quit,
+            self.seen.handshake_failed,
         )
         self.seen.commands.append(command)
         if len(self.seen.commands) >= _MOST_COMMANDS:
@@ -250,7 +253,14 @@ class Player:
         if self._quit:
             self._record(self.wire.read_line(0.5))
             return
-        command = self._record(self.wire.read_line())
+        line = self.wire.read_line()
+        if self.seen.handshake_failed:
+            # Records of TLS that give up the handshake may come first.
+            match = _PLAINTEXT.search(line)
+            if match is None:
+                return
+            line = match[0]
+        command = self._record(line)
         verb = command.verb
         text = self._choose(verb)
         if verb == "EHLO" and text == "250":
@@ -349,11 +359,8 @@ class Player:
         command.reply = text
         self.wire.send(f"{text}\r\n".encode() + self.scenario.injected)
         self.seen.no_handshake = self.wire.peek() not in (b"", _HANDSHAKE)
-        try:
-            self.wire.start_tls(self._context, server_side=True)
-        except Closed:
-            self.seen.handshake_failed = True
-            raise
+        if not self._handshake():
+            return
         self._offered = None
         self._early = False
         self._reset()
@@ -362,6 +369,21 @@ class Player:
             hello = self._record(self.wire.read_line())
             self.seen.used_injection = hello.verb != "EHLO" or self._look(5)
             self._ehlo(hello)
+
+    def _handshake(self) -> bool:
+        """Make the TLS handshake; False if it failed, and the client may go on in plaintext."""
+        plaintext = self.wire.socket.dup()  # a failure closes the socket
+        try:
+            if self.scenario.handshake:
+                self.wire.refuse_tls(self.scenario.handshake)
+            else:
+                self.wire.start_tls(context_of(self.scenario.certificate), server_side=True)
+        except Closed:
+            self.seen.handshake_failed = True
+            self.wire.resume(plaintext)
+            return False
+        plaintext.close()
+        return True
 
     def _end(self, command: Sent, text: str) -> None:
         try:

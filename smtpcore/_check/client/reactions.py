@@ -7,16 +7,19 @@ import binascii
 import re
 from typing import Final
 
-from ..table import Inconclusive
+from ..table import Check, Inconclusive, NotOffered
 from ..wire import shown
 from .player import Seen
-from .rounds import ClientTable, Rounds
+from .rounds import NOT_SHOWN, ClientTable, Rounds
 
 CHECKS: Final = ClientTable()
 each = CHECKS.each
 
 _MOST_TRIES: Final = 5  # of a command that was refused, and of connections
 _MAIL: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))
+_IN_PLAINTEXT: Final = _MAIL | {"EHLO", "HELO", "AUTH", "RSET", "NOOP", "STARTTLS", "VRFY"}
+_BROKEN: Final = ("refusing-the-handshake", "without-a-handshake")
+_BAD_CERTIFICATES: Final = ("with-another-name", "expired", "untrusted")
 
 
 def _goes_on(seen: Seen) -> str | bool:
@@ -331,11 +334,89 @@ def accepts_454(seen: Seen) -> str | bool:
     "The password is not shown in plaintext where TLS is offered",
     "starttls-later",
     "starttls",
+    *_BROKEN,
+    *_BAD_CERTIFICATES,
 )
 def hides_the_password(seen: Seen) -> str | bool:
     for command in seen.commands:
         if command.verb == "AUTH" and not command.tls:
             return "AUTH in plaintext"
+    return bool(seen.commands)
+
+
+@each(
+    "TLS-15",
+    "3207 4",
+    "After a handshake that failed the client does not go on in plaintext",
+    *_BROKEN,
+    *_BAD_CERTIFICATES,
+)
+def ends_after_a_failed_handshake(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.after_handshake and command.verb in _IN_PLAINTEXT:
+            return f"{shown(command.line)} in plaintext after a handshake that failed"
+    return seen.handshake_failed
+
+
+def _verifies(what: str, scenario: str, certificate: str) -> None:
+    """Add a check of what a client does about a bad certificate."""
+
+    def run(rounds: Rounds) -> None:
+        refused = False
+        for seen in rounds.of(scenario):
+            refused = refused or seen.first("STARTTLS") is not None
+            under_tls = [command for command in seen.commands if command.tls]
+            if any(command.verb == "AUTH" for command in under_tls):
+                raise rounds.fail(seen, f"AUTH in spite of {certificate}")
+            if any(command.verb in _MAIL for command in under_tls):
+                why = f"mail in spite of {certificate}"
+                if rounds.demands_tls:
+                    raise rounds.fail(seen, why)
+                # RFC 7435 1.2: encryption with whom ever is better than none.
+                raise rounds.permit(seen, f"{why}, as opportunistic TLS permits")
+        if not refused:
+            raise Inconclusive("the client does not use STARTTLS")
+        if scenario != "untrusted" and not any(
+            command.tls for seen in rounds.of("starttls") for command in seen.commands
+        ):
+            raise Inconclusive("the client refuses a valid certificate, too (hint: --save-ca)")
+
+    sentence = f"Nothing is sent to a server with {certificate}"
+    CHECKS.add(Check(f"client-verifies-{what}", "TLS-32", "3207 4.1; 4954 14; 8314 5.4", sentence, run))
+
+
+_verifies("names", "with-another-name", "a certificate for another name")
+_verifies("dates", "expired", "a certificate that has expired")
+_verifies("issuers", "untrusted", "a certificate that no authority has signed")
+
+
+@CHECKS.check("TLS-24", "3207 4, 6; 8314 5", "No mail is sent in plaintext where TLS was refused, or failed")
+def client_demands_tls(rounds: Rounds) -> None:
+    shown = False
+    for seen in rounds.of("starttls-later", *_BROKEN, *_BAD_CERTIFICATES):
+        shown = shown or seen.first("STARTTLS") is not None
+        if any(command.verb in _MAIL and not command.tls for command in seen.commands):
+            if rounds.demands_tls:
+                raise rounds.fail(seen, "mail in plaintext, although the client is to demand TLS")
+            raise rounds.permit(seen, "mail in plaintext, as opportunistic TLS permits")
+    if not shown:
+        raise Inconclusive(NOT_SHOWN)
+
+
+@CHECKS.check("TLS-25", "3207 6; 8314 5", "Where TLS is demanded no mail is sent to a server without STARTTLS")
+def client_demands_starttls(rounds: Rounds) -> None:
+    if not rounds.demands_tls:
+        raise NotOffered("it needs --require-tls")
+    for seen in rounds.of("auth"):
+        if any(command.verb in _MAIL or command.verb == "AUTH" for command in seen.commands):
+            raise rounds.fail(seen, "mail or AUTH in plaintext, although the client is to demand TLS")
+
+
+@each("AUT-50", "4954 4, 14", "The password is not shown in plaintext", "auth", "refusing-auth", level="SHOULD")
+def hides_the_password_without_starttls(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb == "AUTH" and not command.tls:
+            return "AUTH in plaintext, where STARTTLS is not offered"
     return bool(seen.commands)
 
 

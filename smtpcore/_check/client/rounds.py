@@ -9,7 +9,7 @@ from typing import Final
 from ..table import Check, Failed, Inconclusive, Level, Permitted, Table
 from .player import Seen
 
-_NOT_SHOWN: Final = "no round shows it"
+NOT_SHOWN: Final = "no round shows it"
 
 
 @dataclass(slots=True)
@@ -17,10 +17,12 @@ class Rounds:
     """What a client did.
 
     Attributes:
+        demands_tls: It is set up to send mail under TLS with a good certificate only.
         seen: By the name of the scenario: one entry for each connection.
         evidence: The dialog of the connection that the last claim was about.
     """
 
+    demands_tls: bool = False
     seen: dict[str, list[Seen]] = field(default_factory=dict)
     evidence: list[str] = field(default_factory=list)
 
@@ -80,7 +82,7 @@ class ClientTable(Table[Rounds]):
                         raise rounds.fail(seen, verdict)
                     shown = shown or bool(verdict)
                 if not shown:
-                    raise Inconclusive(_NOT_SHOWN)
+                    raise Inconclusive(NOT_SHOWN)
 
             name = f"client-{judge.__name__.replace('_', '-')}"
             self.add(Check(name, requirement, rfc, sentence, run, level))

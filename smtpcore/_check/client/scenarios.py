@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from .certificates import Certificate
+
 HOST: Final = "server.example"
 _COMMON: Final = ("PIPELINING", "SIZE 10000000", "8BITMIME", "ENHANCEDSTATUSCODES")
 
@@ -27,6 +29,8 @@ class Scenario:
         unasked: A reply that is sent after that to EHLO, without a command.
         hello: The text of the first line of the reply to EHLO.
         challenge: An AUTH challenge that is sent before the reply to AUTH.
+        certificate: What the server shows of itself.
+        handshake: Octets that are sent in place of the server's part of the TLS handshake.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Scenario:
     unasked: str = ""
     hello: str = HOST
     challenge: str = ""
+    certificate: Certificate = "valid"
+    handshake: bytes = b""
 
 
 def _on(**replies: str | tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -48,6 +54,21 @@ def _on(**replies: str | tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         "." if verb == "END" else verb: (reply,) if isinstance(reply, str) else reply
         for verb, reply in replies.items()
     }
+
+
+_SECURED: Final = (*_COMMON, "AUTH PLAIN LOGIN")
+
+
+def _starttls(name: str, sentence: str, certificate: Certificate = "valid", handshake: bytes = b"") -> Scenario:
+    """A server with STARTTLS, and with AUTH in plaintext and under TLS."""
+    return Scenario(
+        name,
+        sentence,
+        keywords=(*_SECURED, "STARTTLS"),
+        secured=_SECURED,
+        certificate=certificate,
+        handshake=handshake,
+    )
 
 
 SCENARIOS: Final = (
@@ -158,11 +179,16 @@ SCENARIOS: Final = (
         keywords=(*_COMMON, "CHUNKING"),
         replies=_on(BDAT="552 5.3.4 no"),
     ),
-    Scenario(
-        "starttls",
-        "offers STARTTLS, and AUTH in plaintext, too",
-        keywords=(*_COMMON, "AUTH PLAIN LOGIN", "STARTTLS"),
-        secured=(*_COMMON, "AUTH PLAIN LOGIN"),
+    _starttls("starttls", "offers STARTTLS, and AUTH in plaintext, too"),
+    _starttls("with-another-name", "shows a certificate for another name", "wrong-name"),
+    _starttls("expired", "shows a certificate that has expired", "expired"),
+    _starttls("untrusted", "shows a certificate that has signed itself", "untrusted"),
+    # An alert of TLS 1.2: handshake_failure.
+    _starttls("refusing-the-handshake", "refuses the TLS handshake", handshake=b"\x15\x03\x03\0\2\2\x28"),
+    _starttls(
+        "without-a-handshake",
+        "answers the TLS handshake in plaintext",
+        handshake=b"454 4.7.0 TLS not available\r\n",
     ),
     Scenario(
         "starttls-later",
