@@ -204,6 +204,23 @@ def _plaintext_after_220(self: Any) -> None:
     raise Gone
 
 
+def _goes_on_in_plaintext(*, announces: bool = False) -> Callable[..., None]:
+    """A handshake that may fail: the session goes on then."""
+
+    def handshake(self: Any) -> None:
+        plaintext = self.sock.dup()  # the failure closes the socket
+        try:
+            R.handshake(self)
+        except Gone:
+            self.sock = plaintext
+            if announces:
+                self.say(454, "4.7.0", "TLS not available")
+        else:
+            plaintext.close()
+
+    return handshake
+
+
 def _lossy_base64(self: Any, text: str) -> str:
     return base64.b64decode(re.sub("[^A-Za-z0-9+/=]", "", text) + "==").decode()
 
@@ -855,6 +872,11 @@ MUTANTS = (
     mutant("carries out plaintext under TLS", "starttls-injection-noop", tls=True, handshake=_injection),
     mutant("completes a command under TLS", "starttls-injection-half-a-command", tls=True, handshake=_injection),
     mutant("reads plaintext after 220", "plaintext-after-220", tls=True, handshake=_plaintext_after_220),
+    mutant("goes on in plaintext after plaintext in place of a handshake", "plaintext-after-220", tls=True, handshake=_goes_on_in_plaintext()),
+    mutant("goes on in plaintext after a malformed handshake", "plaintext-after-a-malformed-handshake", tls=True, handshake=_goes_on_in_plaintext()),
+    mutant("goes on in plaintext after an alert", "plaintext-after-an-alert", tls=True, handshake=_goes_on_in_plaintext()),
+    mutant("goes on in plaintext after no handshake", "plaintext-after-no-handshake", tls=True, handshake=_goes_on_in_plaintext()),
+    mutant("answers a failed handshake with 454, and goes on", "plaintext-after-a-malformed-handshake", tls=True, handshake=_goes_on_in_plaintext(announces=True)),
     mutant("keeps the introduction over TLS", "introduction-ends-with-tls", tls=True, handshake=_keeps_state_over_tls("hello")),
     mutant("keeps the transaction over TLS", "transaction-ends-with-tls", tls=True, do_STARTTLS=_starttls_in_transaction, handshake=_keeps_state_over_tls("hello", "mail", "recipients")),
     mutant("keeps the sender over TLS", "sender-ends-with-tls", tls=True, do_STARTTLS=_starttls_in_transaction, handshake=_keeps_state_over_tls("hello", "mail")),

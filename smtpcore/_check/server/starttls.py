@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ..session import NAME, Session, letter, token
 from ..table import Check, Failed, Inconclusive, Table
 from ..target import any_certificate
-from ..wire import Closed, Silent
+from ..wire import Closed, Silent, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
 
 _STARTTLS: Final = "STARTTLS"
+_SETTLED: Final = 0.2  # seconds in which a server that goes on has replied
 
 
 def _plain(session: Session) -> None:
@@ -221,6 +223,65 @@ def plaintext_after_220(session: Session) -> None:
         return
     if octets[:3].isdigit() and octets[:1] in b"235":
         raise Failed(f"a plaintext command after 220 is carried out: {octets!r}")
+    _carries_out_nothing(session)
+
+
+def _carries_out_nothing(session: Session) -> None:
+    """Claim that no plaintext command is carried out where a handshake has failed.
+
+    Raises:
+        Failed: A reply says that one was.
+    """
+    # The server may still take some octets for parts of the handshake.
+    for line in (b"NOOP\r\n" * 4, b"RSET\r\n", f"EHLO {NAME}\r\n".encode()):
+        try:
+            session.send(line)
+            while True:
+                octets = session.wire.read_line(_SETTLED)
+                # Records of TLS may come before the reply. A server that refuses all by 554 does not go on.
+                if match := re.search(rb"2[0-9]{2}[ -][^\r\n]*", octets):
+                    raise Failed(
+                        f"the session goes on in plaintext after a handshake that failed: {shown(match[0])}"
+                    )
+        except Silent:
+            pass
+        except Closed:
+            return
+
+
+def _failed_handshake(name: str, sentence: str, octets: bytes) -> None:
+    """Add a check that a handshake which fails ends the session."""
+
+    def run(session: Session) -> None:
+        _plain(session)
+        if session.command("STARTTLS").code != 220:
+            raise Inconclusive("STARTTLS is refused")
+        session.send(octets)
+        session.wire.pending(_SETTLED)
+        session.wire.forget()  # an alert
+        _carries_out_nothing(session)
+
+    CHECKS.add(Check(name, "TLS-03", "3207 4", sentence, run, keyword=_STARTTLS))
+
+
+for _name, _sentence, _octets in (
+    (
+        "plaintext-after-a-malformed-handshake",
+        "After a malformed handshake the session does not go on in plaintext",
+        b"\x16\x03\x01\0\5nope!",
+    ),
+    (
+        "plaintext-after-an-alert",
+        "After an alert in place of a handshake the session does not go on in plaintext",
+        b"\x15\x03\x01\0\2\2\x28",
+    ),
+    (
+        "plaintext-after-no-handshake",
+        "After octets that are not TLS the session does not go on in plaintext",
+        b"\0\1\2\3\4\5\6\7\x80\xff\r\n",
+    ),
+):
+    _failed_handshake(_name, _sentence, _octets)
 
 
 @check("TLS-28", "3207 4; 2920 3.2", "Replies owed before STARTTLS leave before its 220", keyword=_STARTTLS)
