@@ -8,6 +8,7 @@ from typing import Final
 from .probe import probe
 from .rules import RULES, Exchange, Rule
 from .server import CHECKS
+from .server.idle import beside_others, idle_client
 from .session import Session
 from .table import Check, Failed, Outcome, Result, Verdict
 from .target import Target
@@ -71,9 +72,10 @@ def check_server(
     probe(target, seen.judge)
     results: list[Result] = []
     failures = heard = 0
-    for check in CHECKS:
-        if only and not only & {check.name, check.requirement}:
-            continue
+    checks = [check for check in CHECKS if not only or only & {check.name, check.requirement}]
+    if any(check.run is idle_client for check in checks):
+        target.idle = beside_others(target)
+    for check in checks:
         if failures >= _GIVE_UP:
             result = _result(check, Outcome.INCONCLUSIVE, "the server does not answer any more")
         else:
@@ -86,6 +88,10 @@ def check_server(
                 heard = seen.replies
         results.append(result)
         report(result)
+        if target.idle is not None:
+            target.idle.look()
+    if target.idle is not None:
+        target.idle.wire.close()
     for result in seen.results():
         if not only or only & {result.name, result.requirement}:
             results.append(result)

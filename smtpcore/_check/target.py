@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .idle import IdleClient
 from .stored import Store
 
 Keywords = Mapping[str, tuple[str, ...]]
@@ -34,6 +35,8 @@ class Target:
         recipient: A forward-path that it accepts, without brackets; empty until the probe has found one.
         user: A user name and a password that it accepts.
         store: Where messages show up that it has accepted.
+        patience: Seconds after which a silent client has to be ended; 0 if that is not known.
+        idle: A client that is silent while the other checks run.
         plain: The EHLO keywords in plaintext.
         secured: The EHLO keywords under TLS.
         needs_tls: Mail is refused in plaintext.
@@ -49,6 +52,8 @@ class Target:
     recipient: str = ""
     user: tuple[str, str] | None = None
     store: Store | None = None
+    patience: float = 0.0
+    idle: IdleClient | None = None
     plain: Keywords = field(default_factory=dict)
     secured: Keywords = field(default_factory=dict)
     needs_tls: bool = False

@@ -104,6 +104,7 @@ def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Res
         implicit_tls=options.implicit_tls,
         sender=options.sender,
         recipient=options.recipient,
+        patience=options.patience,
     )
     if options.user:
         from .send import password_for

@@ -324,6 +324,13 @@ def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="how long to wait for each reply (default: %(default)s)",
     )
     add(
+        "--patience",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for the server to end a silent client (default: while other checks run)",
+    )
+    add(
         "--only",
         action="append",
         default=[],

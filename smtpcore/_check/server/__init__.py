@@ -13,6 +13,7 @@ from . import (
     content,
     extensions,
     greeting,
+    idle,
     limits,
     order,
     paths,
@@ -38,6 +39,7 @@ CHECKS: Final[tuple[Check[Session], ...]] = tuple(
         starttls,
         auth,
         stored,
+        idle,
     )
     for check in module.CHECKS
 )
