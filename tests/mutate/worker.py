@@ -42,7 +42,7 @@ import trio  # noqa: F401
 
 NOT_POSSIBLE = 100  # the exit status if a warm worker cannot make the change
 MOST_TESTS = 1 << 16
-WAITING = 20  # times as long as it may compute, a mutant may take: the machine may be busy, but it has to end
+WAITING = 5  # times as long as it may compute, a mutant may take: the machine may be busy, but it has to end
 MEMORY = 3 << 30  # octets that a mutant may use at most; an endless loop often collects something
 
 # Hypothesis is imported before pytest can look at its assertions, which does not matter here.

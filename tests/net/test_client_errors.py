@@ -165,7 +165,8 @@ def test_a_reply_that_breaks_the_protocol_names_its_command(replies: str, words:
 def test_a_transcript_has_the_whole_session() -> None:
     transcript = Transcript()
     steps = [*BEFORE_TLS, (TLS, INFO), ehlo("AUTH PLAIN"), (PLAIN, "235 ok"), QUIT]
-    introduced(steps, auth=("joe", "secret"), transcript=transcript)
+    client = introduced(steps, auth=("joe", "secret"), transcript=transcript)
+    assert client.transcript is transcript
     text = str(transcript)
     for part in (
         "connecting to mx.example port 25",
