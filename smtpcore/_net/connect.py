@@ -118,9 +118,9 @@ async def connect_client(
             place["sock"] = options.get("sock")
         host = context.host if is_path(context.host) else ascii_name(context.host)
         stream = await open_stream(host, context.port, **place, timeout=client_of.seconds)
-    except UnicodeError as error:  # of the codec "idna": another attempt cannot succeed
+    except UnicodeError as error:  # a path that the file system cannot have; names were checked before
         raise _without_connection(
-            LocalProtocolError(f"host {context.host!r} is not a valid host name: {words_of(error)}"),
+            LocalProtocolError(f"host {context.host!r} is not a valid path: {words_of(error)}"),
             context,
             options,
         ) from error

@@ -380,6 +380,19 @@ def test_a_host_that_cannot_be_a_name_is_an_error_of_the_caller(host: str) -> No
     assert error.context is not None and error.context.host == host
 
 
+def test_an_empty_host_is_an_error_of_the_caller() -> None:
+    error = refused(host="")
+    assert str(error) == "host is empty"
+    assert error.context is not None and error.context.phase == "connect"
+
+
+def test_a_path_that_no_file_system_has_is_an_error_of_the_caller() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^host '/run/\\ud800' is not a valid path: ") as caught:
+        sync.connect("/run/\ud800")
+    assert isinstance(caught.value.__cause__, UnicodeError)
+    assert caught.value.context is not None and caught.value.context.host == "/run/\ud800"
+
+
 @pytest.mark.parametrize(
     "host, name",
     [
