@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, check_text, wrong_type
 from .._core.events import Chunk, Event, Rcpt
 
 ANY: Final = "*"
@@ -72,7 +72,17 @@ class Rule:
         Args:
             text: One or more lines, separated by LF: ``"451 4.7.1 later"``. Each gets a CRLF, and is sent as it
                 is.
+
+        Raises:
+            LocalProtocolError: The text has a line end of its own at its end, or CRLF.
+            ArgumentTypeError: It is not a string.
         """
+        check_text("a reply", text)
+        if "\r\n" in text or text.endswith("\n"):
+            raise LocalProtocolError(
+                f"a reply is lines separated by LF, which get their CRLF, not {text!r:.80}"
+                " (hint: garbage() sends octets as they are)"
+            )
         lines = text.split("\n")
         return dataclasses.replace(self, octets="".join(f"{line}\r\n" for line in lines).encode("utf-8"))
 
@@ -81,8 +91,13 @@ class Rule:
 
         Args:
             octets: What to send, as it is.
+
+        Raises:
+            ArgumentTypeError: They are not bytes.
         """
-        return dataclasses.replace(self, octets=octets)
+        if not isinstance(octets, (bytes, bytearray, memoryview)):
+            raise wrong_type("garbage", "bytes", octets)
+        return dataclasses.replace(self, octets=bytes(octets))
 
     def delay(self, seconds: float) -> Rule:
         """Wait before the reply.
@@ -92,7 +107,10 @@ class Rule:
 
         Raises:
             LocalProtocolError: ``seconds`` is not a time to wait.
+            ArgumentTypeError: It is not a number.
         """
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise wrong_type("a delay", "a number of seconds", seconds)
         if not 0 <= seconds <= threading.TIMEOUT_MAX:  # not for NaN either
             raise LocalProtocolError(f"a delay has at least 0 seconds, and is finite, not {seconds}")
         return dataclasses.replace(self, seconds=seconds)
@@ -108,9 +126,9 @@ class Rule:
 
         Raises:
             LocalProtocolError: ``after`` is negative.
+            ArgumentTypeError: It is not a whole number.
         """
-        if after < 0:
-            raise LocalProtocolError(f"at least 0 octets of a reply are sent before the end, not {after}")
+        check_count("disconnect(after)", after, 0)
         return dataclasses.replace(self, limit=after)
 
     def split(self, octets: int) -> Rule:
@@ -121,9 +139,9 @@ class Rule:
 
         Raises:
             LocalProtocolError: ``octets`` is less than 1.
+            ArgumentTypeError: It is not a whole number.
         """
-        if octets < 1:
-            raise LocalProtocolError(f"a piece of a reply has at least 1 octet, not {octets}")
+        check_count("split(octets)", octets, 1)
         return dataclasses.replace(self, piece=octets)
 
     def drop_tls(self) -> Rule:
@@ -141,6 +159,14 @@ class Rule:
         return self.limit is not None or self.drops_tls
 
 
+def check_count(name: str, value: object, least: int) -> None:
+    """Raise an error that names the argument unless its value is a whole number, ``least`` or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "a whole number", value)
+    if value < least:
+        raise LocalProtocolError(f"{name} is at least {least}, not {value}")
+
+
 def on(verb: str, *, nth: int = 1, times: int | None = None, after: int = 0) -> Rule:
     """Make a rule about one kind of event; its methods say what happens there.
 
@@ -156,15 +182,25 @@ def on(verb: str, *, nth: int = 1, times: int | None = None, after: int = 0) -> 
 
     Raises:
         LocalProtocolError: An argument is not possible.
+        ArgumentTypeError: An argument has the wrong type.
     """
+    check_text("verb", verb)
     verb = verb.upper()
     if _VERB.fullmatch(verb) is None:
         raise LocalProtocolError(f"{verb!r} is not a verb; CONNECT, CONTENT, . and * are possible as well")
-    if nth < 1 or after < 0 or (times is not None and times < 1):
-        raise LocalProtocolError("nth and times are at least 1, and after is at least 0")
+    check_count("nth", nth, 1)
+    check_count("after", after, 0)
+    if times is not None:
+        check_count("times", times, 1)
     if after and verb != CONTENT:
         raise LocalProtocolError(f"after= belongs to CONTENT, not to {verb}")
     return Rule(verb, nth, times, after)
+
+
+def _checked(rule: object) -> Rule:
+    if not isinstance(rule, Rule):
+        raise wrong_type("a fault", "a rule, such as greylist() or on('RCPT').reply('451 4.7.1 later')", rule)
+    return rule
 
 
 class Counter:
@@ -172,16 +208,21 @@ class Counter:
 
     Args:
         rules: The rules; of several that apply the first one counts.
+
+    Raises:
+        ArgumentTypeError: One is something else.
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self._counts = [_Count(rule) for rule in rules]
+        if isinstance(rules, (Rule, str)) or not isinstance(rules, Iterable):
+            raise wrong_type("faults", "an iterable of rules", rules)
+        self._counts = [_Count(_checked(rule)) for rule in rules]
         self._lock = threading.Lock()
 
     def add(self, rule: Rule) -> None:
         """Add a rule, which goes before the others and counts from now on."""
         with self._lock:
-            self._counts.insert(0, _Count(rule))
+            self._counts.insert(0, _Count(_checked(rule)))
 
     def rule_for(self, verb: str, event: Event) -> Rule | None:
         """Count an event, and return the rule that applies to it, or None.
@@ -246,6 +287,10 @@ def tarpit(seconds: float = 1.0) -> Rule:
 
     Args:
         seconds: How long.
+
+    Raises:
+        LocalProtocolError: ``seconds`` is not a time to wait.
+        ArgumentTypeError: It is not a number.
     """
     return on(ANY).delay(seconds)
 
@@ -260,7 +305,12 @@ def rate_limit(messages: int = 1) -> Rule:
 
     Args:
         messages: How many MAIL commands are accepted, over all sessions.
+
+    Raises:
+        LocalProtocolError: ``messages`` is negative.
+        ArgumentTypeError: It is not a whole number.
     """
+    check_count("messages", messages, 0)
     return on("MAIL", nth=messages + 1).reply("451 4.7.1 too many messages, try again later")
 
 
@@ -269,6 +319,10 @@ def early_552(after: int = 1) -> Rule:
 
     Args:
         after: Octets of content before.
+
+    Raises:
+        LocalProtocolError: ``after`` is negative.
+        ArgumentTypeError: It is not a whole number.
     """
     return on(CONTENT, after=after).reply("552 5.3.4 message too big").disconnect(2**20)
 
@@ -284,7 +338,15 @@ PRESETS: Final[dict[str, Callable[[], Rule]]] = {
 # rule          = preset / (verb *(SP name "=" number) ":" action *(";" action))
 # action        = "reply" SP text / "delay" SP seconds / "disconnect" [SP octets] / "garbage" / "drop_tls"
 #                 / "split" SP octets
-_RULE: Final = re.compile(r"(\S+?)((?:\s++(?:nth|times|after)=[0-9]{1,18}+)*)\s*:\s*(.+)", re.DOTALL)
+_OPTION: Final = re.compile(r"(nth|times|after)=([0-9]{1,18})")
+_ACTIONS: Final = {
+    "reply": "reply TEXT",
+    "delay": "delay SECONDS",
+    "disconnect": "disconnect [OCTETS]",
+    "split": "split OCTETS",
+    "garbage": "garbage",
+    "drop_tls": "drop_tls",
+}
 
 
 def parse_rule(text: str) -> Rule:
@@ -297,40 +359,59 @@ def parse_rule(text: str) -> Rule:
 
     Raises:
         LocalProtocolError: It is not a rule.
+        ArgumentTypeError: It is not a string.
     """
-    if text in PRESETS:
-        return PRESETS[text]()
-    match = _RULE.fullmatch(text.strip())
-    if match is None:
+    check_text("a fault", text)
+    if text.strip() in PRESETS:
+        return PRESETS[text.strip()]()
+    where, _, what = text.partition(":")
+    if not where.strip() or not what.strip():
         raise LocalProtocolError(
             f"{text!r} is not a fault: {', '.join(PRESETS)}, or such as 'RCPT nth=2: reply 451 4.7.1 later'"
         )
-    numbers = {name: int(number) for name, _, number in (word.partition("=") for word in match[2].split())}
-    rule = on(match[1], **numbers)
-    for action in match[3].split(";"):
-        rule = _with_action(rule, action.strip())
+    verb, *options = where.split()
+    rule = on(verb, **_numbers(options))
+    seen = set()
+    for action in what.split(";"):
+        name, rule = _with_action(rule, action.strip())
+        if name in seen:
+            raise LocalProtocolError(f"duplicate {name} in {what.strip()!r}: each action is possible once")
+        seen.add(name)
     return rule
 
 
-def _with_action(rule: Rule, action: str) -> Rule:
+def _numbers(options: Iterable[str]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for option in options:
+        match = _OPTION.fullmatch(option)
+        if match is None:
+            raise LocalProtocolError(
+                f"{option!r} is not an option of a fault: nth=NUMBER, times=NUMBER, after=NUMBER"
+            )
+        if match[1] in numbers:
+            raise LocalProtocolError(f"duplicate {match[1]} in {option!r}: each option is possible once")
+        numbers[match[1]] = int(match[2])
+    return numbers
+
+
+def _with_action(rule: Rule, action: str) -> tuple[str, Rule]:
+    """Add an action to a rule; return its name, and the rule."""
     name, _, argument = action.partition(" ")
     try:
         match name:
             case "reply" if argument:
-                return rule.reply(argument.replace("\\n", "\n"))
+                return name, rule.reply(argument.replace("\\n", "\n"))
             case "delay":
-                return rule.delay(float(argument))
+                return name, rule.delay(float(argument))
             case "disconnect":
-                return rule.disconnect(int(argument or 0))
+                return name, rule.disconnect(int(argument or 0))
             case "split":
-                return rule.split(int(argument))
+                return name, rule.split(int(argument))
             case "garbage" if not argument:
-                return rule.garbage()
+                return name, rule.garbage()
             case "drop_tls" if not argument:
-                return rule.drop_tls()
+                return name, rule.drop_tls()
     except ValueError:
-        raise LocalProtocolError(f"{argument!r} is not a number: {action}") from None
-    raise LocalProtocolError(
-        f"{action!r} is not a fault: reply TEXT, delay SECONDS, disconnect [OCTETS], split OCTETS, garbage,"
-        " drop_tls"
-    )
+        raise LocalProtocolError(f"{argument!r} is not a number: {_ACTIONS[name]}") from None
+    accepted = _ACTIONS.get(name) or ", ".join(_ACTIONS.values())
+    raise LocalProtocolError(f"{action!r} is not a fault: {accepted}")

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from .._core.commands import verb_of
 from .._core.config import Extension
+from .._core.errors import wrong_type
 from .._core.state import State
 from ..extensions.starttls import StartTls
 from ._oracle import BDAT, Oracle
 
 Side = Literal["C", "S", "TLS", "EOF"]
+
+
+def _checked(transcript: object) -> Iterator[tuple[Side, bytes]]:
+    """Go through a transcript; raise at the first item that is not a side and its octets."""
+    if not isinstance(transcript, Iterable):
+        raise wrong_type("transcript", "a sequence of pairs, such as ('C', b'NOOP\\r\\n')", transcript)
+    for item in transcript:
+        match item:
+            case ("C" | "S" | "TLS" | "EOF" as side, bytes() as octets):
+                yield side, octets
+            case _:
+                raise wrong_type(
+                    "each item of transcript", "a pair of 'C', 'S', 'TLS' or 'EOF', and bytes", item
+                )
 
 
 def legal(transcript: Sequence[tuple[Side, bytes]], extensions: Sequence[Extension] | None = None) -> None:
@@ -25,10 +40,11 @@ def legal(transcript: Sequence[tuple[Side, bytes]], extensions: Sequence[Extensi
 
     Raises:
         Violation: A reply is not allowed, is missing, or is not a reply.
+        ArgumentTypeError: The transcript is something else.
     """
     oracle = Oracle(extensions)
     follower = Follower(oracle)
-    for side, octets in transcript:
+    for side, octets in _checked(transcript):
         if side == "C":
             follower.client(octets)
         elif side == "S":

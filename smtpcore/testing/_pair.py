@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import cycle
 
 from .._core.client import ClientConnection
-from .._core.errors import LocalProtocolError
+from .._core.errors import wrong_type
 from .._core.events import (
     Chunk,
     Command,
@@ -20,12 +20,22 @@ from .._core.events import (
 from .._core.limits import TlsInfo
 from .._core.server import ServerConnection
 from .._core.state import State
+from ._faults import check_count
 
 _NOTICES = (Chunk, CommandRejected, MessageAborted, InputDiscarded, ConnectionClosed)
 
 
 def _accept(server: ServerConnection, event: Event) -> None:
     server.accept()
+
+
+def _numbers(name: str, numbers: object, least: int) -> list[int]:
+    if not isinstance(numbers, Iterable) or isinstance(numbers, (str, bytes)):
+        raise wrong_type(name, "an iterable of whole numbers", numbers)
+    checked = list(numbers)
+    for number in checked:
+        check_count(f"each of {name}", number, least)
+    return checked
 
 
 class Pair:
@@ -47,16 +57,18 @@ class Pair:
         cuts: Iterable[int],
         delays: Iterable[int],
     ) -> None:
+        if not isinstance(client, ClientConnection):
+            raise wrong_type("client", "a ClientConnection", client)
+        if not isinstance(server, ServerConnection):
+            raise wrong_type("server", "a ServerConnection", server)
         self.client = client
         self.server = server
         self.client_events: list[Event] = []
         self.server_events: list[Event] = []
         self.transcript: list[tuple[str, bytes]] = []
         self._answer = answer
-        sizes, turns = [*cuts] or [2**30], [*delays] or [0]
-        if min(sizes) < 1 or min(turns) < 0:
-            raise LocalProtocolError("each of cuts is at least 1, and each of delays at least 0")
-        self._cuts, self._delays = cycle(sizes), cycle(turns)
+        sizes, turns = _numbers("cuts", cuts, 1), _numbers("delays", delays, 0)
+        self._cuts, self._delays = cycle(sizes or [2**30]), cycle(turns or [0])
         self._held = 0  # turns for which the octets of the server are held
         self._to_server = b""
         self._to_client = b""
@@ -149,5 +161,6 @@ def pair(
 
     Raises:
         LocalProtocolError: A piece has less than 1 octet, or a delay less than 0 turns.
+        ArgumentTypeError: An argument has the wrong type.
     """
     return Pair(client, server, answer, cuts, delays)

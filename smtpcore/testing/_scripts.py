@@ -31,6 +31,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
+from .._core.errors import LocalProtocolError, check_text
+from .._net.serveroptions import check_seconds
 from ..transcript import Transcript
 from ._server import client_context, server_context
 
@@ -68,6 +70,15 @@ def _unescape(text: str, number: int) -> bytes:
         raise ScriptError(f"line {number}: {match[0].decode()!r} is not an escape")
 
     return _ESCAPE.sub(octet, text.encode("utf-8"))
+
+
+def _checked(script: str, timeout: float) -> tuple[list[_Step], float]:
+    """The steps of a script, and a time-out above 0: a socket with 0 would not wait at all."""
+    check_text("script", script)
+    check_seconds("timeout", timeout)
+    if not 0 < timeout <= threading.TIMEOUT_MAX:
+        raise LocalProtocolError(f"timeout is a finite number of seconds above 0, not {timeout!r}")
+    return _parse(script), timeout
 
 
 def _parse(script: str) -> list[_Step]:
@@ -256,11 +267,12 @@ class ScriptedServer:
 
     Raises:
         ScriptError: The script is not valid.
+        LocalProtocolError: ``timeout`` is not a time to wait.
+        ArgumentTypeError: An argument has the wrong type.
     """
 
     def __init__(self, script: str, *, timeout: float = 10.0) -> None:
-        self._steps = _parse(script)
-        self._timeout = timeout
+        self._steps, self._timeout = _checked(script, timeout)
         self._error: BaseException | None = None
         self._player: _Player | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -332,11 +344,12 @@ class ScriptedClient:
 
     Raises:
         ScriptError: The script is not valid.
+        LocalProtocolError: ``timeout`` is not a time to wait.
+        ArgumentTypeError: An argument has the wrong type.
     """
 
     def __init__(self, script: str, *, timeout: float = 10.0) -> None:
-        self._steps = _parse(script)
-        self._timeout = timeout
+        self._steps, self._timeout = _checked(script, timeout)
 
     def run(self, host: str, port: int) -> str:
         """Connect to a server and play the script.

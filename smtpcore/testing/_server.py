@@ -19,14 +19,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, Self, Unpack, cast
+from typing import Any, BinaryIO, Final, Literal, Self, Unpack
 
 from .._core.config import ServerConfig
+from .._core.errors import ArgumentTypeError, LocalProtocolError, check_text, wrong_type
 from .._core.events import Envelope
 from .._core.limits import Limits
 from .._core.parameters import Parameters
 from .._net.listener import GRACE, BaseServer
-from .._net.serveroptions import ServeOptions, ServerOptions
+from .._net.serveroptions import ServeOptions, ServerOptions, check_seconds
 from .._net.serving import refusal_of, session_runner
 from .._net.session import ServerSession
 from .._net.stream import Stream
@@ -274,6 +275,11 @@ class MailServer:
         host: The address to listen on.
         port: The port to listen on; 0: a free one.
 
+    Raises:
+        LocalProtocolError: ``tls`` or ``port`` is not possible.
+        ArgumentTypeError: An argument has the wrong type.
+        OSError: The address cannot be bound.
+
     Attributes:
         host: The address that it listens on.
         port: The port that it listens on.
@@ -292,6 +298,9 @@ class MailServer:
     ) -> None:
         self.ca_file = str(CERTIFICATE)
         self.transcripts: list[Transcript] = []
+        _check_users(users)
+        if tls not in ("starttls", "implicit", None):
+            raise LocalProtocolError(f"tls is 'starttls', 'implicit' or None, not {tls!r}")
         self._inbox = _Inbox(dict(users or {}))
         self._counter = Counter(faults)
         if config is None:
@@ -352,14 +361,20 @@ class MailServer:
             timeout: Seconds.
 
         Raises:
+            LocalProtocolError: ``timeout`` is negative.
+            ArgumentTypeError: An argument has the wrong type.
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
+        __tracebackhide__ = True
         return self._wait_for(to, subject, timeout, threading.Event())
 
     def _wait_for(
         self, to: str | None, subject: str | None, timeout: float, abandoned: threading.Event
     ) -> ReceivedMail:
         """Wait as :meth:`wait_for` does, and no longer than until ``abandoned`` is set."""
+        __tracebackhide__ = True  # of pytest: the failing line of the test is shown, and not this one
+        _check_wanted(to=to, subject=subject)
+        check_seconds("timeout", timeout)
         deadline = time.monotonic() + timeout
         with self._inbox.changed:
             while not abandoned.is_set():
@@ -367,7 +382,7 @@ class MailServer:
                     if (to is None or to in mail.recipients) and (subject is None or subject in mail.subject):
                         return mail
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._inbox.changed.wait(left):
+                if left <= 0 or not self._inbox.changed.wait(min(left, threading.TIMEOUT_MAX)):
                     break
         raise AssertionError(self._missing(to, subject, f"within {timeout:g} seconds"))
 
@@ -453,8 +468,11 @@ class AsyncMailServer:
             timeout: Seconds.
 
         Raises:
+            LocalProtocolError: ``timeout`` is negative.
+            ArgumentTypeError: An argument has the wrong type.
             AssertionError: No such message was accepted in time; it shows what was, and the dialogues.
         """
+        __tracebackhide__ = True
         abandoned = threading.Event()
         wait = functools.partial(self.server._wait_for, to, subject, timeout, abandoned)
         try:
@@ -468,8 +486,27 @@ class AsyncMailServer:
             self.server._abandon(abandoned)
 
 
+def _check_users(users: object) -> None:
+    """Raise unless these are user names and passwords; the error does not show them."""
+    accepted = "users is a mapping of passwords by user name, both strings"
+    if users is None:
+        return
+    if not isinstance(users, Mapping):
+        raise ArgumentTypeError(f"{accepted}, not {type(users).__name__}")
+    for pair in users.items():
+        if not all(isinstance(part, str) for part in pair):
+            kinds = ": ".join(type(part).__name__ for part in pair)
+            raise ArgumentTypeError(f"{accepted}, not {{{kinds}}}")
+
+
+def _check_wanted(**wanted: object) -> None:
+    for name, value in wanted.items():
+        if value is not None:
+            check_text(name, value)
+
+
 def assert_mail(
-    messages: Iterable[ReceivedMail] | MailServer,
+    messages: Iterable[ReceivedMail] | MailServer | AsyncMailServer,
     *,
     to: str | None = None,
     sender: str | None = None,
@@ -487,9 +524,13 @@ def assert_mail(
 
     Raises:
         AssertionError: Not exactly one fits; it shows what was accepted, and the dialogues.
+        ArgumentTypeError: An argument has the wrong type.
     """
-    server = messages if isinstance(messages, MailServer) else None
-    candidates = server.messages if server is not None else list(cast(Iterable[ReceivedMail], messages))
+    __tracebackhide__ = True  # of pytest: the failing line of the test is shown, and not this one
+    wanted = {"to": to, "sender": sender, "subject": subject, "contains": contains}
+    _check_wanted(**wanted)
+    server = messages if isinstance(messages, (MailServer, AsyncMailServer)) else None
+    candidates = _messages_of(messages)
     found = [
         mail
         for mail in candidates
@@ -500,13 +541,22 @@ def assert_mail(
     ]
     if len(found) == 1:
         return found[0]
-    wanted = {"to": to, "sender": sender, "subject": subject, "contains": contains}
     wish = ", ".join(f"{name}={value!r}" for name, value in wanted.items() if value is not None) or "anything"
     lines = [f"{len(found)} messages have {wish}, instead of 1; accepted were:"]
     lines += [f"  {mail}" for mail in candidates] or ["  none"]
     if server is not None:
         lines.append(server.transcript)
     raise AssertionError("\n".join(lines))
+
+
+def _messages_of(messages: object) -> list[ReceivedMail]:
+    if isinstance(messages, (MailServer, AsyncMailServer)):
+        return messages.messages
+    if isinstance(messages, Iterable):
+        found = list(messages)
+        if all(isinstance(mail, ReceivedMail) for mail in found):
+            return found
+    raise wrong_type("messages", "a MailServer, or the messages of one", messages)
 
 
 def _text_of(mail: ReceivedMail) -> str:

@@ -154,7 +154,7 @@ def test_a_pair_shakes_hands_in_memory_and_refuses_as_it_is_told() -> None:
 
 @pytest.mark.parametrize("schedule", [{"cuts": [0]}, {"cuts": [3, -1]}, {"delays": [-1]}])
 def test_a_pair_needs_a_schedule_in_which_octets_travel(schedule: dict[str, list[int]]) -> None:
-    with pytest.raises(LocalProtocolError, match="each of cuts is at least 1"):
+    with pytest.raises(LocalProtocolError, match=r"each of (cuts is at least 1|delays is at least 0), not"):
         pair(ClientConnection(), ServerConnection("mx.example"), **schedule)
 
 

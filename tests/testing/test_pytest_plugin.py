@@ -144,6 +144,7 @@ def test_a_test_that_fails_shows_the_dialogue(tmp_path: Path, failure: str, sign
     assert sign in outcome.output
     assert "mail server on port" in outcome.output
     assert "C: rcpt TO:<bob@example.org>" in outcome.output
+    assert "def " not in outcome.output.replace("def test_mail", "")  # the source of the kit is not shown
 
 
 def test_a_test_that_fails_without_a_server_is_shown_as_ever(tmp_path: Path) -> None:
