@@ -10,7 +10,7 @@ from .._core.config import Extension
 from .._core.errors import wrong_type
 from .._core.state import State
 from ..extensions.starttls import StartTls
-from ._oracle import BDAT, Oracle
+from ._oracle import BDAT, Oracle, shown
 
 Side = Literal["C", "S", "TLS", "EOF"]
 
@@ -77,8 +77,8 @@ class Follower:
                 content, dot, rest = (b"\r\n" + self._held).partition(b"\r\n.\r\n")
                 if not dot:
                     return
+                oracle.note(f"C> {shown(self._held[: len(self._held) - len(rest)])}")
                 self._held = rest
-                oracle.note(f"C: [{len(content)} octets of content] .")
                 oracle.sent_content(
                     (content[2:] + b"\r\n").replace(b"\r\n..", b"\r\n.") if content else b"", ended=True
                 )

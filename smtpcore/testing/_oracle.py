@@ -50,7 +50,8 @@ class Violation(AssertionError):
 
     Attributes:
         reason: What is wrong, in one sentence.
-        dialogue: The dialogue up to there, as lines of text.
+        dialogue: The dialogue up to there, as lines of text. That of a server is a script for
+            :class:`ScriptedClient`.
     """
 
     def __init__(self, reason: str, dialogue: Sequence[str]) -> None:
@@ -97,13 +98,15 @@ class _Sent:
 
 
 def shown(octets: bytes) -> str:
-    """A line as it is shown, short and safe."""
+    """A line as it is shown, short and safe; as in a script, where a space at the end would be lost."""
     text = "".join(
         chr(one)
         if 32 <= one < 127 and one != 92
         else {13: "\\r", 10: "\\n", 92: "\\\\"}.get(one, f"\\x{one:02x}")
         for one in octets[:120]
     )
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\x20"
     return text if len(octets) <= 120 else f"{text}... [{len(octets)} octets]"
 
 
@@ -168,7 +171,9 @@ class Oracle:
         """
         match = BDAT.fullmatch(line)
         last = match is not None and match[2] is not None
-        self.lines.append(f"C: {shown(line)} [{shown(octets)}]")
+        self.lines.append(f"C: {shown(line)}")
+        if octets:
+            self.lines.append(f"C> {shown(octets)}")
         self._outstanding.append(_Sent(EndOfMessage, line, match is None, octets, last))
 
     def sent_content(self, content: bytes, *, ended: bool) -> None:
@@ -206,7 +211,7 @@ class Oracle:
             match = _REPLY.match(self._received)
             if match is None:
                 if b"\n" in self._received and not _may_go_on(self._received):
-                    self.lines.append(f"S: {shown(self._received)}")
+                    self.lines.append(f"S> {shown(self._received)}")
                     self.fail("this is not a reply (RFC 5321 4.2)")
                 return
             whole, self._received = match[0], self._received[match.end() :]
@@ -222,14 +227,14 @@ class Oracle:
         if self.closed or self.lost:
             return
         if self._received:
-            self.lines.append(f"S: {shown(self._received)}")
+            self.lines.append(f"S> {shown(self._received)}")
             self.fail("this reply has no end")
         if self._outstanding:
             self.fail(f"there is no reply to {self._outstanding[0].name}")
 
     def ended(self) -> None:
         """The connection was closed, which a server may do at any moment."""
-        self.lines.append("EOF")
+        self.lines.append("EOF S")
         self.closed = True
 
     def check_stored(self, stored: Sequence[tuple[str, Sequence[str], bytes]]) -> None:

@@ -4,7 +4,7 @@ A script is the text of a dialog, a line for each thing that happens, in order. 
 with ``#`` are ignored.
 
 ``S: 250 mx.example``
-    The server sends this line; its CRLF is not written.
+    The server sends this line; its CRLF is not written. Lines that follow each other are sent at once.
 ``C: MAIL FROM:<ann@example.org>``
     The client sends it. The peer that the script does *not* play must send exactly this; ``...`` at the end
     stands for the rest of the line. ``C~`` and ``S~`` are followed by a regular expression for the line.
@@ -23,6 +23,7 @@ with ``#`` are ignored.
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import ssl
@@ -41,6 +42,7 @@ Side = Literal["C", "S"]
 _STEP: Final = re.compile(r"([CS])([:>~]) ?(.*)")
 _ESCAPE: Final = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-fA-F]{2})|(.?))", re.DOTALL)
 _ESCAPED: Final = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
+_CUT_SHORT: Final = re.compile(r"(.*)\.\.\. \[([0-9]+) octets\]")  # as an oracle shows a long line
 _WAIT: Final = re.compile(r"WAIT ([0-9]+(?:\.[0-9]+)?)")
 
 
@@ -109,6 +111,10 @@ def _parse_line(line: str, number: int) -> _Step:
         except re.error as error:
             raise ScriptError(f"line {number}: {match[3]!r} is not a regular expression: {error}") from None
         return _Step(number, "pattern", side, text=match[3])
+    if cut := _CUT_SHORT.fullmatch(match[3]):
+        if side == "C":
+            raise ScriptError(f"line {number} was cut short: write its {cut[2]} octets in full")
+        return _Step(number, "line", side, _unescape(cut[1], number) + b"...", match[3])
     octets = _unescape(match[3], number)
     if match[2] == ">":
         return _Step(number, "octets", side, octets, match[3])
@@ -126,12 +132,15 @@ class _Player:
         self._side = side
         self._tls_name = tls_name
         self._buffer = b""
+        self._unsent = b""  # lines, which are sent with those that follow
         self._socket.settimeout(timeout)
 
     def play(self, steps: list[_Step]) -> None:
-        for step in steps:
+        for step, following in itertools.zip_longest(steps, steps[1:]):
             try:
                 self._do(step)
+                if following is None or following.kind != "line" or following.side != self._side:
+                    self._flush()
             except TimeoutError:
                 raise self._error(step, "nothing arrived in time") from None
             except OSError as error:
@@ -155,9 +164,15 @@ class _Player:
             return
         if step.kind in ("pattern", "content"):
             raise ScriptError(f"line {step.number}: a script can expect {step.text!r}, and not send it")
-        octets = step.octets + (b"\r\n" if step.kind == "line" else b"")
-        self._record(self._side, octets)
-        self._socket.sendall(octets)
+        self._unsent += step.octets + (b"\r\n" if step.kind == "line" else b"")
+        if step.kind == "octets":
+            self._flush()
+
+    def _flush(self) -> None:
+        octets, self._unsent = self._unsent, b""
+        if octets:
+            self._record(self._side, octets)
+            self._socket.sendall(octets)
 
     def _expect(self, step: _Step) -> None:
         if step.kind == "eof":

@@ -380,7 +380,7 @@ class ServerMachine(RuleBasedStateMachine):
         assert self._peer is not None
         self._oracle.sent_line(b"STARTTLS")
         if injected:
-            self._oracle.note(f"C> {shown(injected)}")
+            self._oracle.note(f"C: {shown(injected[:-2])}")
         self._send(b"STARTTLS\r\n" + injected)
         octets = self._peer.receive(wait=True)
         if not octets:

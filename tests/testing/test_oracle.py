@@ -25,6 +25,7 @@ from smtpcore import (
 )
 from smtpcore.testing import Violation, legal, pair, strategies
 from smtpcore.testing._oracle import Oracle
+from smtpcore.testing._scripts import _parse
 
 HELLO = [("S", b"220 mx.example\r\n"), ("C", b"EHLO a\r\n"), ("S", b"250-mx.example\r\n250 PIPELINING\r\n")]
 
@@ -173,3 +174,20 @@ def test_the_recipient_of_a_message_may_be_a_quoted_string() -> None:
     oracle.sent_content(b"a\r\n", ended=True)
     oracle.received(b"250 ok\r\n")
     oracle.check_stored([('"a> b"@example.org', ['"c \\" d"@example.org'], b"a\r\n")])
+
+
+def test_the_dialogue_of_a_violation_is_a_script() -> None:
+    """Nothing in it is lost when it is read: a space at the end, a chunk, content, and what is not a reply."""
+    text = (
+        "C AUTH PLAIN\\n\nS 334 \\n\nC AA==\\n\nS 535 no\\n\n"
+        "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\nDATA\\n\nS 250 a\\n250 b\\n354 c\\n\nC x\\n.\\n\nS 250 d\\n\n"
+        "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\n\nS 250 a\\n250 b\\n\nC BDAT 2\\nhi\nS 250 c\\n\nS what\\n"
+    )
+    with pytest.raises(Violation) as caught:
+        legal(dialogue(text))
+    steps = _parse("\n".join(caught.value.dialogue))
+    octets = [(step.side, step.octets + b"\r\n" * (step.kind == "line")) for step in steps]
+    assert "".join(side for side, _ in octets) == "SCSSCSCSCCCSSSCSCCSSCCSS"
+    for side in "CS":
+        sent = b"".join(octets for one, octets in dialogue(text) if one == side)
+        assert b"".join(octets for one, octets in octets if one == side) == sent

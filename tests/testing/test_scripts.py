@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 
@@ -202,3 +203,26 @@ def test_an_asyncio_test_can_use_both() -> None:
             return await asyncio.to_thread(ScriptedClient("S: 220 ...").run, server.host, server.port)
 
     assert "S: 220 localhost.test" in asyncio.run(main())
+
+
+def test_lines_that_follow_each_other_are_sent_at_once() -> None:
+    """So that a script can pipeline, and a reply of several lines arrives whole."""
+    client, server = socket.socketpair()
+    script = "C: MAIL FROM:<a@b>\nC: RCPT TO:<a@b>\nC> DA\nC> TA\\r\\n"
+    sent: list[bytes] = []
+
+    class Socket(socket.socket):
+        def sendall(self, octets: Any, flags: int = 0) -> None:
+            sent.append(bytes(octets))
+
+    with server, Socket(fileno=client.detach()) as observed:
+        ScriptedClient(script).run_over(observed)
+    assert sent == [b"MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\n", b"DA", b"TA\r\n"]
+
+
+def test_a_line_of_the_server_that_an_oracle_has_cut_short_stands_for_the_rest() -> None:
+    script = f"S: 220 {'x' * 112}... [206 octets]"
+    with ScriptedServer(f"S: 220 {'x' * 200}") as server:
+        ScriptedClient(script).run(server.host, server.port)
+    with ScriptedServer(f"S: 220 {'x' * 20}") as server, pytest.raises(ScriptError, match="line 1, "):
+        ScriptedClient(script).run(server.host, server.port)
