@@ -1,9 +1,9 @@
 """``python -m tests.properties --examples 1000000``: the core's properties, until so many examples have passed.
 
-Hypothesis keeps all examples of a property in a tree, and each one makes the next dearer: 5 ms for an example of
-parameters in a run of 300, 20 ms in one of 10,000. So the run consists of rounds. A round is a process of pytest,
-with a seed of its own, that draws ``--round`` examples of an ordinary property, and five times as many of those
-that play a session with the server.
+Hypothesis keeps all examples of a property in a tree, and each one makes the next dearer: an example of
+parameters costs 5 ms in a run of 300, and 20 ms in one of 10,000. So the run consists of rounds. A round is a
+process of pytest, with a seed of its own, that draws ``--round`` examples of an ordinary property, and five
+times as many of those that play a session with the server.
 """
 
 from __future__ import annotations
