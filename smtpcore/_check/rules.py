@@ -60,7 +60,7 @@ _STATUS = re.compile(rb"([0-9]+)\.([0-9]+)\.([0-9]+)(?= |$)")
 _STATUS_LIKE = re.compile(rb"[245]\.[0-9]+(?:\.[0-9]++)*(?= |$)")
 _GOOD_STATUS = re.compile(rb"[245]\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2})")
 _LABEL = rb"(?>[A-Za-z0-9]++(?:[_-]++[A-Za-z0-9]++)*)"
-_DOMAIN = re.compile(rb"(?:" + _LABEL + rb"(?:\." + _LABEL + rb")*|\[[!-Z^-~]+\])(?= |$|:)")
+_DOMAIN = re.compile(rb"(?![0-9.]+(?: |$))(?:" + _LABEL + rb"(?:\." + _LABEL + rb")*|\[[!-Z^-~]+\])(?= |$|:)")
 _NAME: Final = frozenset(("", "EHLO", "HELO", "LHLO"))
 
 # RFC 5321 4.3.2; 4954 4; 3207 4; 3030 2. 250 for HELP, 252 for RCPT and 251 for VRFY are in use, too.
@@ -161,13 +161,10 @@ def _one_code(seen: Exchange) -> str | None:
 
 
 def _text(seen: Exchange) -> str | None:
-    if seen.verb in ("EHLO", "") and seen.reply.kind == 2:
-        # ehlo-greet may hold any octet but CR and LF (RFC 5321 4.1.1.1).
-        lines = seen.reply.lines[1:]
-    else:
-        lines = seen.reply.lines
-    for line in lines:
+    for number, line in enumerate(seen.reply.lines):
         text = line.rstrip(b"\r\n")
+        if seen.verb == "EHLO" and seen.reply.kind == 2 and number == 0 and text.isascii():
+            continue  # ehlo-greet may hold control characters (RFC 5321 4.1.1.1)
         if not _PRINTABLE.fullmatch(text):
             if seen.verb in ("VRFY", "EXPN") and _UTF8_TEXT.fullmatch(text.decode("utf-8", "replace")):
                 continue

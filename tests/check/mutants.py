@@ -165,6 +165,17 @@ def _case_sensitive(self: Any, line: bytes) -> None:
         self.say(500, "5.5.1", "unknown command")
 
 
+def _in_upper_case_only(verb: str) -> Callable[..., None]:
+    def command(self: Any, line: bytes) -> None:
+        found = self.decode(line).partition(" ")[0]
+        if found.upper() == verb != found:
+            self.unknown(found)
+        else:
+            R.command(self, line)
+
+    return command
+
+
 def _no_colon(self: Any, argument: str) -> None:
     R.do_MAIL(self, re.sub(r"^FROM ?<", "FROM:<", argument))
 
@@ -202,6 +213,12 @@ def _plaintext_after_220(self: Any) -> None:
     line = self.line(1000) or b""
     self.command(line)
     raise Gone
+
+
+def _star_as_password(self: Any, challenge: str) -> str:
+    self.say(334, "", challenge)
+    line = self.decode(self.line(self.auth_line_limit) or b"")
+    return line if line == "*" else self.unbase64(line)
 
 
 def _goes_on_in_plaintext(*, announces: bool = False) -> Callable[..., None]:
@@ -549,6 +566,11 @@ MUTANTS = (
     # greeting, EHLO, HELO
     mutant("greets with 250", "greeting-is-220", greet=says(250, "", "mx.example.com")),
     mutant("greets without a domain", "greeting-domain", greet=says(220, "", "- ready")),
+    mutant("greets with octets above 127", "reply-text", greet=lambda self: self.send(b"220 mx.example.com gr\xc3\xbc\xc3\x9fe\r\n")),
+    mutant("greets with a control character", "reply-text", greet=lambda self: self.send(b"220 mx.example.com \x07\r\n")),
+    mutant("greets with an address without brackets", "greeting-domain", greet=says(220, "", "192.0.2.1 ready")),
+    mutant("names the client in its reply to EHLO", "ehlo-names-the-server", do_EHLO=lambda self, argument: (sets(hello="EHLO")(self), self.say(250, "", argument))[1]),
+    mutant("knows names in lower case only", "ehlo-with-upper-case", is_hello=lambda self, argument: argument == argument.lower() and R.is_hello(self, argument)),
     mutant("greets with a status", "greeting-without-status", greet=says(220, "2.0.0", "mx.example.com")),
     mutant("sends nothing after the connection", "greeting-is-220", greet=_silent),
     mutant("does not know EHLO", "ehlo-is-accepted", do_EHLO=says(502, "5.5.1")),
@@ -627,6 +649,8 @@ MUTANTS = (
     mutant("accepts abbreviated verbs", "noop-cut-short", unknown=lambda self, verb: self.do_NOOP("") if verb and "NOOP".startswith(verb) else R.unknown(self, verb)),
     mutant("acts before the line has ended", "unfinished-line-has-no-effect", line=_acts_early),
     mutant("knows commands in upper case only", "noop-in-any-case", command=_case_sensitive),
+    mutant("knows HELP in upper case only", "help-in-any-case", command=_in_upper_case_only("HELP")),
+    mutant("knows EXPN in upper case only", "expn-in-any-case", command=_in_upper_case_only("EXPN")),
     mutant("knows FROM: in upper case only", "mail-in-any-case", do_MAIL=lambda self, argument: R.do_MAIL(self, argument) if argument.startswith("FROM") else self.say(501, "5.5.4", "no")),
     mutant("ends lines at LF", "lf-ends-no-line", find_line_end=line_ends(b"\r\n", b"\n")),
     mutant("ends lines at CR", "cr-ends-no-line", find_line_end=line_ends(b"\r\n", b"\r")),
@@ -691,6 +715,7 @@ MUTANTS = (
     mutant("answers an unknown parameter with 501", "mail-unknown-parameter", say=_recoded(555, "5.5.4", 501)),
     mutant("refuses postmaster without domain", "postmaster", do_RCPT=refuses(R.do_RCPT, "(?i)<postmaster>", (550, "5.1.1", "no"))),
     mutant("knows postmaster in lower case only", "postmaster-in-any-case", do_RCPT=refuses(R.do_RCPT, "<(?!postmaster)(?i:postmaster)>", (550, "5.1.1", "no"))),
+    mutant("knows postmaster of its domain in lower case only", "postmaster-with-domain-in-any-case", do_RCPT=refuses(R.do_RCPT, "<(?!postmaster@)(?i:postmaster@)", (550, "5.1.1", "no"))),
     mutant("refuses postmaster of its domain", "postmaster-with-domain", do_RCPT=refuses(R.do_RCPT, "(?i)postmaster@", (550, "5.1.1", "no"))),
     mutant("compares domains by case", "domains-in-any-case", do_RCPT=refuses(R.do_RCPT, "@MX", (550, "5.1.1", "no"))),
     mutant("accepts MAIL without FROM:", "mail-without-from", do_MAIL=accepts(R.do_MAIL, "^<", (250, "2.1.0", "ok"))),
@@ -762,6 +787,10 @@ MUTANTS = (
     # pipelining
     mutant("throws away the rest of a group", "group-in-one-write", command=_throws_away),
     mutant("throws away what follows NOOP", "nothing-is-thrown-away", do_NOOP=_flushes(R.do_NOOP)),
+    mutant("throws away what follows HELO", "nothing-is-thrown-away", do_HELO=_flushes(R.do_HELO)),
+    mutant("throws away what follows HELP", "nothing-is-thrown-away", do_HELP=_flushes(R.do_HELP)),
+    mutant("throws away what follows EXPN", "nothing-is-thrown-away", do_EXPN=_flushes(R.do_EXPN)),
+    mutant("drops nothing at RSET within a group", "rset-in-a-group", do_RSET=lambda self, argument: self.say(250, "2.0.0", "reset") if self.buffer else R.do_RSET(self, argument)),
     mutant("throws away what follows EHLO", "nothing-is-thrown-away", do_EHLO=_flushes(R.do_EHLO)),
     mutant("answers a group once", "group-in-one-write", command=_one_reply_per_read),
     mutant("answers a group out of order", "group-in-one-write", do_RCPT=_out_of_order),
@@ -801,6 +830,8 @@ MUTANTS = (
     mutant("offers BINARYMIME without CHUNKING", "binarymime-needs-chunking", keywords=_no_keyword("CHUNKING")),
     mutant("accepts DATA for binary content", "binarymime-and-data", do_DATA=lambda self, argument: (sets(binary=False)(self), R.do_DATA(self, argument))[1]),
     mutant("reads octets of a refused BDAT as commands", "bdat-refused", do_BDAT=_bdat_reads_octets_as_commands),
+    mutant("drops the transaction at NOOP between chunks", "bdat-and-noop", do_NOOP=lambda self, argument: (self.reset() if self.chunks is not None else None, R.do_NOOP(self, argument))[1]),
+    mutant("accepts chunks above the limit", "bdat-above-the-limit", chunks_limit=10**9),
     mutant("accepts BDAT without recipients", "bdat-without-recipients", do_BDAT=_bdat_without_state),
     mutant("finds the end of a chunk by a dot", "bdat-is-transparent", do_BDAT=_bdat_dots),
     mutant("accepts BDAT after the last chunk", "bdat-after-last", do_BDAT=_bdat_without_state),
@@ -828,6 +859,7 @@ MUTANTS = (
     mutant("answers bad base64 with 535", "auth-bad-base64-no-alphabet", unbase64=_refused_base64),
     mutant("answers an unknown mechanism with 535", "auth-unknown-mechanism", do_AUTH=refuses(R.do_AUTH, "FROB", (535, "5.7.8", "no"))),
     mutant("answers a star with 535", "auth-cancelled", say=lambda self, code, status, *texts: R.say(self, *((535, "5.7.8") if texts == ("cancelled",) else (code, status)), *texts)),
+    mutant("takes a star for a password", "auth-cancelled-late", response=lambda self, challenge, initial: R.response(self, challenge, initial) if challenge != "UGFzc3dvcmQ6" else _star_as_password(self, challenge)),
     mutant("accepts a star as a login", "auth-cancelled", unbase64=lambda self, text: "\0anna\0correct horse", response=lambda self, challenge, initial: "" if initial else (self.say(334, "", challenge), self.line(9999), "\0anna\0correct horse")[2]),
     mutant("skips octets outside of base64", "auth-strict-base64", unbase64=_lossy_base64),
     mutant("reads base64 of URLs", "auth-bad-base64-url-safe-alphabet", unbase64=_decodes(lambda text: text.replace("_", "/"))),

@@ -38,6 +38,7 @@ class Reference:
     """
 
     limit = 200_000
+    chunks_limit = limit
     line_limit = 2048
     auth_line_limit = 12288
 
@@ -300,6 +301,8 @@ class Reference:
         if not self.recipients or self.binary is None:
             return self.say(503, "5.5.1", "say MAIL and RCPT first")
         self.chunks = (self.chunks or b"") + octets
+        if len(self.chunks) > self.chunks_limit:
+            return self.say(552, "5.3.4", "too big")
         if match[2]:
             self.store(self.chunks)
             self.reset()

@@ -292,6 +292,16 @@ def auth_cancelled(session: Session) -> None:
     session.alive("after a star")
 
 
+@check("AUT-12", "4954 4", "A star cancels the exchange where LOGIN asks for the password, too", keyword=_AUTH)
+def auth_cancelled_late(session: Session) -> None:
+    _login_challenge(session)
+    reply = session.respond(encoded("check"))
+    if reply.code != 334:
+        raise Inconclusive(f"LOGIN and a user name: {reply}")
+    session.refused(session.respond("*"), "a star in place of a password", 501, strict=True)
+    session.alive("after a star")
+
+
 def _bad_response(name: str, response: str) -> Check[Session]:
     def run(session: Session) -> None:
         _plain(session)

@@ -11,6 +11,7 @@ from ..wire import Closed, Reply, Silent
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
 
+_LARGEST: Final = 12 << 20  # octets of a message that is too large
 _INSIDE: Final = b"NOOP inside\r\nRSET\r\n"
 """Octets of a chunk that must not be read as commands."""
 
@@ -69,6 +70,33 @@ def bdat_is_transparent(session: Session) -> None:
     session.accepted(_chunk(session, letter(token()) + b"\r\n.\r\n" + _INSIDE + b"\r\n.\r\n"), "BDAT", 250)
     session.accepted(_chunk(session, b".\r\n..\r\nQUIT\r\n", last=True), "BDAT LAST", 250)
     session.alive("after BDAT LAST")
+
+
+@check("SES-07", "5321 4.1.1.9; 3030 2", "NOOP between chunks leaves the transaction alone", keyword="CHUNKING")
+def bdat_and_noop(session: Session) -> None:
+    _begin(session)
+    octets = letter(token())
+    session.accepted(_chunk(session, octets[:-7]), "BDAT", 250)
+    session.alive("between chunks")
+    session.accepted(_chunk(session, octets[-7:], last=True), "BDAT LAST after NOOP", 250)
+
+
+@check("CHK-24", "1870 5", "The limit of size is about all chunks together", keyword="CHUNKING")
+def bdat_above_the_limit(session: Session) -> None:
+    _begin(session)
+    words = (session.offered or {}).get("SIZE", ())
+    limit = int(words[0]) if words and words[0].isdigit() else 0
+    if not 0 < limit <= _LARGEST:
+        raise Inconclusive(f"the announced limit is none, or above {_LARGEST >> 20} MiB")
+    piece = (b"x" * 510 + b"\r\n") * (limit // 3 // 512 + 1)
+    replies = [_chunk(session, letter(token()))]
+    replies += [_chunk(session, piece) for _ in range(3)]
+    replies.append(_chunk(session, b"end\r\n", last=True))
+    if replies[-1].kind == 2:
+        raise Failed(f"chunks above the limit of {limit} octets: {replies[-1]}")
+    refused = next(reply for reply in replies if reply.kind != 2)
+    session.refused(refused, "chunks above the limit", 552)
+    session.alive("after chunks above the limit")
 
 
 @check("CHK-26", "3030 2", "A chunk is read wherever the transport cuts it", keyword="CHUNKING")

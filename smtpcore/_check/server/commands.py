@@ -408,7 +408,7 @@ def commands_are_cut_anywhere(session: Session) -> None:
     session.alive("after NOOP octet by octet")
 
 
-def _in_any_case(line: str, ways: str) -> Check[Session]:
+def _in_any_case(line: str, ways: str, keyword: str = "") -> Check[Session]:
     def run(session: Session) -> None:
         if ways == "introduction":
             session.greeting()
@@ -433,6 +433,7 @@ def _in_any_case(line: str, ways: str) -> Check[Session]:
         "5321 2.4",
         f"{line.split()[0].upper()} is understood in any letter case",
         run,
+        keyword=keyword,
     )
 
 
@@ -448,6 +449,8 @@ for _line, _ways in (
     ("qUiT", ""),
 ):
     CHECKS.add(_in_any_case(_line, _ways))
+for _line, _keyword in (("hElP", "HELP"), ("eXpN postmaster", "EXPN")):
+    CHECKS.add(_in_any_case(_line, "", _keyword))
 
 
 def _with_trailing_blanks(line: str) -> Check[Session]:

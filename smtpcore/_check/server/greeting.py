@@ -107,10 +107,19 @@ def _accepts_name(name: str, requirement: str, rfc: str, what: str, argument: st
 for _name, _requirement, _rfc, _what, _argument in (
     ("a-hyphen", "EHL-24", "5321 4.1.2", "a domain with a hyphen in a label", "check-1.example"),
     ("a-digit-first", "EHL-24", "5321 4.1.2", "a domain whose label begins with a digit", "1st.check.example"),
+    ("upper-case", "FRM-09", "5321 2.4", "a domain in upper case", "CHECK.EXAMPLE"),
     ("one-label", "ADR-09", "5321 2.3.5, 4.1.2", "a domain of one label", "localhost"),
     ("255-octets", "LIM-06", "5321 4.5.3.1.2", "a domain of 255 octets", ".".join(["d" * 63] * 4)),
 ):
     _accepts_name(_name, _requirement, _rfc, _what, _argument)
+
+
+@check("EHL-09", "5321 4.1.1.1", "The reply to EHLO names the server, not the client")
+def ehlo_names_the_server(session: Session) -> None:
+    session.greeting()
+    reply = session.command("EHLO the-client.check.example")
+    if reply.kind == 2 and reply.texts[0].lower().startswith(b"the-client.check.example"):
+        raise Failed(f"the domain is that of the client: {reply}")
 
 
 @check("EHL-25", "5321 4.1.1.1", "HELO accepts an address literal")

@@ -59,18 +59,27 @@ def postmaster_in_any_case(session: Session) -> None:
         session.accepted(session.command(f"RCPT TO:<{name}>"), f"RCPT TO:<{name}>")
 
 
-@check("RCP-05", "5321 4.5.1", "Postmaster of a served domain is a recipient")
-def postmaster_with_domain(session: Session) -> None:
+def _postmaster_of_its_domain(session: Session, name: str) -> None:
     session.ready()
     session.mail()
     domain = session.recipient.rpartition("@")[2]
     if "@" not in session.recipient:
         domain = session.target.domain
-    reply = session.command(f"RCPT TO:<postmaster@{domain}>")
+    reply = session.command(f"RCPT TO:<{name}@{domain}>")
     if reply.code in (550, 551, 553, 554) and b"elay" in b"".join(reply.texts):
         session.permit(f"the server does not serve {domain}: {reply}")
     else:
-        session.accepted(reply, f"RCPT TO:<postmaster@{domain}>")
+        session.accepted(reply, f"RCPT TO:<{name}@{domain}>")
+
+
+@check("RCP-05", "5321 4.5.1", "Postmaster of a served domain is a recipient")
+def postmaster_with_domain(session: Session) -> None:
+    _postmaster_of_its_domain(session, "postmaster")
+
+
+@check("RCP-05", "5321 4.5.1", "Postmaster of a served domain is a recipient in any letter case")
+def postmaster_with_domain_in_any_case(session: Session) -> None:
+    _postmaster_of_its_domain(session, "PostMaster")
 
 
 @check("MAI-10", "5321 3.3", "The domain of an address is read in any letter case")

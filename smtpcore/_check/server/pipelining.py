@@ -185,12 +185,30 @@ def large_group(session: Session) -> None:
     session.alive("after a large group")
 
 
+@check("SES-01", "5321 4.1.1.5; 2920 3.1", "RSET within a group drops the transaction", keyword=_PIPELINING)
+def rset_in_a_group(session: Session) -> None:
+    session.ready()
+    mail = f"MAIL FROM:<{session.target.sender}>\r\n"
+    session.send(f"{mail}RCPT TO:<{session.recipient}>\r\nRSET\r\n{mail}".encode())
+    *_, second = _answers(session, ("MAIL", "RCPT", "RSET", "MAIL"), "a group with RSET")
+    if second.code == 503:
+        raise Failed(f"MAIL after RSET in a group: {second}")
+    session.not_ready_for_data("after a group with RSET")
+
+
 @check(
     "PIP-17", "2920 3.2(9)", "What follows a command that ends a group is not thrown away", keyword=_PIPELINING
 )
 def nothing_is_thrown_away(session: Session) -> None:
     session.ready()
-    for first in ("NOOP", "VRFY postmaster", "EHLO check.example"):
+    for first in (
+        "NOOP",
+        "VRFY postmaster",
+        "HELP",
+        "EXPN postmaster",
+        "HELO check.example",
+        "EHLO check.example",
+    ):
         session.send(f"{first}\r\nRSET\r\n".encode())
         verb = first.split()[0]
         reply = session.read(verb)
