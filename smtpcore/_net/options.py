@@ -235,7 +235,7 @@ def check_reference(host: str, security: Security, options: ConnectOptions) -> N
         )
 
 
-def checked_port(port: object, *, lowest: int = 1) -> int:
+def checked_port(port: object, *, lowest: int) -> int:
     """The port as a number; text of digits is converted.
 
     Args:

@@ -47,7 +47,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_core/serverreplies.py": "core/test_serverreplies.py",
     "smtpcore/_net": "net/test_{name}.py",
     "smtpcore/_net/options.py": "net/test_options.py net/test_connect.py",
-    "smtpcore/_net/basestream.py": f"net/test_streams.py {_ONE_ADAPTER}",
+    "smtpcore/_net/basestream.py": "net/test_basestream.py",
     "smtpcore/_net/callbacks.py": "test_handlers.py",
     "smtpcore/_net/client.py": "net/test_client*.py net/test_connect.py",
     "smtpcore/_net/connect.py": "net/test_connect.py net/test_options.py net/test_client*.py",

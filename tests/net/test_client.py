@@ -199,7 +199,7 @@ def test_recipients_accepted_after_a_refused_mail_command_get_no_content() -> No
 
 
 @pytest.mark.parametrize("keywords", [[], ["PIPELINING"]])
-@pytest.mark.parametrize("code, retryable", [(451, True), (554, False)])
+@pytest.mark.parametrize("code, retryable", [(400, True), (451, True), (554, False)])
 def test_data_refused(code: int, retryable: bool, keywords: list[str]) -> None:
     envelope: Any = [(MAIL, "250 ok"), (RCPT, "250 ok"), (RCPT2, "550 no"), ("DATA", f"{code} no")]
     if keywords:

@@ -130,6 +130,14 @@ def test_an_option_of_the_wrong_type_is_named_before_a_connection_is_made(name: 
 
 
 @pytest.mark.parametrize(
+    "name, words", [("timeout", "a number of seconds or Timeouts"), ("deadline", "a number of seconds")]
+)
+def test_a_time_says_what_it_may_be(name: str, words: str) -> None:
+    assert str(refused(**{name: "5"})) == f"{name} is {words}, not str '5'"
+    assert str(refused(**{name: -1})) == f"{name} is {words} above 0, not -1"
+
+
+@pytest.mark.parametrize(
     "name, value",
     [
         ("security", ""),
