@@ -59,7 +59,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/serveroptions.py": "net/test_session.py test_handlers.py test_serve.py",
     "smtpcore/_net/session.py": "net/test_session.py net/test_serving.py test_handlers.py",
     "smtpcore/_net/serving.py": "net/test_serving.py net/test_session.py test_handlers.py test_serve.py",
-    "smtpcore/_net/sockets.py": f"net/test_streams.py test_connecting.py {_ONE_ADAPTER}",
+    "smtpcore/_net/sockets.py": "net/test_sockets.py",
     "smtpcore/_net/spool.py": "net/test_spool.py",
     "smtpcore/_net/stream.py": "net/test_stream.py test_embedding.py net/test_batch.py",
     "smtpcore/_net/tls.py": "net/test_tls.py",
