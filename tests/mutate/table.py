@@ -19,7 +19,7 @@ WANTED: Final[dict[str, float]] = {
     "smtpcore/extensions": 92,
 }
 
-# With the tests of the streams on one adapter a stage is a fourth as long.
+# A test of three or four adapters runs on trio only.
 _ONE_ADAPTER = "-knot(sync)and(not(uvloop))"
 
 # The tests that meet a mutant first, as patterns below tests/. A package's row is for its modules without one.
@@ -54,7 +54,7 @@ NARROW: Final[dict[str, str]] = {
     "smtpcore/_net/dialogue.py": "net/test_client*.py net/test_batch.py",
     "smtpcore/_net/errors.py": "net/test_errors.py core/test_errors.py",
     "smtpcore/_net/handlercheck.py": "net/test_handlercheck.py test_handlers.py",
-    "smtpcore/_net/listener.py": f"net/test_streams.py test_serve.py {_ONE_ADAPTER}",
+    "smtpcore/_net/listener.py": f"net/test_listener.py test_serve.py {_ONE_ADAPTER}",
     "smtpcore/_net/sending.py": "net/test_sending.py net/test_batch.py net/test_client*.py",
     "smtpcore/_net/serveroptions.py": "net/test_session.py test_handlers.py test_serve.py",
     "smtpcore/_net/session.py": "net/test_session.py net/test_serving.py test_handlers.py",

@@ -331,6 +331,14 @@ def test_a_write_that_waits_ends_when_an_expected_silence_is_broken(arrival: byt
     assert stream.broken == 1
 
 
+def test_a_write_that_waits_leaves_what_arrives_to_a_reader() -> None:
+    stream = MemoryStream()
+    stream.room, stream.expects_silence = 0, True
+    stream.arriving.extend([lambda: run(stream.write(b"x", 1)), b"552 no\r\n"])
+    assert run(stream.read(1)) == b"552 no\r\n"
+    assert stream.sent == b"x"
+
+
 def test_a_write_goes_on_in_silence_and_where_none_is_expected() -> None:
     for stream in (MemoryStream(), MemoryStream(b"250 ok\r\n")):
         stream.expects_silence = not stream.arriving

@@ -28,7 +28,10 @@ class PairStream(SocketStream):
     Attributes:
         drain: Reads what the other side has not read; called when a write waits.
         waits: How often that was.
+        woken: Whether a pump was waiting when the stream was told to wake it.
     """
+
+    woken: bool | None = None
 
     def __init__(self, sock: socket.socket, drain: Callable[[], object]) -> None:
         sock.setblocking(False)
@@ -49,7 +52,7 @@ class PairStream(SocketStream):
         self._socket.shutdown(socket.SHUT_RDWR)
 
     def _wake_reader(self) -> None:
-        raise NotImplementedError
+        self.woken = self._waiting
 
     async def give_way(self) -> None:
         raise NotImplementedError
@@ -140,6 +143,11 @@ def test_a_read_that_is_cancelled_breaks_the_stream(pair: Pair) -> None:
     assert pair.peer.recv(1) == b""
     with pytest.raises(ConnectionAbortedError):
         run(pair.stream.read(1))
+
+
+def test_a_stream_that_is_not_read_needs_no_waking(pair: Pair) -> None:
+    pair.stream.stop()
+    assert pair.stream.woken is False
 
 
 def test_a_pump_goes_on_until_its_function_gives_something(pair: Pair) -> None:
