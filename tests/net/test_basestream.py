@@ -468,8 +468,11 @@ class TlsClient:
             self.channel.feed(heard)
 
 
-def in_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> tuple[MemoryStream, TlsClient]:
+def in_tls(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext, room: int = 1 << 30
+) -> tuple[MemoryStream, TlsClient]:
     stream = MemoryStream()
+    stream.room = room
     client = TlsClient(stream, client_context)
     stream.arriving.append(client.go_on)
     info = run(stream.start_tls(server_context, server_side=True, server_hostname=None, timeout=60))
@@ -494,6 +497,30 @@ def test_data_goes_both_ways_in_tls(server_context: Any, client_context: Any) ->
     octets = client.channel.encrypt(b"NOOP\r\n")
     stream.arriving.extend([octets[:9], octets[9:]])
     assert stream.arrived() == b"NOOP\r\n"
+
+
+def test_a_handshake_waits_until_the_system_accepts_what_it_sends(
+    server_context: Any, client_context: Any, clock: SimpleNamespace
+) -> None:
+    stream, _ = in_tls(server_context, client_context, room=1)
+    assert stream.waits
+    assert set(stream.waits) == {1060.0}, "the deadline of the handshake"
+
+
+def test_a_pump_in_tls_goes_on_until_its_function_gives_something(
+    server_context: Any, client_context: Any
+) -> None:
+    stream, client = in_tls(server_context, client_context)
+    stream.arriving.extend(client.channel.encrypt(line) for line in (b"NOOP\r\n", b"RSET\r\n", b"QUIT\r\n"))
+    seen = []
+
+    def take(arrival: Any) -> int | None:
+        seen.append(arrival)
+        return 0 if arrival == b"RSET\r\n" else None
+
+    assert run(stream.pump(take)) == 0
+    assert seen == [b"NOOP\r\n", b"RSET\r\n"]
+    assert len(stream.arriving) == 1
 
 
 def test_half_a_record_is_waited_for(server_context: Any, client_context: Any) -> None:
@@ -673,13 +700,21 @@ def test_a_handshake_that_fails_sends_the_alert(authority: trustme.CA) -> None:
     assert_broken(stream)
 
 
-def test_what_tls_owes_is_sent_with_a_read_and_has_a_limit() -> None:
+def owing(*arriving: Any) -> MemoryStream:
+    """A stream in TLS that owes its peer all that has arrived, of which K is not data."""
     context: Any = Endless()
     context.do_handshake = lambda: None
     context.version = context.cipher = context.getpeercert = lambda: None
     context.server_hostname = None
-    stream = MemoryStream(b"KKxx")
+    context.write = lambda data: context.outgoing.write(data)
+    stream = MemoryStream()
     run(stream.start_tls(context, server_side=False, server_hostname=None, timeout=None))
+    stream.arriving.extend(arriving)
+    return stream
+
+
+def test_what_tls_owes_is_sent_with_a_read_and_has_a_limit() -> None:
+    stream = owing(b"KKxx")
     assert run(stream.read(1)) == b"xx"
     assert stream.sent == b"KKxx"
     stream.room = 0
@@ -690,6 +725,23 @@ def test_what_tls_owes_is_sent_with_a_read_and_has_a_limit() -> None:
     with pytest.raises(ConnectionAbortedError, match="asks for TLS messages and does not read them: 65537"):
         run(stream.read(1))
     assert_broken(stream)
+
+
+def test_what_tls_owes_does_not_come_between_the_octets_of_a_writer() -> None:
+    stream = owing(b"Kx", b"K", b"y")
+    stream.room = 1
+    writing = stream.begin_write(b"abc", 1)
+    assert writing is not None
+    stream.room = 100
+    assert run(stream.read(1)) == b"x", "a reader does not wait for the writer, either"
+
+    async def go_on() -> None:
+        await writing
+
+    run(go_on())
+    assert stream.sent == b"abc"
+    assert run(stream.read(1)) == b"y"
+    assert stream.sent == b"abcKxKy"
 
 
 def test_the_clock_of_streams_is_that_of_the_system() -> None:

@@ -29,9 +29,11 @@ class PairStream(SocketStream):
         drain: Reads what the other side has not read; called when a write waits.
         waits: How often that was.
         woken: Whether a pump was waiting when the stream was told to wake it.
+        broken: Whether callers that wait were woken by the end of the stream.
     """
 
     woken: bool | None = None
+    broken = False
 
     def __init__(self, sock: socket.socket, drain: Callable[[], object]) -> None:
         sock.setblocking(False)
@@ -49,6 +51,7 @@ class PairStream(SocketStream):
         self.drain()
 
     def _break(self) -> None:
+        self.broken = True
         self._socket.shutdown(socket.SHUT_RDWR)
 
     def _wake_reader(self) -> None:
@@ -187,6 +190,7 @@ def test_the_last_octets_are_sent_if_that_needs_no_waiting(pair: Pair) -> None:
     run(pair.stream._finish(b"bye"))
     assert pair.peer.recv(100) == b"bye"
     assert pair.peer.recv(100) == b""
+    assert pair.stream.broken
     assert pair.stream._socket.fileno() == -1
 
 
@@ -272,12 +276,14 @@ def test_the_local_address_is_bound_before_connecting() -> None:
     bound = []
 
     async def look(sock: socket.socket, where: Any, seconds: float | None) -> str:
-        bound.append(sock.getsockname()[0])
+        bound.append(sock.getsockname())
         return await attempts(sock, where, seconds)
 
     run(reach([address(1)], None, lambda: 0.0, "127.0.0.1", look))
     attempts.sockets[0].close()
-    assert bound == ["127.0.0.1"]
+    [(host, port)] = bound
+    assert host == "127.0.0.1"
+    assert port >= 1024, "the system chooses the port"
 
 
 def test_a_local_address_of_another_machine_is_named_and_each_address_is_tried() -> None:
@@ -420,6 +426,22 @@ def test_a_free_port_has_to_be_free_at_every_address(listening: Any, monkeypatch
     first, second = opened[0].fileno(), sockets[0].getsockname()[1]
     assert first == -1, "the port of the first attempt is given up"
     assert [where[1] for where in asked[2:]] == [0, second], "the others follow the first one"
+
+
+def test_an_address_keeps_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link-local address of IPv6 is of no use without the number of its interface (RFC 4007 6)."""
+    asked = []
+
+    def ask(family: int, kind: int, protocol: int, where: Any) -> socket.socket:
+        asked.append(where)
+        raise OSError(errno.EACCES, "no")
+
+    link_local = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1", 25, 0, 7))
+    monkeypatch.setattr(_sockets, "_listen", ask)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [link_local])
+    with pytest.raises(OSError, match="cannot listen on fe80::1%eth0 port 25: no"):
+        bind("fe80::1%eth0", 25)
+    assert asked == [("fe80::1", 25, 0, 7)]
 
 
 @needs_unix_sockets
