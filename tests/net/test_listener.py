@@ -40,11 +40,19 @@ def test_a_network_of_64_bits_is_one_address() -> None:
     places = _listener.Places(100, 2)
     assert places.take(("2001:db8::1", 1, 0, 0)) is None
     assert places.take(("2001:db8::ffff", 1, 0, 0)) is None
-    assert places.take(("2001:db8:0:0:1::", 1, 0, 0)) == "too many connections from 2001:db8:0:0:1::"
+    assert places.take(("2001:db8:0:0:ff00::", 1, 0, 0)) == "too many connections from 2001:db8:0:0:ff00::"
     assert places.take(("2001:db8:0:1::", 1, 0, 0)) is None
     assert places.take(("fe80::1%eth0", 1, 0, 2)) is None
     assert places.take(("fe80::2%eth0", 1, 0, 2)) is None
     assert places.take(("fe80::3%eth0", 1, 0, 2)) is not None
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 1), ("127.9.9.9", 1), ("::1", 1, 0, 0)])
+def test_a_loopback_address_may_take_all_places(address: tuple[Any, ...]) -> None:
+    places = _listener.Places(_listener.PER_ADDRESS + 1, None)
+    for _ in range(_listener.PER_ADDRESS + 1):
+        assert places.take(address) is None
+    assert places.take(address) is TOO_MANY
 
 
 def test_an_IPv4_client_of_an_IPv6_socket_counts_by_its_IPv4_address() -> None:
@@ -414,6 +422,19 @@ def test_an_accepting_loop_that_is_cancelled_closes_its_connection(make: Any, cl
     assert server._sockets[0].fileno() == -1
 
 
+def test_a_client_that_waits_for_a_place_when_the_server_stops_is_closed(make: Any, clients: Clients) -> None:
+    def stop() -> None:
+        raise Cancelled
+
+    server = make(max_connections=1)
+    (_, first), (second, arrival) = clients.connect(), clients.connect()
+    server.incoming.extend([first, arrival])
+    server.asleep = stop
+    with pytest.raises(Cancelled):
+        run(server._accept_all(server._sockets[0]))
+    assert second.recv(1) == b""
+
+
 def accepted(server: MemoryServer, clients: Clients) -> socket.socket:
     """A client whose session has been started, and not run yet."""
     client, arrival = clients.connect()
@@ -501,14 +522,20 @@ def test_a_server_without_sessions_closes_at_once(make: Any) -> None:
 def running(make: Any, clients: Clients, during: Callable[[MemoryServer, MemoryStream], None]) -> MemoryStream:
     """Do something while a session runs; return its stream."""
     streams = []
+    failures = []
 
     async def session(stream: MemoryStream) -> None:
         streams.append(stream)
-        during(server, stream)
+        try:
+            during(server, stream)
+        except BaseException as error:  # the listener would only log it
+            failures.append(error)
 
     server = make(session)
     accepted(server, clients)
     server.session()
+    if failures:
+        raise failures[0]
     return streams[0]
 
 
@@ -624,3 +651,15 @@ def test_the_last_place_of_an_address_and_of_all_can_be_taken() -> None:
     assert places.take(("192.0.2.1", 1)) is None
     assert places.take(("192.0.2.1", 1)) == "too many connections from 192.0.2.1"
     assert places.take(("192.0.2.2", 1)) is TOO_MANY
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("host", 7), ("max_connections", "5"), ("max_connections_per_address", True), ("grace", "10")],
+)
+def test_a_listener_does_not_open_anything_for_an_argument_of_a_wrong_type(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_listener, "bind", None)
+    with pytest.raises(TypeError, match=f"^{name} is "):
+        MemoryServer(**{name: value})
