@@ -14,8 +14,9 @@ from .table import Check, Failed, Outcome, Result, Verdict
 from .target import Target
 from .wire import Closed, Silent
 
+UNANSWERED: Final = "the server does not answer commands"
 _GIVE_UP: Final = 4
-"""Connections in a row without any reply, after which the rest is not tried."""
+"""Failed checks in a row in which no command was answered, after which the rest is not tried."""
 
 
 class Observations:
@@ -24,8 +25,8 @@ class Observations:
     def __init__(self, rules: Iterable[Rule] = RULES) -> None:
         self._rules = tuple(rules)
         self._offences: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self.replies = 0
-        """How many replies were judged."""
+        self.answers = 0
+        """How many replies to commands were judged: from a greeting alone, such as 421, nothing is learned."""
 
     def judge(self, seen: Exchange, dialog: list[str]) -> None:
         """Judge a reply.
@@ -34,7 +35,8 @@ class Observations:
             seen: The reply and its circumstances.
             dialog: The dialog up to it.
         """
-        self.replies += 1
+        if seen.verb and seen.reply.code and not seen.unasked:
+            self.answers += 1
         for rule in self._rules:
             if rule.name not in self._offences and (why := rule.judge(seen)):
                 self._offences[rule.name] = why, tuple(dialog[-14:])
@@ -43,7 +45,7 @@ class Observations:
         """The outcome of each rule."""
         for rule in self._rules:
             why, dialog = self._offences.get(rule.name, ("", ()))
-            outcome = Outcome.PASS if self.replies else Outcome.INCONCLUSIVE
+            outcome = Outcome.PASS if self.answers else Outcome.INCONCLUSIVE
             if why:
                 outcome = Outcome.FAIL if rule.level == "MUST" else Outcome.LATITUDE
             yield Result(rule.name, rule.requirement, rule.rfc, rule.sentence, outcome, why, dialog)
@@ -77,15 +79,17 @@ def check_server(
         target.idle = beside_others(target)
     for check in checks:
         if failures >= _GIVE_UP:
-            result = _result(check, Outcome.INCONCLUSIVE, "the server does not answer any more")
+            result = _result(check, Outcome.INCONCLUSIVE, UNANSWERED)
         else:
             try:
                 result = run_one(check, target, seen)
             except OSError as error:
                 result = _result(check, Outcome.INCONCLUSIVE, f"no connection to the server: {error}")
             if result.outcome is not Outcome.NOT_OFFERED:
-                failures = failures + 1 if seen.replies == heard else 0
-                heard = seen.replies
+                if seen.answers > heard:
+                    failures, heard = 0, seen.answers
+                elif result.outcome is not Outcome.PASS:
+                    failures += 1
         results.append(result)
         report(result)
         if target.idle is not None:

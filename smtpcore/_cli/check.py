@@ -17,7 +17,7 @@ from .._check.client.runner import check_client
 from .._check.client.scenarios import SCENARIOS
 from .._check.report import as_json, as_junit, exit_code, lines
 from .._check.rules import RULES, Rule
-from .._check.runner import check_server
+from .._check.runner import UNANSWERED, check_server
 from .._check.server import CHECKS
 from .._check.session import Session
 from .._check.shell import Shell
@@ -65,21 +65,28 @@ def run(options: argparse.Namespace) -> int:
         results = _check_client(options, host, port)
     else:
         results = _check_server(options, host, port)
-    peer = f"{host}:{port}"
-    if options.junit:
-        _save(options.junit, as_junit(results, peer))
-    if options.json == "-":
-        write(sys.stdout, as_json(results, peer) + "\n")
-    else:
-        if options.json:
+    peer = _shown(host, port)
+    try:
+        if options.junit:
+            _save(options.junit, as_junit(results, peer))
+        if options.json and options.json != "-":
             _save(options.json, as_json(results, peer) + "\n")
-        for line in lines(results, everything=options.all):
-            write(sys.stdout, f"{printable(line)}\n")
+    finally:  # the report is not lost with a file, nor a file with a reader such as head
+        if options.json == "-":
+            write(sys.stdout, as_json(results, peer) + "\n")
+        else:
+            for line in lines(results, everything=options.all):
+                write(sys.stdout, f"{printable(line)}\n")
     return exit_code(results, EX_PROTOCOL, EX_UNAVAILABLE)
 
 
 def _refuse_wrong(options: argparse.Namespace) -> None:
-    """Refuse options that would have no effect, before anything is sent."""
+    """Refuse options that would have no effect, and files that cannot be written, before anything is sent."""
+    for path in filter(None, (options.junit, options.json)):
+        if path != "-" and (not Path(path).parent.is_dir() or Path(path).is_dir()):
+            raise Failure(
+                EX_CANTCREAT, f"cannot write {path}: it is a folder, or is in a folder that does not exist"
+            )
     for_clients = {
         "--run": options.run,
         "--scenario": options.scenario,
@@ -113,11 +120,14 @@ def _check_server(options: argparse.Namespace, host: str, port: int) -> list[Res
     if options.stored:
         target.store = Folder(options.stored) if Path(options.stored).is_dir() else Command(options.stored)
     try:
-        return check_server(target, only=frozenset(options.only))
+        results = check_server(target, only=frozenset(options.only))
     except socket.gaierror as error:
         raise Failure(EX_NOHOST, f"{host}: {error.strerror}") from None
     except OSError as error:
-        raise Failure(EX_UNAVAILABLE, f"{host}:{port}: {error.strerror or error}") from None
+        raise Failure(EX_UNAVAILABLE, f"{_shown(host, port)}: {error.strerror or error}") from None
+    if any(one.why == UNANSWERED for one in results) and not options.implicit_tls:
+        complain(f"smtpcore: {UNANSWERED} (hint: --implicit-tls, if it expects TLS from the start)")
+    return results
 
 
 def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Result]:
@@ -127,14 +137,14 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise Failure(EX_UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise Failure(EX_UNAVAILABLE, f"cannot listen on {_shown(host, port)}: {error.strerror}") from None
     if options.save_ca:
         _save(options.save_ca, AUTHORITY_PEM)
     shell = Shell(options.run or "", options.timeout * _PATIENCE)
     with listener, contextlib.ExitStack() as at_end:
         at_end.callback(shell.kill)  # the command does not get the Ctrl-C of the terminal
         port = listener.getsockname()[1]
-        complain(f"smtpcore: listening on {host}:{port}")
+        complain(f"smtpcore: listening on {_shown(host, port)}")
         results = check_client(
             listener,
             (lambda host, port: shell.run(host, str(port))) if options.run else None,
@@ -166,6 +176,10 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise Failure(EX_USAGE, f"{text!r} is not HOST:PORT")
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -165,3 +166,36 @@ def test_the_check_ends_whatever_the_peer_does(play: Callable[[socket.socket], N
         results = check_server(Target("127.0.0.1", port, timeout=0.05), only=frozenset(("SES-01", "GRT-01")))
     assert {result.outcome for result in results} & {Outcome.FAIL, Outcome.INCONCLUSIVE}
     assert Outcome.PASS not in {result.outcome for result in results if result.requirement == "GRT-01"}
+
+
+def _is_busy(sock: socket.socket) -> None:
+    sock.sendall(b"421 4.3.2 mx.example.com too busy\r\n")
+    sock.close()
+
+
+def _only_greets(sock: socket.socket) -> None:
+    sock.sendall(b"220 mx.example.com ESMTP\r\n")
+    _is_silent(sock)
+
+
+def _drips(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(b"2")
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("play", [_is_busy, _only_greets, _drips])
+def test_a_server_that_answers_no_command_is_given_up(play: Callable[[socket.socket], None]) -> None:
+    """Each of some hundred checks would wait for a reply, and rules for replies would pass without any."""
+    connections = []
+
+    def session(sock: socket.socket, context: ssl.SSLContext | None) -> Reference:
+        connections.append(sock)
+        return cast(Reference, _Odd(play, sock))
+
+    with running(session) as port:
+        results = check_server(Target("127.0.0.1", port, timeout=0.05))
+    passed = [result.name for result in results if result.outcome is Outcome.PASS]
+    assert passed in ([], ["greeting-is-220"])
+    assert len(connections) < 12

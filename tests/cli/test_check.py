@@ -20,6 +20,7 @@ from smtpcore._check.server import CHECKS
 from smtpcore._check.stored import Command, Folder
 from smtpcore._cli.main import main
 from smtpcore.maildir import MaildirHandler
+from smtpcore.testing import MailServer
 
 from ..check.reference import Reference, running
 
@@ -77,6 +78,40 @@ def test_junit_has_a_failure_and_a_skipped_test(broken: str, tmp_path: Path) -> 
     assert failure is not None
     assert failure.get("message") == "NOOP: 251 2.0.0 <ok>"
     assert "C: NOOP" in (failure.text or "")
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+@pytest.mark.parametrize("path", ["missing/report", "."])
+def test_a_file_that_cannot_be_written_is_an_error_before_the_check(
+    option: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check may take minutes, and would be lost."""
+    assert main(["check", "127.0.0.1:1", option, str(tmp_path / path)]) == 73
+    assert f"cannot write {tmp_path / path}: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_the_report_is_shown_although_a_file_cannot_be_written(
+    broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", broken, *SOME, "--junit", "/dev/full"]) == 73
+    found = capsys.readouterr()
+    assert "cannot write /dev/full: No space left" in found.err
+    assert "3 checks: 1 fail" in found.out
+
+
+def test_a_server_of_implicit_tls_is_checked_with_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with MailServer(tls="implicit") as server:
+        target = ["check", f"{server.host}:{server.port}"]
+        assert main([*target, "--timeout", "0.1"]) == 76
+        assert "hint: --implicit-tls" in capsys.readouterr().err
+        assert main([*target, *SOME, "--implicit-tls"]) == 0
+    assert "hint" not in capsys.readouterr().err
+
+
+def test_an_IPv6_address_is_shown_with_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "[::1]:1"]) == 69
+    assert "smtpcore: [::1]:1: " in capsys.readouterr().err
 
 
 def test_a_server_elsewhere_is_checked_with_a_flag_only(capsys: pytest.CaptureFixture[str]) -> None:
