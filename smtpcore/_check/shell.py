@@ -17,12 +17,16 @@ class Shell:
     Args:
         command: What the shell runs.
         timeout: Seconds for one run.
+
+    Attributes:
+        exit_code: Of the last run; None before the first one ends, negative if a signal has ended it.
     """
 
     def __init__(self, command: str, timeout: float) -> None:
         self._command = command
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self.exit_code: int | None = None
 
     def run(self, *arguments: str, output: bool = False) -> bytes:
         """Run the command, and wait for its end or its time-out.
@@ -47,6 +51,7 @@ class Shell:
                 return b""
             finally:
                 self.kill()
+                self.exit_code = self._process.wait()
 
     def kill(self) -> None:
         """End a run that has not ended; from any thread."""

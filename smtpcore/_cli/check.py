@@ -22,7 +22,7 @@ from .._check.server import CHECKS
 from .._check.session import Session
 from .._check.shell import Shell
 from .._check.stored import Command, Folder
-from .._check.table import Check, Result
+from .._check.table import Check, Outcome, Result
 from .._check.target import Target
 from .._core.printable import printable
 from .common import (
@@ -153,6 +153,11 @@ def _check_client(options: argparse.Namespace, host: str, port: int) -> list[Res
             patience=options.timeout * _PATIENCE,
             scenarios=scenarios,
             announce=lambda scenario: complain(f"smtpcore: next: a server that {scenario.sentence}"),
+        )
+    if options.run and all(one.outcome is Outcome.INCONCLUSIVE for one in results):
+        complain(
+            f"smtpcore: no client has connected; the last exit code of the command was {shell.exit_code}"
+            " (hint: run it by hand, with a host and a port as $1 and $2)"
         )
     only = set(options.only)
     return [one for one in results if not only or only & {one.name, one.requirement}]

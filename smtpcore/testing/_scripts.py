@@ -40,6 +40,7 @@ from ._server import client_context, server_context
 Side = Literal["C", "S"]
 
 _STEP: Final = re.compile(r"([CS])([:>~]) ?(.*)")
+_STEPS: Final = "C: S: C~ S~ C> S> with their text, TLS, CONTENT, EOF C, EOF S, WAIT SECONDS"
 _ESCAPE: Final = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-fA-F]{2})|(.?))", re.DOTALL)
 _ESCAPED: Final = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 _CUT_SHORT: Final = re.compile(r"(.*)\.\.\. \[([0-9]+) octets\]")  # as an oracle shows a long line
@@ -69,7 +70,7 @@ def _unescape(text: str, number: int) -> bytes:
             return _ESCAPED[match[1]]
         if match[2]:
             return bytes.fromhex(match[2].decode())
-        raise ScriptError(f"line {number}: {match[0].decode()!r} is not an escape")
+        raise ScriptError(f"line {number}: {match[0].decode()!r} is not an escape: \\r \\n \\t \\0 \\\\ \\xNN")
 
     return _ESCAPE.sub(octet, text.encode("utf-8"))
 
@@ -103,7 +104,7 @@ def _parse_line(line: str, number: int) -> _Step:
         return _Step(number, "wait", "C", text=line, seconds=float(match[1]))
     match = _STEP.fullmatch(line)
     if match is None:
-        raise ScriptError(f"line {number}: {line!r} is not a step, such as 'C: LINE' or 'TLS'")
+        raise ScriptError(f"line {number}: {line!r} is not a step: {_STEPS}")
     side: Side = "C" if match[1] == "C" else "S"
     if match[2] == "~":
         try:

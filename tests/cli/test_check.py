@@ -248,6 +248,15 @@ def test_the_client_gets_the_authority_to_trust(tmp_path: Path) -> None:
     assert found["client-verifies-dates"] == found["client-demands-starttls"] == "pass"
 
 
+def test_a_command_that_does_not_connect_is_shown_with_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its output is not shown, so a typing error would look like 45 servers that no client has met."""
+    options = ["--run", "exit 3", "--scenario", "accepting"]
+    assert main(["check", "--client", "127.0.0.1:0", *options]) == 69
+    assert "no client has connected; the last exit code of the command was 3" in capsys.readouterr().err
+
+
 def test_a_scenario_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--client", "127.0.0.1:0", "--scenario", "odd"]) == 64
     assert "--list" in capsys.readouterr().err
