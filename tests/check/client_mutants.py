@@ -446,6 +446,24 @@ def _stops_within_the_content(self: Any) -> None:
     raise ConnectionError
 
 
+def _delivers_again(self: Any) -> None:
+    Simple.quit(self)
+    Simple(*self.peer).run()
+
+
+def _minds_odd_keywords(self: Any) -> None:
+    self.send(b"EHLO " + self.hello)
+    if any(not re.fullmatch(rb"[A-Za-z0-9][A-Za-z0-9-]*(?: [!-~]+)*", line) for line in self.reply()[1]):
+        raise GiveUp
+
+
+def _logs_in_at_once(self: Any) -> None:
+    self.command(b"AUTH LOGIN")
+    self.sock.sendall(b"YW5uYQ==\r\nc2VjcmV0\r\n")
+    for _ in range(2):
+        self.reply()
+
+
 def _lenient_about(**changes: Any) -> Callable[[Any], ssl.SSLContext]:
     """Verifies certificates but for some attributes of the context."""
 
@@ -518,6 +536,7 @@ MUTANTS = (
     mutant("sends no EHLO", "introduces-itself", introduce=_goes_on),
     mutant("names itself by an underscore", "names-itself", hello=b"my_host"),
     mutant("names itself by an address without brackets", "names-itself", hello=b"::1"),
+    mutant("names itself by three numbers in brackets", "names-itself", hello=b"[192.0.2]"),
     mutant("names itself by nothing", "names-itself", hello=b""),
     mutant("adds words to EHLO", "names-itself", hello=b"client.example and more"),
     mutant("writes two blanks after EHLO", "names-itself", hello=b" client.example"),
@@ -534,6 +553,7 @@ MUTANTS = (
     mutant("sends SIZE where it is not offered", "uses-what-is-offered", "without-extensions", parameters=lambda self: b" SIZE=10"),
     mutant("sends BODY where it is not offered", "uses-what-is-offered", "without-extensions", parameters=lambda self: b" BODY=8BITMIME"),
     mutant("sends BDAT where it is not offered", "uses-what-is-offered", deliver=Simple.deliver_chunk),
+    mutant("declares BINARYMIME where it is not offered", "uses-what-is-offered", parameters=lambda self: b" BODY=BINARYMIME"),
     mutant("sends STARTTLS where it is not offered", "uses-what-is-offered", deliver=lambda self: self.command(b"STARTTLS")),
     mutant("writes a blank after the colon", "writes-paths", mail=lambda self: self.command(b"MAIL FROM: <anna@client.example>")),
     mutant("writes no brackets", "writes-paths", mail=lambda self: self.command(b"MAIL FROM:anna@client.example")),
@@ -590,6 +610,12 @@ MUTANTS = (
     lenient("reads ASCII only", "understands-foreign-text", "foreign", reply=_ascii_replies),
     mutant("takes SIZE 0 for no room", "understands-size-zero", "size-zero", deliver=lambda self: None if b"0" in self.offered.get(b"SIZE", []) else Simple.deliver(self)),
     mutant("sends its message twice", "sends-once", deliver=_twice),
+    mutant("sends its message again on another connection", "sends-once", quit=_delivers_again),
+    mutant("does not wait for a slow reply", "waits-for-slow-replies", "slow", start=lambda self: self.sock.settimeout(0.3)),
+    lenient("minds odd keywords", "understands-odd-keywords", "with-odd-keywords", introduce=_minds_odd_keywords),
+    mutant("sends the user and the password at once", "waits-for-challenges", "auth", login=True, authenticate=_logs_in_at_once),
+    lenient("sends EHLO again and again", "does-not-insist", "without-ehlo", introduce=lambda self: [self.command(b"EHLO " + self.hello) for _ in range(8)]),
+    lenient("names a refused recipient again and again", "does-not-insist", "refusing-recipients", recipients=(b"bert@server.example",) * 8),
     mutant("goes on after 554 as greeting", "accepts-a-refusal", "refusing", refused_greeting=_goes_on),
     mutant("goes on after 421 as greeting", "accepts-a-busy-server", "busy", closing=_goes_on, refused_greeting=_goes_on),
     mutant("goes on after 421", "gives-up-after-421", "closing-at-mail", closing=_goes_on, refused_mail=_goes_on),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -18,10 +19,7 @@ _PATH: Final = re.compile(
     rb"(?:MAIL FROM|RCPT TO):<((?:\"(?>(?:[^\"\\]|\\.)*)\"|[^\"<>])*)>((?: [^ ]++)*)", re.IGNORECASE
 )
 _LABEL: Final = rb"(?>[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*)"
-_HELLO: Final = re.compile(
-    _LABEL + rb"(?:\." + _LABEL + rb")*"
-    rb"|\[[0-9.]+\]|\[IPv6:[0-9A-Fa-f:.]+\]"
-)
+_HELLO: Final = re.compile(_LABEL + rb"(?:\." + _LABEL + rb")*|\[([0-9.]+)\]|\[IPv6:([0-9A-Fa-f:.]+)\]")
 _KNOWN: Final = frozenset("EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY EXPN HELP".split())
 # The keyword that each parameter and each further command belongs to.
 _KEYWORD_OF: Final = {
@@ -108,11 +106,21 @@ def names_itself(seen: Seen) -> str | bool:
         if command.verb in ("EHLO", "HELO"):
             found = True
             name = command.line.rstrip(b"\r\n")[len("EHLO ") :]
-            if not _HELLO.fullmatch(name) or re.fullmatch(rb"[0-9.]+", name):
+            match = _HELLO.fullmatch(name)
+            literal = match and (match[1] or match[2])
+            if not match or re.fullmatch(rb"[0-9.]+", name) or (literal and not _is_address(literal)):
                 return f"not a valid argument: {shown(command.line)}"
             if len(name) > 255 or any(len(label) > 63 for label in name.split(b".")):
                 return f"a name or a label of it is too long: {shown(command.line)}"
     return found
+
+
+def _is_address(literal: bytes) -> bool:
+    try:
+        ipaddress.ip_address(literal.decode())
+    except ValueError:
+        return False
+    return True
 
 
 @each("EHL-31", "5321 2.3.5, 4.1.4", "The name of the client is fully qualified", level="SHOULD")
@@ -156,6 +164,8 @@ def _unoffered(seen: Seen) -> str | bool:
             match = _PATH.fullmatch(command.line.rstrip(b"\r\n"))
             for word in match[2].decode("latin-1").split() if match else ():
                 keyword = word.partition("=")[0].upper()
+                if word.upper() == "BODY=BINARYMIME":
+                    keyword = "BINARYMIME"
                 if _KEYWORD_OF.get(keyword, keyword) not in offered:
                     return f"parameter {word} where it is not offered"
     return found

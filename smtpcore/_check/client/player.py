@@ -83,8 +83,9 @@ class Content:
         octets: As received, without the final dot line.
         mail: The MAIL command of the transaction.
         chunked: Whether it came by BDAT.
-        recipients: How many recipients were accepted.
+        recipients: The RCPT commands that were accepted.
         offered: The keywords in force.
+        reply: What it got.
         end: The line that ended it.
         early: Octets of it were there before the 354.
     """
@@ -92,8 +93,9 @@ class Content:
     octets: bytes
     mail: bytes
     chunked: bool
-    recipients: int
+    recipients: tuple[bytes, ...]
     offered: frozenset[str]
+    reply: str
     end: bytes = b".\r\n"
     early: bool = False
 
@@ -114,6 +116,8 @@ class Seen:
         handshake_failed: The TLS handshake failed.
         no_handshake: What came after the 220 of STARTTLS was not the beginning of a handshake.
         responses: Lines of its AUTH exchanges.
+        impatient: It closed before the delayed reply to its content.
+        early_response: A response came before its challenge.
     """
 
     scenario: Scenario
@@ -127,6 +131,8 @@ class Seen:
     handshake_failed: bool = False
     no_handshake: bool = False
     responses: list[bytes] = field(default_factory=list)
+    early_response: bool = False
+    impatient: bool = False
 
     def verbs(self) -> list[str]:
         """The verbs, in their order."""
@@ -166,7 +172,7 @@ class Player:
         self._used: dict[str, int] = {}
         self._offered: frozenset[str] | None = None
         self._mail = b""
-        self._recipients = 0
+        self._recipients: list[bytes] = []
         self._chunks = b""
         self._quit = False
         self._early = False
@@ -240,7 +246,7 @@ class Player:
             self._offered,
             self.wire.tls,
             bool(self._mail),
-            self._recipients,
+            len(self._recipients),
             self._quit,
             self.seen.handshake_failed,
         )
@@ -283,7 +289,7 @@ class Player:
         lines = [f"250-{word}" for word in (self.scenario.hello, *keywords)]
         text = "\n".join((*lines[:-1], lines[-1].replace("-", " ", 1)))
         self._answer(command, text)
-        self._offered = frozenset(word.split()[0].upper() for word in keywords)
+        self._offered = frozenset(word.split()[0].upper() for word in keywords if word)
         self._reset()
         if self.scenario.unasked:
             self._reply(self.scenario.unasked)
@@ -299,11 +305,11 @@ class Player:
         if command.verb == "RCPT" and not self._mail:
             text = "503 5.5.1 say MAIL first"
         if command.verb == "RCPT" and text.startswith("2"):
-            self._recipients += 1
+            self._recipients.append(command.line)
         self._answer(command, text)
 
     def _reset(self) -> None:
-        self._mail, self._recipients, self._chunks = b"", 0, b""
+        self._mail, self._recipients, self._chunks = b"", [], b""
 
     def _data(self, command: Sent, text: str) -> None:
         if not command.mail:
@@ -317,15 +323,23 @@ class Player:
         lines = []
         while (line := self.wire.read_line()) not in (b".\r\n", b".\n"):
             lines.append(line)
-        content = Content(
-            b"".join(lines), self._mail, False, self._recipients, self._offered or frozenset(), line, early
-        )
+        verdict = self._choose(".")
+        self._contents(b"".join(lines), verdict, end=line, early=early)
+        self._verdict(verdict)
+
+    def _contents(
+        self, octets: bytes, reply: str, *, chunked: bool = False, end: bytes = b".\r\n", early: bool = False
+    ) -> None:
+        offered, recipients = self._offered or frozenset(), tuple(self._recipients)
+        content = Content(octets, self._mail, chunked, recipients, offered, reply, end, early)
         self.seen.contents.append(content)
         self._reset()
-        self._verdict(self._choose("."))
 
     def _verdict(self, text: str) -> None:
         self._early = self._look()
+        if self.scenario.delay:
+            self.wire.pending(self.scenario.delay)
+            self.seen.impatient = self.wire.closed
         self._reply(text)
         if text.startswith("421"):
             self._drain()
@@ -337,9 +351,7 @@ class Player:
             return
         self._chunks += self.wire.read(int(match[1]))
         if text.startswith("2") and match[2]:
-            content = Content(self._chunks, self._mail, True, self._recipients, self._offered or frozenset())
-            self.seen.contents.append(content)
-            self._reset()
+            self._contents(self._chunks, text, chunked=True)
         self._answer(command, text)
 
     def _auth(self, command: Sent, text: str) -> None:
@@ -349,7 +361,7 @@ class Player:
             words, challenges = words[:1], 1
         for number in range(challenges - len(words[1:2])):
             challenge = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6")[number] if challenges == 2 else self.scenario.challenge
-            self._early = self._look()
+            self.seen.early_response |= self._look()
             self._reply(f"334 {challenge}")
             self.seen.responses.append(self.wire.read_line())
         self._answer(command, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from typing import Final
 
 from ..table import Check, Inconclusive, NotOffered
@@ -95,11 +96,21 @@ def understands_codes(seen: Seen) -> str | bool:
     return _goes_on(seen)
 
 
-@each("RPL-20", "5321 4.2.1", "The client sends the content once where it was accepted")
-def sends_once(seen: Seen) -> str | bool:
-    if len(seen.contents) > 1 and len({content.octets for content in seen.contents}) == 1:
-        return "the same content is sent twice on one connection"
-    return bool(seen.contents)
+@CHECKS.check("RPL-20", "5321 4.2.1", "The client sends the content once where it was accepted")
+def client_sends_once(rounds: Rounds) -> None:
+    shown = False
+    for entries in rounds.seen.values():
+        accepted: set[tuple[bytes, bytes]] = set()
+        for seen in entries:
+            for content in seen.contents:
+                shown = True
+                pairs = {(content.octets, recipient) for recipient in content.recipients}
+                if pairs & accepted:
+                    raise rounds.fail(seen, "content that was accepted is sent to a recipient again")
+                if content.reply.startswith("2"):
+                    accepted |= pairs
+    if not shown:
+        raise Inconclusive(NOT_SHOWN)
 
 
 @each("GRT-13", "5321 3.1, 4.2.1", "After 554 as greeting the client does not go on to mail", "refusing")
@@ -218,7 +229,8 @@ def accepts_refused_data(seen: Seen) -> str | bool:
     "deferring-the-content",
 )
 def accepts_refused_content(seen: Seen) -> str | bool:
-    return "refused content is sent again" if len(seen.contents) > 1 else bool(seen.contents)
+    sent = [(content.octets, recipient) for content in seen.contents for recipient in content.recipients]
+    return "refused content is sent again" if len(sent) > len(set(sent)) else bool(seen.contents)
 
 
 @each("SIZ-15", "1870 7", "A message above the announced size is not sent", "small", level="SHOULD")
@@ -250,10 +262,14 @@ def client_does_not_insist(rounds: Rounds) -> None:
         if len(entries) > _MOST_TRIES:
             raise rounds.fail(entries[-1], f"the client has connected {len(entries)} times")
         for seen in entries:
-            for verb in ("MAIL", "AUTH"):
-                refused = [one for one in seen.commands if one.verb == verb and one.reply[:1] in ("4", "5")]
-                if len(refused) > _MOST_TRIES:
-                    raise rounds.fail(seen, f"{verb} was refused {len(refused)} times on one connection")
+            refused = Counter(
+                one.verb if one.verb == "AUTH" else shown(one.line)
+                for one in seen.commands
+                if one.reply[:1] in ("4", "5")
+            )
+            for what, times in refused.items():
+                if times > _MOST_TRIES:
+                    raise rounds.fail(seen, f"{what} was refused {times} times on one connection")
 
 
 @each("RPL-24", "practice", "A reply that answers no command ends the session", "unasked", level="SHOULD")
@@ -454,6 +470,32 @@ def uses_offered_mechanisms(seen: Seen) -> str | bool:
             if command.argument.upper().split(b" ")[0] not in offered.split():
                 return f"a mechanism that is not offered: {shown(command.argument, 20)}"
     return found
+
+
+@each("RPL-22", "4954 4", "The client waits for each challenge", "auth", "refusing-auth")
+def waits_for_challenges(seen: Seen) -> str | bool:
+    if seen.early_response:
+        return "a response comes before its challenge"
+    return bool(seen.first("AUTH"))
+
+
+@each(
+    "EHL-14",
+    "5321 4.1.1.1",
+    "Malformed and repeated keywords do not disturb the client",
+    "with-odd-keywords",
+    level="SHOULD",
+)
+def understands_odd_keywords(seen: Seen) -> str | bool:
+    return _goes_on(seen)
+
+
+@each("TMO-07", "5321 4.5.3.2", "The client waits for a reply that takes two seconds", "slow", level="MUST")
+def waits_for_slow_replies(seen: Seen) -> str | bool:
+    for command in seen.commands:
+        if command.verb == "DATA" and command.ok and not seen.contents:
+            return "the client sends no content"
+    return "the client has closed before the reply to its content" if seen.impatient else bool(seen.contents)
 
 
 @each("AUT-13", "4954 4", "A challenge that is not base64 is answered by a star", "auth-with-a-bad-challenge")

@@ -29,6 +29,7 @@ class Scenario:
         unasked: A reply that is sent after that to EHLO, without a command.
         hello: The text of the first line of the reply to EHLO.
         challenge: An AUTH challenge that is sent before the reply to AUTH.
+        delay: Seconds before the reply to the content.
         certificate: What the server shows of itself.
         handshake: Octets that are sent in place of the server's part of the TLS handshake.
     """
@@ -44,6 +45,7 @@ class Scenario:
     unasked: str = ""
     hello: str = HOST
     challenge: str = ""
+    delay: float = 0.0
     certificate: Certificate = "valid"
     handshake: bytes = b""
 
@@ -111,6 +113,12 @@ SCENARIOS: Final = (
         ),
         hello="PIPELINING CHUNKING STARTTLS AUTH 8BITMIME",
     ),
+    Scenario(
+        "with-odd-keywords",
+        "has malformed and repeated keywords",
+        keywords=("-x", "X_Y", "SIZE", "SIZE 10000000", "8BITMIME 8BITMIME", "", "X-\u00fc", "=", "PIPELINING"),
+    ),
+    Scenario("slow", "replies to the content after two seconds", delay=2.0),
     Scenario(
         "size-zero",
         "offers SIZE 0, which is no limit, and is named like an extension",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..session import Session, letter, token
+from ..session import NAME, Session, letter, token
 from ..table import Failed, Inconclusive, Table
 from ..wire import Closed, Reply, Silent
 
@@ -172,19 +172,61 @@ def _no_more(session: Session, what: str) -> None:
 )
 def bdat_malformed(session: Session) -> None:
     _begin(session)
-    for line in ("BDAT", "BDAT x LAST", "BDAT -1 LAST", "BDAT 99999999999999999999999999", "BDAT 1 LATE"):
-        session.send(line.encode() + b"\r\n")
-        if not session.wire.pending(0.2):
-            session.wire.close()  # the server waits for octets, and runs nothing
-            return
+    for line in (
+        *(
+            "BDAT",
+            "BDAT x LAST",
+            "BDAT -0 LAST",
+            "BDAT +0 LAST",
+            "BDAT 0x0 LAST",
+            "BDAT 0k LAST",
+            "BDAT 0 LATE",
+        ),
+        "BDAT 99999999999999999999999999",
+    ):
+        other = Session(session.target, keyword="CHUNKING")  # most servers end the session
         try:
-            reply = session.read("BDAT")
+            _begin(other)
+            other.send(f"{line}\r\n".encode())
+            if not other.wire.pending(0.2):
+                continue  # the server waits for octets, and runs nothing
+            reply = other.read("BDAT")
         except Closed:
-            return
+            continue
+        finally:
+            session.wire.dialog[:] = other.wire.dialog
+            other.wire.close()
         if reply.kind not in (4, 5):
             raise Failed(f"{line}: {reply}")
-        if reply.code == 421 or session.wire.closed:
-            return
+
+
+@check(
+    "CHK-27",
+    "practice; 3030 2",
+    "What follows BDAT without a usable size is not carried out",
+    keyword="CHUNKING",
+    level="SHOULD",
+)
+def bdat_malformed_and_more(session: Session) -> None:
+    _begin(session)
+    session.send(b"BDAT x LAST\r\n" + _INSIDE)
+    try:
+        while True:
+            reply = session.read("BDAT", 0.2)
+            if reply.kind == 2:
+                raise Failed(f"octets after BDAT without a size are read as commands: {reply}")
+    except (Closed, Silent):
+        session.wire.close()
+
+
+@check("EHL-20", "5321 4.1.4; 3030 2", "EHLO drops the chunks", keyword="CHUNKING")
+def bdat_and_ehlo(session: Session) -> None:
+    _begin(session)
+    session.accepted(_chunk(session, letter(token())), "BDAT", 250)
+    session.accepted(session.command(f"EHLO {NAME}"), "EHLO after BDAT", 250)
+    session.mail()
+    session.rcpt()
+    session.ready_for_data("MAIL and RCPT after chunks and EHLO")
 
 
 @check("CHK-10", "3030 2", "RSET drops the chunks", keyword="CHUNKING")

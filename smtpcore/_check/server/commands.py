@@ -193,7 +193,7 @@ def vrfy_needs_an_argument(session: Session) -> None:
 @check(
     "SES-22",
     "5321 3.5.1",
-    "250 to EXPN names a mailbox on each line, and EXPN needs an argument",
+    "250 to EXPN names a mailbox on each line",
     keyword="EXPN",
 )
 def expn_names_mailboxes(session: Session) -> None:
@@ -201,9 +201,12 @@ def expn_names_mailboxes(session: Session) -> None:
     reply = session.command("EXPN staff")
     if reply.code == 250 and any(text.count(b"@") != 1 for text in reply.texts):
         raise Failed(f"EXPN is answered without one mailbox a line: {reply}")
-    reply = session.command("EXPN")
-    if reply.kind == 2 and reply.code != 252:
-        raise Failed(f"EXPN without an argument: {reply}")
+
+
+@check("SES-18", "5321 4.1.1.7", "EXPN without an argument is refused", keyword="EXPN")
+def expn_needs_an_argument(session: Session) -> None:
+    session.ready()
+    session.refused(session.command("EXPN"), "EXPN without an argument", 501)
 
 
 @check("SES-24", "5321 4.1.1.8", "HELP is answered with 211 or 214", level="SHOULD")
@@ -385,6 +388,12 @@ def ehlo_and_a_colon(session: Session) -> None:
     # Some servers take the colon for the header of HTTP, and close.
     if reply.code == 250:
         raise Failed(f"{line}: {reply}")
+
+
+@check("FRM-06", "5321 4.1.1", "A command line does not begin with a blank", level="SHOULD")
+def blank_before_a_verb(session: Session) -> None:
+    session.ready()
+    session.refused(session.command(" NOOP"), "a blank and NOOP", 500)
 
 
 @check("FRM-03", "5321 2.4", "A command has no effect before its CRLF")

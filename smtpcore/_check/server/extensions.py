@@ -296,7 +296,7 @@ def size_at_the_limit(session: Session) -> None:
 @check("SIZ-03", "1870 3", "A size of 21 digits, or with a sign, is refused", keyword="SIZE")
 def size_malformed(session: Session) -> None:
     session.ready()
-    for value in ("1" * 21, "-1", "+1", "0x10", "1k"):
+    for value in ("1" * 21, "-1", "+1", "0x10", "1k", "=1"):
         line = f"MAIL FROM:<{session.target.sender}> SIZE={value}"
         session.refused(session.command(line), line, 501, 552, 555)
         session.begun_nothing(line)
