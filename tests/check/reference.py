@@ -16,9 +16,10 @@ from typing import Any
 
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
-LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[0-9]{1,2})"
-DOMAIN = rf"(?:{LABEL}(?:\.{LABEL})*|\[(?:{OCTET}(?:\.{OCTET}){{3}}|IPv6:[0-9A-Fa-f:.]+)\])"
+IPV6 = r"IPv6:(?=[^\]]*::|(?:[^\]:]*:){7})[0-9A-Fa-f:.]+"
+DOMAIN = rf"(?:{LABEL}(?:\.{LABEL})*|\[(?:{OCTET}(?:\.{OCTET}){{3}}|{IPV6})\])"
 MAILBOX = rf"(?:{ATOM}(?:\.{ATOM})*|{QUOTED})@{DOMAIN}"
 PATH = rf"(?:@{DOMAIN}(?:,@{DOMAIN})*:)?{MAILBOX}"
 UTF8 = r"[^\x00-\x7f]"

@@ -172,7 +172,7 @@ def _no_more(session: Session, what: str) -> None:
 )
 def bdat_malformed(session: Session) -> None:
     _begin(session)
-    _are_refused(session, ("BDAT", "BDAT x LAST", "BDAT 99999999999999999999999999", "BDAT 0 LATE"))
+    _are_refused(session, ("BDAT", "BDAT x LAST", "BDAT 99999999999999999999999999", "BDAT 1 LATE"))
 
 
 @check("CHK-21", "3030 2", "The size of a chunk is digits and nothing else", keyword="CHUNKING", level="SHOULD")

@@ -186,6 +186,11 @@ for _name, _requirement, _rfc, _sentence, _line, _codes in (
     ("hyphen-last-in-domain", "ADR-08", "5321 4.1.2", "A hyphen at the end of a label is refused", "MAIL FROM:<a@b-.example.com>", (501, 553)),
     ("forward-path-of-two-words", "ADR-19", "5321 4.1.2", "A space in a forward-path is refused", "RCPT TO:<a b@example.com>", ()),
     ("ipv6-literal-without-tag", "ADR-12", "5321 4.1.3", "An IPv6 literal without its tag is refused", "MAIL FROM:<a@[::1]>", (501, 553)),
+    ("bad-ipv6-literal", "ADR-15", "5321 4.1.3", "An IPv6 literal of three groups is refused", "MAIL FROM:<a@[IPv6:1:2:3]>", (501, 553)),
+    ("general-literal-without-tag", "ADR-16", "5321 4.1.3", "A literal that is a word is refused", "MAIL FROM:<a@[example]>", (501, 553)),
+    ("label-of-64", "ADR-10", "5890 2.3.1", "A label of 64 octets is refused", f"MAIL FROM:<a@{'d' * 64}.example.com>", (501, 553)),
+    ("underscore-in-domain", "ADR-08", "5321 4.1.2", "An underscore in a domain is refused", "MAIL FROM:<a@b_c.example.com>", (501, 553)),
+    ("dot-last-in-domain", "ADR-08", "5321 4.1.2", "A dot at the end of a domain is refused", "MAIL FROM:<a@example.com.>", (501, 553)),
     ("forward-path-with-blank", "RCP-06", "5321 4.1.2", "< > is not a forward-path", "RCPT TO:< >", (501, 553)),
     ("two-dots-in-forward-local-part", "ADR-01", "5321 4.1.2", "Two dots in a row in the local-part of a recipient are refused", "RCPT TO:<a..b@example.com>", ()),
     ("control-character-in-forward-path", "FRM-12", "5321 4.1.2", "A control character in a forward-path is refused", "RCPT TO:<a\x01b@example.com>", ()),
@@ -245,6 +250,17 @@ _accepts(
     "The empty quoted local-part is understood",
     '""@example.com',
 )
+
+
+@check("LIM-07", "5321 4.5.3.1.3", "A forward-path of 256 octets is understood")
+def forward_path_of_256(session: Session) -> None:
+    session.ready()
+    session.mail()
+    path = "a@" + ".".join(["d" * 61] * 4)[:252]
+    reply = session.command(f"RCPT TO:<{path}>")
+    if reply.code in (500, 501, 502, 503, 504):
+        raise Failed(f"RCPT TO:<{path}>: {reply}")
+    session.rcpt()
 
 
 @check("RCP-07", "5321 3.3, 4.1.1.3", "A source route in a forward-path is understood")
