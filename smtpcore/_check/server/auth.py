@@ -652,8 +652,9 @@ def auth_hides_users(session: Session) -> None:
 def auth_as_another(session: Session) -> None:
     _plain(session)
     user, password = session.user()
-    reply = session.command(f"AUTH PLAIN {encoded(f'somebody-else{chr(0)}{user}{chr(0)}{password}')}")
-    session.refused(reply, "PLAIN with another authorization identity", 535, 501)
+    for identity in ("somebody-else", f"{user}x"):
+        reply = session.command(f"AUTH PLAIN {encoded(f'{identity}{chr(0)}{user}{chr(0)}{password}')}")
+        session.refused(reply, "PLAIN with another authorization identity", 535, 501)
 
 
 def _similar(name: str, change: Callable[[str], str]) -> Check[Session]:

@@ -381,6 +381,16 @@ def body_values(session: Session) -> None:
         session.command("RSET")
 
 
+@check("EIG-01", "6152 2", "BODY with a value like a valid one is refused", keyword="8BITMIME")
+def body_values_like_valid_ones(session: Session) -> None:
+    session.ready()
+    for value in ("8BIT", "7BITMIME", "8BITMIMES"):
+        line = f"MAIL FROM:<{session.target.sender}> BODY={value}"
+        session.refused(session.command(line), line, 501, 504, 555)
+        session.begun_nothing(line)
+        session.command("RSET")
+
+
 @check(
     "EIG-11",
     "5321 2.4",
