@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smtpcore import (
+    ArgumentTypeError,
     ConnectionLost,
     LocalProtocolError,
     RecipientsRefused,
@@ -540,3 +541,10 @@ def test_noop_reset_and_verify() -> None:
 
     steps = [("NOOP", "250 ok"), ("RSET", "250 ok"), ("VRFY joe", "252 perhaps"), ("VRFY jim", "550 no"), QUIT]
     assert talk(steps, conversation) == [250, 250, 252, 550]
+
+
+def test_an_address_to_verify_that_is_not_text_is_an_error_of_a_command() -> None:
+    address: Any = 7
+    error = failure([QUIT], lambda client: client.verify(address), ArgumentTypeError)
+    assert str(error) == "address is a string, not int 7"
+    assert error.context.phase == "command"

@@ -580,7 +580,8 @@ def test_an_abort_ends_the_waits_of_a_close(make: Any, clients: Clients) -> None
     assert running(make, clients, abort).done == ["dismiss", "close"]
 
 
-def test_a_session_that_starts_while_the_server_stops_is_told_so(make: Any, clients: Clients) -> None:
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_session_that_starts_while_the_server_stops_is_told_so(make: Any, clients: Clients, how: str) -> None:
     seen = []
 
     async def look(stream: MemoryStream) -> None:
@@ -588,8 +589,13 @@ def test_a_session_that_starts_while_the_server_stops_is_told_so(make: Any, clie
 
     server = make(look)
     accepted(server, clients)
-    server.abort()
-    server.session()
+    if how == "close":
+        server.meanwhile = lambda: None if seen else server.session()
+        run(server._close(7))
+        assert server.waited[0] == (7, True)
+    else:
+        server.abort()
+        server.session()
     assert seen == [["stop"]]
 
 
