@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from .._core.errors import LocalProtocolError
 from . import strategies
 from ._oracle import shown
-from ._peers import Peer, Target, check_loopback, connect
+from ._peers import Peer, Target, checked_target, connect
 
 _REPLY: Final = re.compile(rb"(?:[0-9]{3}-[^\n]*+\n)*([0-9]{3})(?: [^\n]*)?\r?\n")
 _LINES: Final = (
@@ -104,11 +105,12 @@ def differ(
         state between sessions, such as a greylist, it may be one that gives the same replies the next time.
 
     Raises:
-        LocalProtocolError: A host is another machine.
+        LocalProtocolError: A host is another machine, or ``compare`` is not possible.
+        ArgumentTypeError: A server is given as something else.
     """
-    for target in (server_a, server_b):
-        if isinstance(target, tuple):
-            check_loopback(target[0], allow_remote)
+    if compare not in ("class", "code"):
+        raise LocalProtocolError(f"compare is 'class' or 'code', not {compare!r}")
+    targets = [checked_target(one, allow_remote) for one in (server_a, server_b)]
     digits = 1 if compare == "class" else 3
     found: list[Difference] = []
     lines = st.one_of(st.sampled_from(_LINES), strategies.near_misses().map(lambda line: line[:-2]))
@@ -116,7 +118,7 @@ def differ(
     @(settings or _SETTINGS)
     @given(st.lists(lines, max_size=6))
     def same(session: list[bytes]) -> None:
-        first, second = (_play(target, session, digits) for target in (server_a, server_b))
+        first, second = (_play(target, session, digits) for target in targets)
         if first != second:
             found.append(Difference(tuple(session), first, second))
             raise _DifferentError

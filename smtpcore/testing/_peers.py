@@ -13,7 +13,8 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, wrong_type
+from .._net.options import checked_port
 
 TIMEOUT = 5.0  # seconds for a reply over a socket
 
@@ -138,12 +139,24 @@ def connect(target: Target) -> Peer:
     return SocketPeer(made, "localhost") if isinstance(made, socket.socket) else MemoryPeer(made)
 
 
-def check_loopback(host: str, allow_remote: bool) -> None:
-    """Raise unless a host is on this machine, or the caller has said that it may be elsewhere.
+def checked_target(target: object, allow_remote: bool) -> Target:
+    """A target, if it can be one, and is on this machine or may be elsewhere.
 
     Raises:
+        ArgumentTypeError: It is something else.
         LocalProtocolError: It is elsewhere. A machine sends what looks like an attack.
     """
+    match target:
+        case (str() as host, port, *_):
+            _check_loopback(host, allow_remote)
+            return host, checked_port(port)
+        case _ if callable(target):
+            return target
+    raise wrong_type("a target", "a pair of host and port, or a function that makes a connection", target)
+
+
+def _check_loopback(host: str, allow_remote: bool) -> None:
+    """Raise unless a host is on this machine, or the caller has said that it may be elsewhere."""
     if allow_remote or host == "localhost":
         return
     try:

@@ -34,14 +34,14 @@ from hypothesis.stateful import (
 )
 
 from .._core.config import Extension
-from .._core.errors import SMTPError
+from .._core.errors import SMTPError, wrong_type
 from .._core.public import publish as _publish
 from .._core.state import State
 from . import strategies
 from ._differ import Difference, differ
 from ._faults import Rule, on
 from ._oracle import Oracle, Violation, shown
-from ._peers import Peer, check_loopback, connect
+from ._peers import Peer, checked_target, connect
 from ._server import MailServer, ReceivedMail
 
 __all__ = ["ClientMachine", "Difference", "ServerMachine", "differ", "fuzz_client", "fuzz_server"]
@@ -157,12 +157,11 @@ class ServerMachine(RuleBasedStateMachine):
 
         Raises:
             LocalProtocolError: The host is another machine.
+            ArgumentTypeError: An argument has the wrong type.
         """
-        if isinstance(target, str):
-            target = (target, port)
-        if isinstance(target, tuple):
-            check_loopback(target[0], allow_remote)
-        place = target
+        place = checked_target((target, port) if isinstance(target, str) else target, allow_remote)
+        if stored is not None and not callable(stored):
+            raise wrong_type("stored", "a function that returns the messages, or None", stored)
         members = {
             "connect": staticmethod(lambda: connect(place)),
             "extensions": extensions,
@@ -441,6 +440,8 @@ def fuzz_server(
 
     Raises:
         Violation: The server does what the standard does not allow; it has the shortest dialogue found.
+        LocalProtocolError: The host is another machine.
+        ArgumentTypeError: An argument has the wrong type.
     """
     run_state_machine_as_test(
         ServerMachine.against(target, port, **options), settings=settings or _DEFAULT_SETTINGS
@@ -485,7 +486,7 @@ class ClientMachine(RuleBasedStateMachine):
     """A server that fuzzes a client: it refuses, delays, cuts its replies, and breaks off.
 
     Make one with :meth:`against`. The client has to end, may report success only if the message was accepted,
-    and must report it if it was; and what was accepted is what was to be sent.
+    and must report it if nothing went wrong; and what was accepted is what was to be sent.
     """
 
     client: ClassVar[Any]  # a function, which a type checker would take for a method
@@ -497,7 +498,7 @@ class ClientMachine(RuleBasedStateMachine):
         cls,
         client: Callable[[str, int], bool],
         *,
-        recipients: Sequence[str],
+        recipients: Iterable[str],
         content: bytes,
         seconds: float = 60.0,
     ) -> type[ClientMachine]:
@@ -512,7 +513,16 @@ class ClientMachine(RuleBasedStateMachine):
 
         Returns:
             A class; its ``TestCase`` is a test.
+
+        Raises:
+            ArgumentTypeError: An argument has the wrong type.
         """
+        if not callable(client):
+            raise wrong_type("client", "a function of a host and a port", client)
+        if isinstance(recipients, str):
+            raise wrong_type("recipients", "a sequence of strings, one each", recipients)
+        if not isinstance(content, bytes):
+            raise wrong_type("content", "bytes", content)
         members = {
             "client": staticmethod(client),
             "expected": (tuple(recipients), content),
@@ -534,6 +544,8 @@ class ClientMachine(RuleBasedStateMachine):
             lines = [*(f"fault: {_as_text(one)}" for one in faults), *server.transcript.splitlines()]
         if not done:
             raise Violation(f"the client has not ended after {self.seconds:g} seconds", lines)
+        if not success and all(one.octets is None and one.limit is None for one in faults):
+            raise Violation("the client reports a failure, although nothing was refused", lines)
         self._judge(success, messages, lines)
 
     def _judge(self, success: bool, messages: list[ReceivedMail], lines: list[str]) -> None:
@@ -551,10 +563,17 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 def _as_text(rule: Rule) -> str:
-    what = [] if rule.octets is None else [f"reply {shown(rule.octets)}"]
-    what += [] if rule.limit is None else [f"disconnect {rule.limit}"]
-    what += [] if rule.piece is None else [f"split {rule.piece}"]
-    return f"{rule.verb} nth={rule.nth}: {'; '.join(what)}"
+    """A rule as the command line has it, to use it again."""
+    where = rule.verb + (f" nth={rule.nth}" if rule.nth > 1 else "")
+    where += f" times={rule.times}" if rule.times is not None else ""
+    what = []
+    if rule.octets is not None:
+        what.append("reply " + rule.octets.decode("utf-8").removesuffix("\r\n").replace("\r\n", "\\n"))
+    if rule.limit is not None:
+        what.append(f"disconnect {rule.limit}")
+    if rule.piece is not None:
+        what.append(f"split {rule.piece}")
+    return f"{where}: {'; '.join(what)}"
 
 
 def _run_client(client: Callable[[str, int], bool], server: MailServer, seconds: float) -> tuple[bool, bool]:
@@ -595,8 +614,9 @@ def fuzz_client(
 
     Raises:
         Violation: The client does what it must not; it has the shortest dialogue found.
+        ArgumentTypeError: An argument has the wrong type.
     """
-    machine = ClientMachine.against(client, recipients=tuple(recipients), content=content)
+    machine = ClientMachine.against(client, recipients=recipients, content=content)
     run_state_machine_as_test(machine, settings=settings or _CLIENT_SETTINGS)
 
 

@@ -8,13 +8,21 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, given, settings
 
 import smtpcore.sync
 from smtpcore import LocalProtocolError, ServerConfig, ServerConnection, SMTPError, State, TlsInfo
-from smtpcore.testing import MailServer, Violation
+from smtpcore.testing import MailServer, Rule, Violation, parse_rule
 from smtpcore.testing._peers import SocketPeer
-from smtpcore.testing.machines import ClientMachine, ServerMachine, differ, fuzz_client, fuzz_server
+from smtpcore.testing.machines import (
+    _FAULTS,
+    ClientMachine,
+    ServerMachine,
+    _as_text,
+    differ,
+    fuzz_client,
+    fuzz_server,
+)
 
 from .test_buggy_server import BUGGY
 
@@ -147,6 +155,17 @@ def careless_client(host: str, port: int) -> bool:
     return False
 
 
+def silent_client(host: str, port: int) -> bool:
+    """It has forgotten its return."""
+    python_client(host, port)
+    return None  # type: ignore[return-value]
+
+
+def absent_client(host: str, port: int) -> bool:
+    """It sends to another server, or none. Nothing that it does could be judged."""
+    return False
+
+
 RECIPIENTS = ("bob@example.org", "eve@example.org")
 
 
@@ -160,12 +179,20 @@ def test_a_client_that_reports_the_truth_passes(client: object) -> None:
     [
         (hopeful_client, "the client reports success, and these were accepted"),
         (careless_client, "the client has sent the message twice"),
+        (silent_client, "the client reports a failure, although nothing was refused"),
+        (absent_client, "the client reports a failure, although nothing was refused"),
     ],
 )
 def test_a_client_that_does_not_is_found(client: object, reason: str) -> None:
     many = settings(FEW, max_examples=100, phases=[Phase.generate])
     with pytest.raises(Violation, match=reason):
         fuzz_client(client, recipients=RECIPIENTS, content=CONTENT, settings=many)
+
+
+@settings(max_examples=50)
+@given(_FAULTS)
+def test_a_fault_is_shown_as_the_command_line_has_it(fault: Rule) -> None:
+    assert parse_rule(_as_text(fault)) == fault
 
 
 def test_a_client_that_does_not_end_is_found() -> None:

@@ -26,6 +26,7 @@ from smtpcore.testing import (
     serve_with_faults,
     tarpit,
 )
+from smtpcore.testing.machines import ServerMachine, differ, fuzz_client
 
 from ..interop.ours import Mailbox
 
@@ -99,6 +100,18 @@ WRONG: list[tuple[Callable[..., object], Any, str]] = [
     ),
     (legal, [("S", "220 mx\r\n")], "each item of transcript is a pair of .*, not tuple"),
     (legal, "S: 220 mx", "each item of transcript is a pair of .*, not str 'S'"),
+    (ServerMachine.against, None, "a target is a pair of host and port, or a function .*, not NoneType"),
+    (ServerMachine.against, ("127.0.0.1",), "a target is a pair of host and port"),
+    (ServerMachine.against, ("127.0.0.1", None), "port is a number from 1 to 65535"),
+    (lambda stored: ServerMachine.against("localhost", stored=stored), [], "stored is a function"),
+    (lambda server: differ(("localhost", 25), server), "localhost", "a target is a pair of host and port"),
+    (
+        lambda client: fuzz_client(client, recipients=["a@b"], content=b""),
+        None,
+        "client is a function of a host",
+    ),
+    (lambda to: fuzz_client(print, recipients=to, content=b""), "a@b", "recipients is a sequence of strings"),
+    (lambda text: fuzz_client(print, recipients=["a@b"], content=text), "x", "content is bytes, not str"),
     (assert_mail, None, "messages is a MailServer, or the messages of one, not NoneType"),
     (assert_mail, ["Report"], "messages is a MailServer, or the messages of one, not list"),
     (
@@ -136,6 +149,11 @@ def test_a_mode_of_tls_that_does_not_exist_is_refused(tls: Any) -> None:
 def test_a_script_has_a_finite_timeout_above_0(peer: Callable[..., object], timeout: float) -> None:
     with pytest.raises(LocalProtocolError, match=r"timeout is a .*number of seconds"):
         peer("S: 220 mx", timeout=timeout)
+
+
+def test_servers_are_compared_by_class_or_code() -> None:
+    with pytest.raises(LocalProtocolError, match="compare is 'class' or 'code', not 'text'"):
+        differ(("localhost", 25), ("localhost", 25), compare="text")  # type: ignore[arg-type]
 
 
 def test_a_running_server_refuses_what_is_wrong() -> None:
