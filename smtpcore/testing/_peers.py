@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from .._core.errors import LocalProtocolError, wrong_type
 from .._net.options import checked_port
@@ -151,7 +151,7 @@ def checked_target(target: object, allow_remote: bool) -> Target:
             _check_loopback(host, allow_remote)
             return host, checked_port(port)
         case _ if callable(target):
-            return target
+            return cast(Target, target)
     raise wrong_type("a target", "a pair of host and port, or a function that makes a connection", target)
 
 
