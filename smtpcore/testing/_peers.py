@@ -149,7 +149,7 @@ def checked_target(target: object, allow_remote: bool) -> Target:
     match target:
         case (str() as host, port, *_):
             _check_loopback(host, allow_remote)
-            return host, checked_port(port)
+            return host, checked_port(port, lowest=1)
         case _ if callable(target):
             return cast(Target, target)
     raise wrong_type("a target", "a pair of host and port, or a function that makes a connection", target)
