@@ -1289,7 +1289,18 @@ def test_a_part_that_is_taken_out_of_a_digest_says_that_it_is_a_message() -> Non
         assert "message/rfc822" in kinds
 
 
-@pytest.mark.parametrize("coding", ["8bit", "base64", "quoted-printable"])
+def test_a_part_that_is_taken_out_of_a_digest_keeps_the_type_that_it_has() -> None:
+    digest = parsed(
+        b"From: list@x.example\r\nTo: b@y.example\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/digest; boundary="d"\r\n\r\n'
+        b'--d\r\nContent-Type: multipart/mixed; boundary="m"\r\n\r\n--m\r\n\r\ntext\r\n--m--\r\n\r\n--d--\r\n'
+    )
+    message = MIMEMultipart(_subparts=[digest.get_payload(0)])
+    kinds = [one.get_content_type() for one in again(enveloped(message)).walk()]
+    assert kinds == ["multipart/mixed", "multipart/mixed", "text/plain"]
+
+
+@pytest.mark.parametrize("coding", ["8bit", "base64", "quoted-printable", "another than it says"])
 def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -> None:
     inner = (
         "Subject: s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ngr\u00fc\u00dfe, and so on\r\n".encode()
@@ -1300,6 +1311,8 @@ def test_a_message_that_was_set_as_text_is_not_encoded_as_a_whole(coding: str) -
         encoders.encode_base64(part)
     elif coding == "quoted-printable":
         encoders.encode_quopri(part)
+    elif coding == "another than it says":
+        part["Content-Transfer-Encoding"] = "quoted-printable"
     message = MIMEMultipart(_subparts=[part])
     for eight_bit in (True, False):
         prepared = enveloped(message, eight_bit_mime=eight_bit)
