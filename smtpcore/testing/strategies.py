@@ -31,7 +31,7 @@ from .._core.addresses import ForwardPath, Mailbox, ReversePath, quote_local_par
 from .._core.commands import CommandParser, format_command
 from .._core.commandspec import CommandSpec
 from .._core.config import Extension, Facts, ServerConfig
-from .._core.errors import LocalProtocolError
+from .._core.errors import LocalProtocolError, wrong_type
 from .._core.events import Command, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
 from .._core.parameters import Parameter, ParameterValue, encode_xtext
 from .._core.public import publish as _publish
@@ -71,7 +71,12 @@ _UTF8_LETTERS: Final = "\u00fc\u00e9\u0436\u65e5\u672c\u05d0"
 
 
 def _set_of(extensions: Sequence[Extension] | None) -> tuple[Extension, ...]:
-    return STANDARD if extensions is None else tuple(extensions)
+    if extensions is None:
+        return STANDARD
+    made: list[Any] = list(extensions) if isinstance(extensions, Iterable) else [None]
+    if not all(isinstance(one, Extension) for one in made):
+        raise wrong_type("extensions", "a sequence of extensions, or None", extensions)
+    return tuple(made)
 
 
 # --- Addresses --------------------------------------------------------------------------------------------
@@ -249,7 +254,12 @@ def parameters(
         extensions: Whose parameters are drawn, private ones alike. None: the standard ones.
         values: Strategies for values by keyword, where :func:`parameter_values` does not find any, or not the
             interesting ones.
+
+    Raises:
+        LocalProtocolError: It is another command.
     """
+    if command not in ("MAIL", "RCPT"):
+        raise LocalProtocolError(f"command is 'MAIL' or 'RCPT', not {command!r}")
     rows = rules_for(_set_of(extensions)).parameters[command]
     known = {keyword: (values or {}).get(keyword, parameter_values(row)) for keyword, row in rows.items()}
     drawn = {keyword: strategy for keyword, strategy in known.items() if strategy is not None}
@@ -378,6 +388,8 @@ def command_lines(
         source = commands(extensions)
     elif isinstance(source, Command):
         source = st.just(source)
+    elif not isinstance(source, SearchStrategy):
+        raise wrong_type("source", "a Command, such as Noop(), or a strategy of commands", source)
     return source.flatmap(lambda command: _spelled(command, _set_of(extensions)))
 
 
@@ -480,6 +492,8 @@ def replies(codes: Iterable[int] = _CODES) -> SearchStrategy[Reply]:
     Args:
         codes: The reply codes.
     """
+    if isinstance(codes, (str, int)):
+        raise wrong_type("codes", "a sequence of numbers", codes)
     return st.sampled_from(tuple(codes)).flatmap(
         lambda code: st.builds(Reply, st.just(code), _statuses(code), st.lists(_TEXTS, min_size=1, max_size=4))
     )
@@ -565,6 +579,8 @@ def chunked(octets: bytes) -> SearchStrategy[list[bytes]]:
     Args:
         octets: What is cut, preferably beside a CR, an LF or a dot.
     """
+    if not isinstance(octets, bytes):
+        raise wrong_type("octets", "bytes", octets)
     if len(octets) < 2:
         return st.just([octets] if octets else [])
     anywhere = st.integers(1, len(octets) - 1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smtpcore import ArgumentTypeError, ClientConnection, LocalProtocolError, ServerConnection
+from smtpcore.extensions import SIZE
 from smtpcore.testing import (
     AsyncMailServer,
     MailServer,
@@ -24,6 +25,7 @@ from smtpcore.testing import (
     parse_rule,
     rate_limit,
     serve_with_faults,
+    strategies,
     tarpit,
 )
 from smtpcore.testing.machines import ServerMachine, differ, fuzz_client
@@ -112,6 +114,16 @@ WRONG: list[tuple[Callable[..., object], Any, str]] = [
     ),
     (lambda to: fuzz_client(print, recipients=to, content=b""), "a@b", "recipients is a sequence of strings"),
     (lambda text: fuzz_client(print, recipients=["a@b"], content=text), "x", "content is bytes, not str"),
+    (strategies.chunked, "a", "octets is bytes, not str 'a'"),
+    (strategies.replies, "250", "codes is a sequence of numbers, not str '250'"),
+    (strategies.replies, 250, "codes is a sequence of numbers, not int 250"),
+    (strategies.commands, "SIZE", "extensions is a sequence of extensions, or None, not str 'SIZE'"),
+    (strategies.commands, SIZE, "extensions is a sequence of extensions, or None, not Extension"),
+    (
+        strategies.command_lines,
+        "NOOP",
+        r"source is a Command, such as Noop\(\), or a strategy .*, not str 'NOOP'",
+    ),
     (assert_mail, None, "messages is a MailServer, or the messages of one, not NoneType"),
     (assert_mail, ["Report"], "messages is a MailServer, or the messages of one, not list"),
     (
@@ -149,6 +161,11 @@ def test_a_mode_of_tls_that_does_not_exist_is_refused(tls: Any) -> None:
 def test_a_script_has_a_finite_timeout_above_0(peer: Callable[..., object], timeout: float) -> None:
     with pytest.raises(LocalProtocolError, match=r"timeout is a .*number of seconds"):
         peer("S: 220 mx", timeout=timeout)
+
+
+def test_parameters_are_those_of_MAIL_or_RCPT() -> None:
+    with pytest.raises(LocalProtocolError, match="command is 'MAIL' or 'RCPT', not 'DATA'"):
+        strategies.parameters("DATA")  # type: ignore[arg-type]
 
 
 def test_servers_are_compared_by_class_or_code() -> None:
