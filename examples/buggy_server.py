@@ -35,7 +35,9 @@ BUGS = (
     "reply-splitting",
     "unbounded-line",
 )
-PATH = re.compile(rb"(?:FROM|TO):<([!-~]*@[a-z0-9-]+(?:\.[a-z0-9-]+)+|)>", re.IGNORECASE)
+PATH = re.compile(
+    rb"(?:FROM|TO):<([!-~]*@[a-z0-9-]+(?:\.[a-z0-9-]+)+|postmaster|)>(?P<more> *[^ ]+)?", re.IGNORECASE
+)
 LONGEST = 4096  # octets of a command line
 
 Stored = tuple[str, list[str], bytes]
@@ -60,12 +62,12 @@ class BuggySession:
         self._mode = "command"
         self._buffer = b""
         self._out = b"220 buggy.example ESMTP\r\n"
-        self._greeted = False
+        self._greeted = self._authenticated = False
         self._sender: str | None = None
         self._recipients: list[str] = []
         self._content = b""
         self._left = 0
-        self._chunk_refused = self._chunk_last = False
+        self._chunked = self._chunk_refused = self._chunk_last = False
 
     def __call__(self, octets: bytes) -> bytes:
         """Take octets of the client; return what the server says."""
@@ -84,7 +86,7 @@ class BuggySession:
         """The TLS handshake was done."""
         self.tls = True
         self._mode = "command"
-        self._greeted = False
+        self._greeted = self._authenticated = False
         self._forget()
         if self.bug != "starttls-buffer":
             self._buffer = b""
@@ -103,7 +105,8 @@ class BuggySession:
         self._buffer = rest
         if self._mode == "auth" and not (self.bug == "auth-as-command" and self._is_command(line)):
             self._mode = "command"
-            self._reply("235 welcome" if line == b"AGpvZQBzZWNyZXQ=" else "535 no")
+            self._authenticated = line == b"AGpvZQBzZWNyZXQ="
+            self._reply("235 welcome" if self._authenticated else "535 no")
             return True
         self._command(line)
         return True
@@ -113,6 +116,7 @@ class BuggySession:
 
     def _forget(self) -> None:
         self._sender, self._recipients, self._content = None, [], b""
+        self._chunked = False
 
     def _is_cut_at_dots(self, octets: bytes) -> bool:
         held = b"\r\n" + self._buffer
@@ -153,6 +157,11 @@ class BuggySession:
             self._reply(f"250-{word}")
         self._reply(f"250 {offer[-1]}")
 
+    def _do_helo(self, argument: bytes) -> None:
+        self._forget()
+        self._greeted = True
+        self._reply("250 buggy.example")
+
     def _do_noop(self, argument: bytes) -> None:
         self._reply("250 ok")
 
@@ -174,6 +183,8 @@ class BuggySession:
             self._reply("503 not now")
         elif match is None or argument[:4].upper() != b"FROM":
             self._reply("501 syntax")
+        elif match["more"] and not match["more"].upper().startswith(b" AUTH="):
+            self._reply("555 no such parameter")
         else:
             self._sender = match[1].decode("ascii")
             self._reply("250 ok")
@@ -186,6 +197,8 @@ class BuggySession:
             self._reply("501 syntax")
             if self.bug == "lost-pipeline":
                 self._buffer = b""
+        elif match["more"]:
+            self._reply("555 no such parameter")
         else:
             self._recipients.append(match[1].decode("ascii"))
             self._reply("250 ok")
@@ -193,6 +206,8 @@ class BuggySession:
     def _do_data(self, argument: bytes) -> None:
         if self._sender is None or not self._recipients:
             self._reply("503 RCPT first")
+        elif self._chunked:
+            self._reply("503 BDAT has begun")
         else:
             self._reply("354 go on")
             self._mode = "data"
@@ -219,7 +234,9 @@ class BuggySession:
             self._mode = "tls"
 
     def _do_auth(self, argument: bytes) -> None:
-        if argument.upper() == b"PLAIN":
+        if self._authenticated or self._sender is not None:
+            self._reply("503 not now")
+        elif argument.upper() == b"PLAIN":
             self._reply("334 ")
             self._mode = "auth"
         else:
@@ -256,6 +273,7 @@ class BuggySession:
             self._reply("503 RCPT first")
         elif not self._chunk_last:
             self._content += octets
+            self._chunked = True
             self._reply("250 ok")
         else:
             self._store(self._content + octets)

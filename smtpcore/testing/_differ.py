@@ -13,8 +13,8 @@ from hypothesis.errors import Flaky
 
 from .._core.errors import LocalProtocolError
 from . import strategies
-from ._oracle import shown
 from ._peers import Peer, Target, checked_target, connect
+from ._stored import shown
 
 _REPLY: Final = re.compile(rb"(?:[0-9]{3}-[^\n]*+\n)*([0-9]{3})(?: [^\n]*)?\r?\n")
 _LINES: Final = (

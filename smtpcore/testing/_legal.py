@@ -10,7 +10,8 @@ from .._core.config import Extension
 from .._core.errors import wrong_type
 from .._core.state import State
 from ..extensions.starttls import StartTls
-from ._oracle import BDAT, Oracle, shown
+from ._oracle import BDAT, Oracle
+from ._stored import shown
 
 Side = Literal["C", "S", "TLS", "EOF"]
 

@@ -10,14 +10,15 @@ tables are those of the connections (``Rules``), so the commands of extensions a
 
 **Latitude.** A server may accept MAIL without EHLO, and reply 354 without a recipient (RFC 5321 3.3). It may
 close the connection at any moment, with 421 or without. An early refusal of content is permitted; what follows
-it is not judged.
+it is not judged. STARTTLS within a transaction may succeed. A server may refuse any command, but not as an
+error of the protocol if each server has to know the command (RFC 5321 4.5.1), and it is legal in the state.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -30,6 +31,8 @@ from .._core.rules import rules_for
 from .._core.state import HANDSHAKEN, State, after
 from ..extensions import STANDARD
 from ..extensions.auth import Auth
+from ..extensions.starttls import StartTls
+from ._stored import Message, difference, shown
 
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF         ; RFC 5321 4.2
 # Octets above 127 in the text are not judged: many servers send UTF-8.
@@ -39,6 +42,28 @@ _REPLY: Final = re.compile(
 _MIDDLE: Final = re.compile(rb"([2-5][0-9][0-9])-[^\r\n\0]*")
 BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)
 _PATH: Final = re.compile(r"[^:]*:\s*<?(?:@[^:]*:)?(\"(?>(?:[^\"\\]++|\\.)*)\"@[^> ]*|[^> ]*)>?")
+
+# Commands that each server has to know, in a form that each has to read (RFC 5321 4.1.1, 4.5.1).
+_DOMAIN = rb"[A-Z0-9]+(?:\.[A-Z0-9]+)*"
+_KNOWN: Final = re.compile(
+    rb"(?:EHLO|HELO) %(domain)s|MAIL FROM:<(?:[A-Z0-9.]+@%(domain)s)?>"
+    rb"|RCPT TO:<(?:[A-Z0-9.]+@%(domain)s|Postmaster)>|DATA|RSET|NOOP|QUIT" % {b"domain": _DOMAIN},
+    re.IGNORECASE,
+)
+# A reply that calls a command an error of the protocol. With an enhanced code of another subject it does not:
+# 501 5.1.8 refuses a domain that does not exist (RFC 3463 3).
+_PROTOCOL_ERROR: Final = re.compile(rb"50[0-3](?: 5\.5\.| (?![245]\.[0-9]+\.[0-9])|\r|-)")
+# ehlo-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")                                    ; RFC 5321 4.1.1.1
+# "AUTH=" stands in the replies of many servers, for clients older than RFC 2554; empty lines in those of some.
+_EHLO_LINE: Final = re.compile(rb"[A-Z0-9][A-Z0-9-]*(?: .*)?|AUTH=.*", re.IGNORECASE)
+_ENHANCED: Final = re.compile(rb"([0-9])[0-9][0-9][- ]([245])\.[0-9]{1,3}\.[0-9]{1,3}(?: |\r|$)")
+_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_EIGHT_BIT: Final = re.compile(rb" BODY=8BITMIME\b", re.IGNORECASE)
+_EMPTY_PATH: Final = re.compile(rb"RCPT TO:<>", re.IGNORECASE)
+_LONGEST_REPLY: Final = 512  # octets of a line (RFC 5321 4.5.3.1.5)
+
+_SHORT: Final = 80  # octets of a command: shorter than any limit (RFC 5321 4.5.3.1)
+_UNKNOWN: Final = (b"500", b"555")  # replies to a command or a parameter that a server does not know
 
 _BASE: Final[dict[str, type[Event]]] = {
     kind.verb: kind for kind in (Ehlo, Helo, Mail, Rcpt, Data, Rset, Noop, Quit, Vrfy)
@@ -61,30 +86,17 @@ class Violation(AssertionError):
 
 
 @dataclass(frozen=True)
-class Message:
-    """A message as the client has sent it.
-
-    Attributes:
-        sender: The reverse-path.
-        recipients: The forward-paths that were accepted.
-        content: The octets, dot-stuffing removed.
-    """
-
-    sender: str
-    recipients: tuple[str, ...]
-    content: bytes
-
-
-@dataclass(frozen=True)
 class _Sent:
     """Something that gets one reply.
 
-    ``kind`` is None for a line that is not a command. ``wrong``: it must not succeed.
+    ``kind`` is None for a line that is not a command. ``wrong``: it must not succeed. ``known``: the server has
+    offered what is in it, so it must not reply that it does not know it.
     """
 
     kind: type[Event] | None
     line: bytes
     wrong: bool = False
+    known: bool = False
     chunk: bytes | None = None
     last: bool = False
 
@@ -97,19 +109,6 @@ class _Sent:
         return shown(self.line)
 
 
-def shown(octets: bytes) -> str:
-    """A line as it is shown, short and safe; as in a script, where a space at the end would be lost."""
-    text = "".join(
-        chr(one)
-        if 32 <= one < 127 and one != 92
-        else {13: "\\r", 10: "\\n", 92: "\\\\"}.get(one, f"\\x{one:02x}")
-        for one in octets[:120]
-    )
-    if text.endswith(" "):
-        text = f"{text[:-1]}\\x20"
-    return text if len(octets) <= 120 else f"{text}... [{len(octets)} octets]"
-
-
 class Oracle:
     """Follows a dialogue, and raises :class:`Violation` at the first reply that is not allowed.
 
@@ -120,9 +119,11 @@ class Oracle:
         state: Where the session is.
         offered: The keywords of the last reply to EHLO, with their arguments.
         accepted: The messages that the server has taken the responsibility for.
+        authenticated: AUTH has succeeded.
         closed: The session is over.
         lost: It cannot be followed any more, and is not judged.
         lines: The dialogue as text.
+        violation: What was found.
     """
 
     def __init__(self, extensions: Sequence[Extension] | None = None) -> None:
@@ -133,25 +134,37 @@ class Oracle:
         self.closed = False
         self.lost = False
         self.lines: list[str] = []
+        self.violation: Violation | None = None
         self._outstanding: deque[_Sent] = deque([_Sent(Connect, b"")])
         self._received = b""
         self._sender = ""
         self._recipients: list[str] = []
         self._chunks = b""
+        self._chunking = False  # a chunk was accepted that was not the last one
+        self._unclear = False  # BDAT was refused, or DATA after it; RSET makes the state clear (RFC 3030 2)
+        self._eight_bit = False
+        self._tls = False
+        self.authenticated = False
 
     # -- what the client does --
+
+    @property
+    def keywords(self) -> Container[str]:
+        """The keywords of the extensions that are known."""
+        return self._rules.by_keyword
 
     @property
     def outstanding(self) -> int:
         """How many replies are missing."""
         return len(self._outstanding)
 
-    def sent_line(self, line: bytes, *, wrong: bool = False) -> None:
+    def sent_line(self, line: bytes, *, wrong: bool = False, known: bool = False) -> None:
         """A command line, or a response within AUTH, was sent.
 
         Args:
             line: Without its CRLF.
             wrong: It is not valid, so it must not be accepted.
+            known: It is of an extension that the server offers, so the server has to know it.
         """
         self.lines.append(f"C: {shown(line)}")
         if self.state is State.AUTHENTICATING:
@@ -160,7 +173,9 @@ class Oracle:
         verb = verb_of(line[:64].decode("latin-1"))
         spec = self._rules.verbs.get(verb)
         kind = _BASE.get(verb) if spec is None else spec.event
-        self._outstanding.append(_Sent(kind, line, wrong))
+        # A forward-path is never empty (RFC 5321 4.1.1.3).
+        wrong = wrong or _EMPTY_PATH.match(line) is not None
+        self._outstanding.append(_Sent(kind, line, wrong, known))
 
     def sent_chunk(self, line: bytes, octets: bytes) -> None:
         """BDAT with its octets was sent.
@@ -174,7 +189,7 @@ class Oracle:
         self.lines.append(f"C: {shown(line)}")
         if octets:
             self.lines.append(f"C> {shown(octets)}")
-        self._outstanding.append(_Sent(EndOfMessage, line, match is None, octets, last))
+        self._outstanding.append(_Sent(EndOfMessage, line, match is None, chunk=octets, last=last))
 
     def sent_content(self, content: bytes, *, ended: bool) -> None:
         """Content was sent, after 354.
@@ -195,7 +210,9 @@ class Oracle:
         """The TLS handshake is done: everything begins anew (RFC 3207 4.2)."""
         self.lines.append("TLS")
         self.state = HANDSHAKEN[self.state]
+        self._tls, self.authenticated = True, False
         self.offered = {}
+        self._forget()
         self._received = b""
 
     # -- what the server does --
@@ -216,6 +233,7 @@ class Oracle:
                 return
             whole, self._received = match[0], self._received[match.end() :]
             self.lines += [f"S: {shown(line)}" for line in whole.split(b"\r\n")[:-1]]
+            self._check_lines(whole)
             self._judge(int(match[2]), whole)
 
     def quiet(self) -> None:
@@ -250,13 +268,9 @@ class Oracle:
             return
         if len(stored) != len(self.accepted):
             self.fail(f"{len(self.accepted)} messages were accepted, and {len(stored)} are stored")
-        for message, (sender, recipients, content) in zip(self.accepted, stored, strict=True):
-            if sorted(recipients) != sorted(message.recipients):
-                self.fail(f"the message has other recipients: {', '.join(recipients)}")
-            if sender != message.sender:
-                self.fail(f"the message has another sender: {sender}")
-            if _is_sound(message.content) and not (b"\r\n" + content).endswith(b"\r\n" + message.content):
-                self.fail(f"the message was changed: {shown(content[-100:])}")
+        for message, one in zip(self.accepted, stored, strict=True):
+            if (reason := difference(message, *one)) is not None:
+                self.fail(reason)
 
     def fail(self, reason: str) -> NoReturn:
         """Raise a violation.
@@ -267,9 +281,18 @@ class Oracle:
         Raises:
             Violation: Always.
         """
-        raise Violation(reason, self.lines)
+        self.violation = Violation(reason, self.lines)
+        raise self.violation
 
     # -- how it is judged --
+
+    def _check_lines(self, whole: bytes) -> None:
+        for line in whole.split(b"\r\n")[:-1]:
+            if len(line) + 2 > _LONGEST_REPLY:
+                self.fail(f"a reply line has {len(line) + 2} octets, of {_LONGEST_REPLY} (RFC 5321 4.5.3.1.5)")
+            match = _ENHANCED.match(line) if "ENHANCEDSTATUSCODES" in self.offered else None
+            if match is not None and match[1] != match[2]:
+                self.fail("the enhanced status code is of another class than the reply code (RFC 2034 4)")
 
     def _judge(self, code: int, whole: bytes) -> None:
         if code == 421:
@@ -289,6 +312,8 @@ class Oracle:
         sent = self._outstanding.popleft()
         if code < 400:
             self._check_success(sent, code)
+        else:
+            self._check_refusal(sent, whole)
         self._go_on(sent, code, whole)
 
     def _check_success(self, sent: _Sent, code: int) -> None:
@@ -307,14 +332,38 @@ class Oracle:
         intermediate = kind is Auth and code == 334
         if not intermediate and code not in self._rules.success[kind]:
             self.fail(f"{code} is not a success of {sent.name}")
+        if kind is Auth:
+            self._check_auth(sent)
         if self.state is State.AUTHENTICATING and kind is Auth:
             return
         early_mail = kind is Mail and self.state is State.GREETED
         vain_data = kind is Data and self.state in (State.READY, State.MAIL)
-        if kind not in self._rules.legal[self.state] and not (early_mail or vain_data):
+        late_tls = kind is StartTls and self.state in (State.MAIL, State.RCPT)
+        if kind not in self._rules.legal[self.state] and not (early_mail or vain_data or late_tls):
             self.fail(f"{sent.name} was accepted out of order, in the state {self.state.value!r}")
         if kind is EndOfMessage and not self._recipients:
             self.fail("a message was accepted without a recipient")
+        if kind is Data and self._chunking:
+            self.fail("DATA was accepted after BDAT in a transaction (RFC 3030 2)")
+
+    def _check_auth(self, sent: _Sent) -> None:
+        """Judge 235 or 334."""
+        if self.state is not State.AUTHENTICATING:
+            if self.authenticated:
+                self.fail("AUTH was accepted after it had succeeded (RFC 4954 4)")
+        elif sent.line == b"*":
+            self.fail("AUTH was cancelled, and goes on (RFC 4954 4)")
+        elif _BASE64.fullmatch(sent.line) is None:
+            self.fail(f"{sent.name} was accepted within AUTH, and is not base64 (RFC 4954 4)")
+
+    def _check_refusal(self, sent: _Sent, whole: bytes) -> None:
+        mixed = self._chunking and sent.kind in (Rcpt, Data)
+        legal = sent.kind in self._rules.legal[self.state] and not (mixed or self._unclear)
+        self._unclear = self._unclear or mixed or sent.chunk is not None
+        if sent.known and whole.startswith(_UNKNOWN):
+            self.fail(f"{sent.name} is offered, and not known")
+        if legal and len(sent.line) <= _SHORT and _KNOWN.fullmatch(sent.line) and _PROTOCOL_ERROR.match(whole):
+            self.fail(f"{sent.name} is legal here, and refused with {whole[:3].decode()} (RFC 5321 4.5.1)")
 
     def _go_on(self, sent: _Sent, code: int, whole: bytes) -> None:
         kind = sent.kind
@@ -325,11 +374,14 @@ class Oracle:
             return
         if kind is EndOfMessage:
             if code < 300:
-                self.accepted.append(Message(self._sender, tuple(self._recipients), self._chunks))
+                self._accept()
             self._forget()
         if code < 300:
             self._succeeded(sent, whole)
-        state = State.READY if kind is Mail and self.state is State.GREETED else self.state
+            self.authenticated = self.authenticated or kind is Auth
+        early_mail = kind is Mail and self.state is State.GREETED
+        late_tls = kind is StartTls and code < 300
+        state = State.READY if early_mail or late_tls else self.state
         self.state = after(self._rules.after, kind, code, state)
         self.closed = self.closed or self.state is State.CLOSED
         if kind is Auth and code == 334 and self.state is not State.AUTHENTICATING:
@@ -340,15 +392,25 @@ class Oracle:
         if kind is Mail:
             self._forget()
             self._sender = _mailbox_in(sent.line)
+            self._eight_bit = _EIGHT_BIT.search(sent.line) is not None
         elif kind is Rcpt:
             self._recipients.append(_mailbox_in(sent.line))
         elif kind in (Ehlo, Helo, Rset):
             self._forget()
+            self._unclear = False
             if kind is Ehlo:
-                words = [line[4:].decode("latin-1").split() for line in whole.split(b"\r\n")[1:-1]]
-                self.offered = {one[0].upper(): tuple(one[1:]) for one in words if one}
+                self._read_offer(whole.split(b"\r\n")[1:-1])
             elif kind is Helo:
                 self.offered = {}
+
+    def _read_offer(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            if line[4:].strip() and _EHLO_LINE.fullmatch(line[4:].rstrip()) is None:
+                self.fail("a line of the reply to EHLO does not begin with a keyword (RFC 5321 4.1.1.1)")
+        words = [line[4:].decode("latin-1").split() for line in lines]
+        self.offered = {one[0].upper(): tuple(one[1:]) for one in words if one}
+        if self._tls and StartTls.verb in self.offered:
+            self.fail("STARTTLS is offered after the TLS handshake (RFC 3207 4.2)")
 
     def _chunk_answered(self, sent: _Sent, code: int) -> None:
         if code >= 400:
@@ -358,20 +420,27 @@ class Oracle:
                 self.lost = True
             return
         self._chunks += sent.chunk or b""
+        self._chunking = True
         if sent.last:
-            self.accepted.append(Message(self._sender, tuple(self._recipients), self._chunks))
+            self._accept()
             self._forget()
             self.state = State.READY
 
+    def _accept(self) -> None:
+        self.accepted.append(
+            Message(self._sender, tuple(self._recipients), self._chunks, eight_bit=self._eight_bit)
+        )
+
     def _forget(self) -> None:
         self._sender, self._recipients, self._chunks = "", [], b""
+        self._chunking = self._eight_bit = False
 
 
 def _may_go_on(octets: bytes) -> bool:
     """Whether these octets, which are not a whole reply, are the beginning of one with several lines."""
     *lines, rest = octets.split(b"\r\n")
     codes = {match[1] if (match := _MIDDLE.fullmatch(line)) else None for line in lines}
-    return codes == {lines[0][:3]} and b"\n" not in rest and lines[0].startswith(rest[:3])
+    return bool(lines) and codes == {lines[0][:3]} and b"\n" not in rest and lines[0].startswith(rest[:3])
 
 
 def _mailbox_in(line: bytes) -> str:
@@ -383,9 +452,3 @@ def _mailbox_in(line: bytes) -> str:
         return parse_mailbox(mailbox, smtputf8=True)
     except LocalProtocolError:
         return mailbox
-
-
-def _is_sound(content: bytes) -> bool:
-    """Whether a server has no reason to change the content."""
-    rest = content.replace(b"\r\n", b"")
-    return not any(one in rest for one in b"\r\n\0") and content.isascii()

@@ -40,6 +40,10 @@ class Peer(Protocol):
         """Do the TLS handshake; return whether it has succeeded."""
         ...
 
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection, which it should have by now."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
 
@@ -73,6 +77,9 @@ class MemoryPeer:
             self._said += self._exchange(b"")
         return start is not None
 
+    def is_closed(self) -> bool:
+        return getattr(self._exchange, "closed", False)
+
     def close(self) -> None:
         pass
 
@@ -83,13 +90,15 @@ class SocketPeer:
     Args:
         sock: The connection.
         host: The name of the server.
+        timeout: Seconds for a reply.
     """
 
-    def __init__(self, sock: socket.socket, host: str) -> None:
+    def __init__(self, sock: socket.socket, host: str, timeout: float = TIMEOUT) -> None:
         self._socket = sock
+        self._timeout = timeout
         self._host = host
         self._broken = False
-        sock.settimeout(TIMEOUT)
+        sock.settimeout(timeout)
 
     def send(self, octets: bytes) -> None:
         try:
@@ -98,7 +107,7 @@ class SocketPeer:
             self._broken = True  # what the server has said before it closed may still arrive
 
     def receive(self, *, wait: bool) -> bytes | None:
-        self._socket.settimeout(TIMEOUT if wait else 0)
+        self._socket.settimeout(self._timeout if wait else 0)
         try:
             return self._socket.recv(65536)
         except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
@@ -106,7 +115,7 @@ class SocketPeer:
         except OSError:
             return b""
         finally:
-            self._socket.settimeout(TIMEOUT)
+            self._socket.settimeout(self._timeout)
 
     def start_tls(self) -> bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -119,6 +128,9 @@ class SocketPeer:
             return False
         return True
 
+    def is_closed(self) -> bool:
+        return self.receive(wait=True) == b""
+
     def close(self) -> None:
         self._socket.close()
 
@@ -127,16 +139,20 @@ Target = tuple[str, int] | Callable[[], Callable[[bytes], bytes]] | Callable[[],
 """A host and a port; or a function that makes a connection, in memory or over a socket."""
 
 
-def connect(target: Target) -> Peer:
+def connect(target: Target, timeout: float = TIMEOUT) -> Peer:
     """Connect to a server.
+
+    Args:
+        target: The server.
+        timeout: Seconds for the connection and for each reply, over a socket.
 
     Raises:
         OSError: No server listens there.
     """
     if isinstance(target, tuple):
-        return SocketPeer(socket.create_connection(target, TIMEOUT), target[0])
+        return SocketPeer(socket.create_connection(target, timeout), target[0], timeout)
     made = target()
-    return SocketPeer(made, "localhost") if isinstance(made, socket.socket) else MemoryPeer(made)
+    return SocketPeer(made, "localhost", timeout) if isinstance(made, socket.socket) else MemoryPeer(made)
 
 
 def checked_target(target: object, allow_remote: bool) -> Target:

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import Phase, given, settings
 
 import smtpcore.sync
-from smtpcore import LocalProtocolError, ServerConfig, ServerConnection, SMTPError, State, TlsInfo
+from smtpcore import (
+    Command,
+    LocalProtocolError,
+    Reply,
+    ServerConfig,
+    ServerConnection,
+    SMTPError,
+    State,
+    TlsInfo,
+)
+from smtpcore.extensions import CommandSpec, Extension, Parameter
 from smtpcore.testing import MailServer, Rule, Violation, parse_rule
 from smtpcore.testing._peers import SocketPeer
 from smtpcore.testing.machines import (
@@ -102,6 +112,74 @@ def test_what_follows_a_refused_STARTTLS_is_a_command() -> None:
     machine._command(b"HELO client.example")
     machine.start_tls(b"NOOP\r\n")  # the core says 503, since HELO knows no extensions
     machine.teardown()
+
+
+def test_a_server_that_goes_on_after_QUIT_is_found() -> None:
+    def session() -> Callable[[bytes], bytes]:
+        core = Core(CONFIG)
+        return lambda octets: b"250 ok\r\n" if core.closed else core(octets)
+
+    machine = ServerMachine.against(session)()
+    machine.greet()
+    with pytest.raises(Violation, match="the server goes on after QUIT"):
+        machine.quit()
+
+
+def test_a_server_that_does_not_greet_by_EHLO_is_not_stuck_in() -> None:
+    machine = ServerMachine.against(lambda: lambda octets: b"550 no\r\n" if octets else b"220 mx.example\r\n")()
+    machine.greet()
+    assert not machine._ready_for(State.READY)
+    machine.connect_again()
+
+
+def test_a_deviation_that_is_known_is_not_sent() -> None:
+    def session() -> Callable[[bytes], bytes]:
+        core = Core(CONFIG)
+        return lambda octets: b"252 ok\r\n" if b"\0" in octets else core(octets)
+
+    strict = ServerMachine.against(session)()
+    strict.greet()
+    with pytest.raises(Violation, match="was accepted, and is not valid"):
+        strict.spoilt_line(b"VRFY a\0")
+    lenient = ServerMachine.against(session, without=["NUL in commands"])()
+    lenient.greet()
+    lenient.spoilt_line(b"VRFY a\0")
+    with pytest.raises(LocalProtocolError, match="'NUL' is not a known deviation: accepted are LF in commands"):
+        ServerMachine.against(session, without=["NUL"])
+
+
+class Ping(Command):
+    verb = "PING"
+
+
+PRIVATE = Extension(
+    "PING",
+    parameters=(Parameter.of_names("COLOUR", "MAIL", "RED"),),
+    commands=(CommandSpec(Ping, lambda text: Ping(), Reply(250, None, ["pong"])),),
+)
+
+
+def test_the_machine_sends_what_a_private_extension_adds() -> None:
+    sent = []
+
+    def session() -> Callable[[bytes], bytes]:
+        core = Core(ServerConfig(extensions=(PRIVATE,)))
+        return lambda octets: (sent.append(octets), core(octets))[1]
+
+    fuzz_server(session, extensions=(PRIVATE,), settings=settings(FEW, max_examples=100))
+    assert any(octets.startswith(b"PING") for octets in sent)
+    assert any(b" COLOUR=RED" in octets for octets in sent)
+
+
+def test_a_violation_that_a_server_does_not_repeat_is_reported() -> None:
+    sessions = itertools.count(1)
+
+    def session() -> Callable[[bytes], bytes]:
+        core = Core(CONFIG)
+        return (lambda octets: b"250 hi\r\n") if next(sessions) == 3 else core
+
+    with pytest.raises(Violation, match="250 is not a success of the connection"):
+        fuzz_server(session, settings=FEW)
 
 
 def test_a_machine_is_a_test() -> None:

@@ -29,6 +29,8 @@ from smtpcore.testing._scripts import _parse
 
 HELLO = [("S", b"220 mx.example\r\n"), ("C", b"EHLO a\r\n"), ("S", b"250-mx.example\r\n250 PIPELINING\r\n")]
 
+CHUNKED = "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\n\nS 250 a\\n250 b\\n\nC BDAT 2\\nhi\nS 250 c\\n\n"
+
 
 def dialogue(text: str) -> list[tuple[str, bytes]]:
     """A dialogue from text: a side, then octets, in which \\n is CRLF."""
@@ -52,6 +54,10 @@ def dialogue(text: str) -> list[tuple[str, bytes]]:
         "C STARTTLS\\n\nS 220 go on\\n\nTLS\nC EHLO a\\n\nS 250 mx\\n",
         "C AUTH PLAIN\\n\nS 334 \\n\nC AA==\\n\nS 535 no\\n\nC NOOP\\n\nS 250 ok\\n",
         "C MAIL FROM:<a@b>\\nRCPT TO:<a@b>\\n\nS 250 a\\n251 b\\n\nC BDAT 2 LAST\\nhi\nS 250 c\\n",
+        f"{CHUNKED}C DATA\\n\nS 503 no\\n\nC NOOP\\n\nS 503 RSET first\\n",
+        "C BDAT 0\\n\nS 503 no\\n\nC MAIL FROM:<a@b>\\n\nS 503 RSET first\\n",
+        "C MAIL FROM:<a@b>\\n\nS 501 5.1.8 no such domain\\n",
+        "C EHLO a\\n\nS 250-mx\\n250 \\n",
         "C QUIT\\n\nS 221 bye\\n\nEOF",
         "EOF",
     ],
@@ -78,6 +84,31 @@ def test_what_the_standard_allows_passes(text: str) -> None:
         ),
         ("C AUTH PLAIN\\n\nS 334 \\n\nC RSET\\n\nS 250 ok\\n", "250 is not a success of RSET"),
         ("C STARTTLS\\n\nS 250 go on\\n", "250 is not a success of STARTTLS"),
+        ("C NOOP\\n\nS 250 ok\\l", "this is not a reply"),
+        ("C NOOP\\n\nS 503 no\\n", "NOOP is legal here, and refused with 503"),
+        ("C BDAT 0\\n\nS 503 no\\n\nC RSET\\n\nS 250 a\\n\nC NOOP\\n\nS 503 no\\n", "NOOP is legal here"),
+        ("C MAIL FROM:<>\\n\nS 501 no\\n", "MAIL FROM:<> is legal here, and refused with 501"),
+        (f"C NOOP\\n\nS 250 {'x' * 507}\\n", "a reply line has 513 octets"),
+        ("C EHLO a\\n\nS 250-mx\\n250 X_FOO\\n", "does not begin with a keyword"),
+        (
+            "C EHLO a\\n\nS 250-mx\\n250 ENHANCEDSTATUSCODES\\n\nC NOOP\\n\nS 250 5.0.0 ok\\n",
+            "the enhanced status code is of another class",
+        ),
+        (
+            "C STARTTLS\\n\nS 220 a\\n\nTLS\nC EHLO a\\n\nS 250-mx\\n250 STARTTLS\\n",
+            "offered after the TLS handshake",
+        ),
+        ("C AUTH PLAIN\\n\nS 334 \\n\nC *\\n\nS 235 ok\\n", "AUTH was cancelled, and goes on"),
+        ("C AUTH PLAIN\\n\nS 334 \\n\nC !\\n\nS 334 \\n", "! was accepted within AUTH"),
+        (
+            "C AUTH PLAIN AA==\\n\nS 235 ok\\n\nC AUTH PLAIN\\n\nS 334 \\n",
+            "AUTH was accepted after it had succeeded",
+        ),
+        (
+            f"{CHUNKED}C DATA\\n\nS 354 d\\n",
+            "DATA was accepted after BDAT",
+        ),
+        ("C MAIL FROM:<a@b>\\nRCPT TO:<>\\n\nS 250 a\\n250 b\\n", "RCPT TO:<> was accepted"),
         (
             "C MAIL FROM:<a@b>\\n\nS 250 a\\n\nC BDAT 0 LAST\\n\nS 250 b\\n",
             "a chunk was accepted without a recip",
