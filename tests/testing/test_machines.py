@@ -23,16 +23,9 @@ from smtpcore import (
 )
 from smtpcore.extensions import CommandSpec, Extension, Parameter
 from smtpcore.testing import MailServer, Rule, Violation, parse_rule
+from smtpcore.testing._client_machine import _FAULTS, _as_text
 from smtpcore.testing._peers import SocketPeer
-from smtpcore.testing.machines import (
-    _FAULTS,
-    ClientMachine,
-    ServerMachine,
-    _as_text,
-    differ,
-    fuzz_client,
-    fuzz_server,
-)
+from smtpcore.testing.machines import ClientMachine, ServerMachine, differ, fuzz_client, fuzz_server
 
 from .test_buggy_server import BUGGY
 
