@@ -29,14 +29,15 @@ Start = Callable[[Certificates], AbstractContextManager[int]]
 # What each server does that the standard does not allow: those lines are not sent, and the others find nothing.
 ANY_ARGUMENT: tuple[Deviation, ...] = ("LF in commands", "CR in commands", "NUL in commands")
 ARGUED: dict[Start, tuple[Deviation, ...]] = {
-    # It refuses the parameter AUTH of MAIL, and accepts an empty path, or one in UTF-8, as a recipient.
-    peers.aiosmtpd: (*ANY_ARGUMENT, "RCPT TO:<>", "UTF-8 in commands", "offered parameters"),
+    # It refuses the parameter AUTH of MAIL, and accepts an empty path, or one in UTF-8, as a recipient, and the
+    # command AUTH within a transaction.
+    peers.aiosmtpd: (*ANY_ARGUMENT, "RCPT TO:<>", "UTF-8 in commands", "offered parameters", "AUTH"),
     # It replies 250 to AUTH, looks at nothing that follows, and at no parameter and no path.
     peers.smtp_sink: (*ANY_ARGUMENT, "AUTH", "RCPT TO:<>", "unknown parameters"),
     # It looks at no parameter that it does not know.
     peers.smtp_server: (*ANY_ARGUMENT, "unknown parameters"),
     # It reads LF as the end of a command line, for old clients, and strict_smtputf8 is off by default.
-    peers.postfix: ("LF in commands", "UTF-8 in commands"),
+    peers.postfix: (*ANY_ARGUMENT, "UTF-8 in commands"),
 }
 
 
