@@ -312,7 +312,8 @@ class ServerMachine(RuleBasedStateMachine):
         octets = stimuli.stuffed(whole)
         pieces = stimuli.cut(octets, cut)
         if cut == stimuli.OCTETS:
-            oracle.note(f"C> {shown(octets)} (octet by octet)")
+            oracle.note("# octet by octet")
+            oracle.note(f"C> {shown(octets)}")
         for number, piece in enumerate(pieces, 1):
             if not self._live:
                 return
