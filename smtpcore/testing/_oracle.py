@@ -44,12 +44,13 @@ BDAT: Final = re.compile(rb"BDAT ([0-9]{1,20})( LAST)?", re.IGNORECASE)
 _PATH: Final = re.compile(r"[^:]*:\s*<?(?:@[^:]*:)?(\"(?>(?:[^\"\\]++|\\.)*)\"@[^> ]*|[^> ]*)>?")
 
 # Commands that each server has to know, in a form that each has to read (RFC 5321 4.1.1, 4.5.1).
-_DOMAIN = rb"[A-Z0-9]+(?:\.[A-Z0-9]+)*"
+_DOMAIN: Final = rb"(?:[A-Z0-9]++\.)*[A-Z][A-Z0-9]*+"
+_MAILBOX: Final = rb"[A-Z0-9]++(?:\.[A-Z0-9]++)*@" + _DOMAIN
 _KNOWN: Final = re.compile(
-    rb"(?:EHLO|HELO) %(domain)s|MAIL FROM:<(?:[A-Z0-9.]+@%(domain)s)?>"
-    rb"|RCPT TO:<(?:[A-Z0-9.]+@%(domain)s|Postmaster)>|DATA|RSET|NOOP|QUIT" % {b"domain": _DOMAIN},
+    rb"(?:EHLO|HELO) " + _DOMAIN + rb"|MAIL FROM:<(?:" + _MAILBOX + rb")?>|RCPT TO:<(?:" + _MAILBOX
+    + rb"|Postmaster)>|DATA|RSET|NOOP|QUIT",
     re.IGNORECASE,
-)
+)  # fmt: skip
 # A reply that calls a command an error of the protocol. With an enhanced code of another subject it does not:
 # 501 5.1.8 refuses a domain that does not exist (RFC 3463 3).
 _PROTOCOL_ERROR: Final = re.compile(rb"50[0-3](?: 5\.5\.| (?![245]\.[0-9]+\.[0-9])|\r|-)")

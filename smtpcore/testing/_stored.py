@@ -15,8 +15,8 @@ from typing import Final
 from .._core.addresses import parse_mailbox
 from .._core.errors import LocalProtocolError
 
-# What may stand before the content: fields of a header, a line of an mbox, and the line that ends a header.
-_BEFORE: Final = re.compile(rb"(?:(?:[!-9;-~]+:|[ \t]|From )[^\n]*\n)*(?:\r\n)?")
+# What may stand before the content: a line of an mbox, fields of a header, and the line that ends a header.
+_BEFORE: Final = re.compile(rb"(?:From [^\n]*+\n)?(?:(?:[!-9;-~]++:|[ \t])[^\n]*+\n)*(?:\r\n)?")
 # What a server may change or remove: bare line ends, NUL, and octets above 127 where 8BITMIME is not declared.
 _UNSOUND: Final = re.compile(rb"[\r\n\0\x80-\xff]+")
 

@@ -34,8 +34,9 @@ ARGUED: dict[Start, tuple[Deviation, ...]] = {
     peers.aiosmtpd: (*ANY_ARGUMENT, "RCPT TO:<>", "UTF-8 in commands", "offered parameters", "AUTH"),
     # It replies 250 to AUTH, looks at nothing that follows, and at no parameter and no path.
     peers.smtp_sink: (*ANY_ARGUMENT, "AUTH", "RCPT TO:<>", "unknown parameters"),
-    # It looks at no parameter that it does not know.
-    peers.smtp_server: (*ANY_ARGUMENT, "unknown parameters"),
+    # It looks at no parameter that it does not know, and accepts a path in UTF-8, and AUTH within a
+    # transaction.
+    peers.smtp_server: (*ANY_ARGUMENT, "unknown parameters", "UTF-8 in commands", "AUTH"),
     # It reads LF as the end of a command line, for old clients, and strict_smtputf8 is off by default.
     peers.postfix: (*ANY_ARGUMENT, "UTF-8 in commands"),
 }

@@ -57,6 +57,8 @@ def dialogue(text: str) -> list[tuple[str, bytes]]:
         f"{CHUNKED}C DATA\\n\nS 503 no\\n\nC NOOP\\n\nS 503 RSET first\\n",
         "C BDAT 0\\n\nS 503 no\\n\nC MAIL FROM:<a@b>\\n\nS 503 RSET first\\n",
         "C MAIL FROM:<a@b>\\n\nS 501 5.1.8 no such domain\\n",
+        "C MAIL FROM:<.a@b>\\n\nS 501 no\\n",
+        "C EHLO 192.0.2.1\\n\nS 501 no\\n",
         "C EHLO a\\n\nS 250-mx\\n250 \\n",
         "C QUIT\\n\nS 221 bye\\n\nEOF",
         "EOF",
