@@ -1,4 +1,4 @@
-"""A client that is silent while the other checks run: how long does the server bear it?"""
+"""A client that is silent while the other checks run: after how long does the server end its session?"""
 
 from __future__ import annotations
 

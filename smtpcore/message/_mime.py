@@ -30,7 +30,7 @@ def mime_fields(fields: Fields, default_type: str = "text/plain") -> EmailBase:
     try:
         mime.get_boundary()
         mime.get_content_charset()
-    except (LookupError, ValueError) as error:  # for a charset of RFC 2231 that Python does not know
+    except Exception as error:  # for an unknown charset of RFC 2231, or a parameter with and without a number
         raise LocalProtocolError(f"the Content-Type field cannot be read: {error}") from error
     return mime
 
