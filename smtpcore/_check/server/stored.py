@@ -344,14 +344,18 @@ def _unchanged_if_accepted(
     CHECKS.add(Check(name, requirement, rfc, sentence, run, level, needs="stored"))
 
 
-_level: Level
-for _name, _requirement, _rfc, _sentence, _body, _level in (
-    ("stored-nul", "DAT-18", "5321 4.5.2", "NUL arrives as it was sent, or is refused", b"a\0b\r\n", "MUST"),
-    ("stored-dot-after-lf", "DAT-06", "5321 2.3.8, 4.1.1.4", "A dot after a lone LF is not one of transparency", b"a\n.b\n..c\r\n", "SHOULD"),
-    ("stored-line-of-5000", "LIM-13", "5321 4.5.2, 6.4", "A line of 5000 octets arrives uncut, or is refused", b"0123456789" * 500 + b"\r\n", "MUST"),
-):  # fmt: skip
-    # Postfix may turn lone LF into CRLF in all respects (smtpd_forbid_bare_newline = normalize).
-    _unchanged_if_accepted(_name, _requirement, _rfc, _sentence, _body, _level)
+_unchanged_if_accepted(
+    "stored-nul", "DAT-18", "5321 4.5.2", "NUL arrives as it was sent, or is refused", b"a\0b\r\n",
+)  # fmt: skip
+# Postfix may turn lone LF into CRLF in all respects (smtpd_forbid_bare_newline = normalize).
+_unchanged_if_accepted(
+    "stored-dot-after-lf", "DAT-06", "5321 2.3.8, 4.1.1.4", "A dot after a lone LF is not one of transparency",
+    b"a\n.b\n..c\r\n", "SHOULD",
+)  # fmt: skip
+_unchanged_if_accepted(
+    "stored-line-of-5000", "LIM-13", "5321 4.5.2, 6.4", "A line of 5000 octets arrives uncut, or is refused",
+    b"0123456789" * 500 + b"\r\n",
+)  # fmt: skip
 
 
 @check(
