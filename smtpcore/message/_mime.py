@@ -30,7 +30,8 @@ def mime_fields(fields: Fields, default_type: str = "text/plain") -> EmailBase:
     try:
         mime.get_boundary()
         mime.get_content_charset()
-    except Exception as error:  # for an unknown charset of RFC 2231, or a parameter with and without a number
+    except (LookupError, TypeError, ValueError) as error:
+        # LookupError for an unknown charset of RFC 2231, TypeError for a parameter with and without a number.
         raise LocalProtocolError(f"the Content-Type field cannot be read: {error}") from error
     return mime
 
