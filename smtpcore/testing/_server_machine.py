@@ -261,6 +261,15 @@ class ServerMachine(RuleBasedStateMachine):
             self._commands([mail, *steps, *filter(None, [end])], pipelined=pipelined)
         self._return()
 
+    @_when(lambda self: self._ready_for(State.READY) and "PIPELINING" in self._oracle.offered)
+    @rule(
+        refused=stimuli.REFUSED_RCPTS, following=st.sampled_from((b"RCPT TO:<b@example.com>", b"NOOP", b"RSET"))
+    )
+    def begin_with_refusal(self, refused: bytes, following: bytes) -> None:
+        """Send a group in which a recipient is refused; what follows it gets its reply (RFC 2920 3.2)."""
+        self._commands([b"MAIL FROM:<a@example.com>", refused, following], pipelined=True)
+        self._return()
+
     @_when(lambda self: self._ready_for(State.READY))
     @rule(
         mail=stimuli.MAILS,

@@ -127,15 +127,15 @@ RCPTS: Final = st.sampled_from(
         b"RCPT TO:<b@example.com> ",
     )
 )
+REFUSED_RCPTS: Final = st.sampled_from((b"RCPT TO:<b@example..com>", b"RCPT TO:<>"))
 SOME_RCPTS: Final = st.lists(RCPTS, min_size=1, max_size=3)
-# What comes in a transaction; a server refuses some, and others end it.
+# What comes in a transaction: recipients, recipients that are refused, and what may end it.
 STEPS: Final = st.lists(
     st.one_of(
         RCPTS,
+        REFUSED_RCPTS,
         st.sampled_from(
             (
-                b"RCPT TO:<b@example..com>",
-                b"RCPT TO:<>",
                 b"NOOP",
                 b"VRFY a",
                 b"RSET",
