@@ -64,14 +64,19 @@ _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", sel
 _MAY_BLOCK = hasattr(socket, "MSG_DONTWAIT")
 
 
+def _watch(watcher: Any, sock: socket.socket, events: int) -> None:
+    """Register a socket with a selector or a poll object; if another thread has closed it, raise OSError."""
+    try:
+        watcher.register(sock, events)
+    except ValueError:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+
+
 def wait_ready(deadline: float, event: int, *sockets: socket.socket) -> None:
     left = None if deadline == math.inf else deadline - time.monotonic()
     with _Selector() as selector:
         for sock in sockets:
-            try:
-                selector.register(sock, event)
-            except ValueError:  # another thread has closed it
-                raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+            _watch(selector, sock, event)
         if not selector.select(left):
             raise TimeoutError(TIMED_OUT)
 
@@ -114,8 +119,9 @@ class Stream(SocketStream):
             # Before each message and each final dot the client looks for a reply that nearly never is there.
             # A recv() that fails costs four times as much as this.
             if self._poll is None:
-                self._poll = select.poll()
-                self._poll.register(self._socket, select.POLLIN)
+                poll = select.poll()
+                _watch(poll, self._socket, select.POLLIN)
+                self._poll = poll
             if not self._poll.poll(0):
                 return None
         return super()._receive_now()

@@ -520,6 +520,15 @@ def test_a_blocking_write_that_is_about_to_wait_when_the_stream_is_closed_is_an_
     sync_adapter.run(main())
 
 
+def test_a_blocking_stream_whose_socket_is_closed_has_an_oserror_for_what_has_arrived() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        stream = sync_adapter.Stream(ours)
+        ours.close()  # as by another thread, after the stream has looked whether it is closed
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            stream.arrived()
+
+
 # -- what has arrived --
 
 
