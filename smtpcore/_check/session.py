@@ -198,6 +198,12 @@ class Session:
             raise NotOffered("it needs --user")
         return self.target.user
 
+    def size_limit(self) -> int:
+        """The limit of a message in octets that SIZE announces, before EHLO in another session; 0 for none."""
+        offered = self.target.plain or self.target.secured if self.offered is None else self.offered
+        words = offered.get("SIZE", ())
+        return int(words[0]) if words and words[0].isdigit() else 0
+
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms that are offered now, in upper case."""
         return tuple(name.upper() for name in (self.offered or {}).get("AUTH", ()))

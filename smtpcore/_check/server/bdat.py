@@ -84,8 +84,7 @@ def bdat_and_noop(session: Session) -> None:
 @check("CHK-24", "1870 5", "The limit of size is about all chunks together", keyword="CHUNKING")
 def bdat_above_the_limit(session: Session) -> None:
     _begin(session)
-    words = (session.offered or {}).get("SIZE", ())
-    limit = int(words[0]) if words and words[0].isdigit() else 0
+    limit = session.size_limit()
     if not 0 < limit <= _LARGEST:
         raise Inconclusive(f"the announced limit is none, or above {_LARGEST >> 20} MiB")
     piece = (b"x" * 510 + b"\r\n") * (limit // 3 // 512 + 1)

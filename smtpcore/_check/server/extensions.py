@@ -225,8 +225,7 @@ def _limit(session: Session) -> int:
     Raises:
         Inconclusive: It announces none.
     """
-    words = (session.offered or {}).get("SIZE", ())
-    limit = int(words[0]) if words and words[0].isdigit() else 0
+    limit = session.size_limit()
     if not limit:
         raise Inconclusive("no limit is announced")
     return limit

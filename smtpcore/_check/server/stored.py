@@ -8,7 +8,7 @@ from typing import Final
 from ..session import NAME, Session, letter, token
 from ..stored import Store, wait_for
 from ..table import Check, Failed, Inconclusive, Level, Table
-from ..wire import Closed, Silent, shown
+from ..wire import Closed, Reply, Silent, shown
 
 CHECKS: Final = Table[Session]()
 check = CHECKS.check
@@ -38,6 +38,12 @@ def _found(session: Session, mark: str) -> bytes:
     return messages[0]
 
 
+def _accepted(reply: Reply) -> None:
+    """Raise Inconclusive unless this reply accepts content."""
+    if reply.kind != 2:
+        raise Inconclusive(f"the content is refused: {reply}")
+
+
 def _send(session: Session, content: bytes) -> None:
     """Begin a transaction, and send content, dot-stuffed already.
 
@@ -45,9 +51,7 @@ def _send(session: Session, content: bytes) -> None:
         Inconclusive: It was refused.
     """
     session.data()
-    reply = session.content(content)
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.content(content))
 
 
 def _send_another(session: Session) -> None:
@@ -108,9 +112,7 @@ def _deliver(session: Session, body: bytes, parameters: str = "") -> tuple[bytes
     mark = token()
     octets = letter(mark, body)
     session.data(parameters)
-    reply = session.content(octets.replace(b"\r\n.", b"\r\n.."))
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.content(octets.replace(b"\r\n.", b"\r\n..")))
     return octets, _found(session, mark)
 
 
@@ -170,8 +172,7 @@ _unchanged(
 
 @check("DAT-37", "5321 4.5.3.1.7", "A large message arrives whole", needs="stored")
 def stored_large_message(session: Session) -> None:
-    words = (session.target.plain or session.target.secured).get("SIZE", ())
-    limit = int(words[0]) if words and words[0].isdigit() else 0
+    limit = session.size_limit()
     lines = min(34_000, (limit - 2000) // 11) if limit else 34_000
     # Each line begins and ends with a dot, wherever a border of blocks is.
     sent, stored = _deliver(session, b"".join(b".%06d.\r\n" % number for number in range(lines)))
@@ -215,9 +216,7 @@ def stored_messages_are_separate(session: Session) -> None:
     session.rcpt()
     session.command(f"EHLO {NAME}")
     session.data()
-    reply = session.content(letter(marks[2], b"third\r\n"))
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.content(letter(marks[2], b"third\r\n")))
     stored = _found(session, marks[2])
     if any(mark.encode() in stored for mark in marks[:2]):
         raise Failed("a message holds octets of an earlier one of the session")
@@ -236,9 +235,7 @@ def stored_return_path(session: Session) -> None:
         if session.command("DATA").code != 354:
             raise Inconclusive("DATA is refused")
         mark = token()
-        reply = session.content(letter(mark))
-        if reply.kind != 2:
-            raise Inconclusive(f"the content is refused: {reply}")
+        _accepted(session.content(letter(mark)))
         header = _found(session, mark).replace(b"\r\n", b"\n").partition(b"\n\n")[0]
         paths = re.findall(rb"(?mi)^Return-Path:[ \t]*(.*?)[ \t]*$", header)
         if len(paths) > 1:
@@ -321,9 +318,7 @@ def stored_dots_in_pieces(session: Session) -> None:
     mark = token()
     whole = letter(mark)
     session.send(whole[:-1], b"\n", b"..a\r\n", b".", b".b\r\n..", b"c\r", b"\n..\r\n", b"..\r\n.", b"\r\n")
-    reply = session.read(".")
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.read("."))
     _same(whole + b".a\r\n.b\r\n.c\r\n.\r\n.\r\n", _found(session, mark), "the content is changed")
 
 
@@ -395,9 +390,7 @@ def _with_fields(session: Session, fields: bytes, parameters: str = "") -> tuple
     # A server may complete the address of a local client (RFC 6409 8.5).
     header, empty, body = letter(mark).replace(b"<postmaster>", b"<check@example.com>").partition(b"\r\n\r\n")
     sent = header + b"\r\n" + fields + empty[2:] + body
-    reply = session.content(sent)
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.content(sent))
     return sent, _found(session, mark)
 
 
@@ -468,9 +461,7 @@ def stored_recipients_are_not_told(session: Session) -> None:
     if reply.code != 354:
         raise Inconclusive(f"DATA was refused: {reply}")
     mark = token()
-    reply = session.content(letter(mark))
-    if reply.kind != 2:
-        raise Inconclusive(f"the content is refused: {reply}")
+    _accepted(session.content(letter(mark)))
     messages = wait_for(_store(session), mark, _WAIT)
     if not messages:
         raise Failed(f"a message that was accepted is not stored within {_WAIT:.0f} s")
@@ -517,8 +508,7 @@ def stored_stays(session: Session) -> None:
     "SIZ-11", "1870 4; 5321 4.2.5", "A message that is too large is not stored", keyword="SIZE", needs="stored"
 )
 def stored_too_large(session: Session) -> None:
-    words = (session.target.plain or session.target.secured).get("SIZE", ())
-    limit = int(words[0]) if words and words[0].isdigit() else 0
+    limit = session.size_limit()
     if not 0 < limit <= _LARGEST:
         raise Inconclusive(f"the announced limit is none, or above {_LARGEST >> 20} MiB")
     session.ready()
