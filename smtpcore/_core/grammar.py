@@ -68,7 +68,7 @@ IS_DOMAIN = expression(DOMAIN)
 # Local-part    = Dot-string / Quoted-string
 # atext         =/ UTF8-non-ascii                                                       ; RFC 6531 3.3
 # qtextSMTP     =/ UTF8-non-ascii                                ; but quoted-pairSMTP stays what it is
-# The C1 controls are left out: no name has them, and some terminals act upon them. Surrogates are no UTF-8.
+# The C1 controls are left out: no name has them, and some terminals act upon them. Surrogates are not UTF-8.
 _UTF8_NON_ASCII = r"\xa0-\ud7ff\ue000-\U0010ffff"
 _UTF8_ATEXT = _UTF8_NON_ASCII + _ATEXT
 _UTF8_DOT_STRING = rf"[{_UTF8_ATEXT}]++(?>(?:\.[{_UTF8_ATEXT}]++)*)"

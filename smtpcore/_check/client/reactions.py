@@ -64,12 +64,18 @@ def understands_long_replies(seen: Seen) -> str | bool:
     return _goes_on(seen)
 
 
-@each("RPL-12", "practice; 5321 4.2", "Octets above 127 in a reply are no obstacle", "foreign", level="SHOULD")
+@each(
+    "RPL-12",
+    "practice; 5321 4.2",
+    "Octets above 127 in a reply do not stop the client",
+    "foreign",
+    level="SHOULD",
+)
 def understands_foreign_text(seen: Seen) -> str | bool:
     return _goes_on(seen)
 
 
-@each("SIZ-02", "1870 3", "SIZE 0 is no limit", "size-zero")
+@each("SIZ-02", "1870 3", "SIZE 0 does not limit the client", "size-zero")
 def understands_size_zero(seen: Seen) -> str | bool:
     return _goes_on(seen)
 
@@ -98,18 +104,18 @@ def understands_codes(seen: Seen) -> str | bool:
 
 @CHECKS.check("RPL-20", "5321 4.2.1", "The client sends the content once where it was accepted")
 def client_sends_once(rounds: Rounds) -> None:
-    shown = False
+    sent = False
     for entries in rounds.seen.values():
         accepted: set[tuple[bytes, bytes]] = set()
         for seen in entries:
             for content in seen.contents:
-                shown = True
+                sent = True
                 pairs = {(content.octets, recipient) for recipient in content.recipients}
                 if pairs & accepted:
                     raise rounds.fail(seen, "content that was accepted is sent to a recipient again")
                 if content.reply.startswith("2"):
                     accepted |= pairs
-    if not shown:
+    if not sent:
         raise Inconclusive(NOT_SHOWN)
 
 
@@ -378,9 +384,9 @@ def _verifies(what: str, scenario: str, certificate: str) -> None:
     """Add a check of what a client does about a bad certificate."""
 
     def run(rounds: Rounds) -> None:
-        refused = False
+        asked = False
         for seen in rounds.of(scenario):
-            refused = refused or seen.first("STARTTLS") is not None
+            asked = asked or seen.first("STARTTLS") is not None
             under_tls = [command for command in seen.commands if command.tls]
             if any(command.verb == "AUTH" for command in under_tls):
                 raise rounds.fail(seen, f"AUTH in spite of {certificate}")
@@ -388,9 +394,9 @@ def _verifies(what: str, scenario: str, certificate: str) -> None:
                 why = f"mail in spite of {certificate}"
                 if rounds.demands_tls:
                     raise rounds.fail(seen, why)
-                # RFC 7435 1.2: encryption with whom ever is better than none.
+                # RFC 7435 1.2: encryption without authentication is better than none.
                 raise rounds.permit(seen, f"{why}, as opportunistic TLS permits")
-        if not refused:
+        if not asked:
             raise Inconclusive("the client does not use STARTTLS")
         if scenario != "untrusted" and not any(
             command.tls for seen in rounds.of("starttls") for command in seen.commands
@@ -408,14 +414,14 @@ _verifies("issuers", "untrusted", "a certificate that no authority has signed")
 
 @CHECKS.check("TLS-24", "3207 4, 6; 8314 5", "No mail is sent in plaintext where TLS was refused, or failed")
 def client_demands_tls(rounds: Rounds) -> None:
-    shown = False
+    asked = False
     for seen in rounds.of("starttls-later", *_BROKEN, *_BAD_CERTIFICATES):
-        shown = shown or seen.first("STARTTLS") is not None
+        asked = asked or seen.first("STARTTLS") is not None
         if any(command.verb in _MAIL and not command.tls for command in seen.commands):
             if rounds.demands_tls:
                 raise rounds.fail(seen, "mail in plaintext, although the client is to demand TLS")
             raise rounds.permit(seen, "mail in plaintext, as opportunistic TLS permits")
-    if not shown:
+    if not asked:
         raise Inconclusive(NOT_SHOWN)
 
 

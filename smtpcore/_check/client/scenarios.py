@@ -103,7 +103,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "look-alikes",
-        "has the names of extensions where they are no keywords",
+        "has the names of extensions where they are not keywords",
         keywords=(
             "X-STARTTLS",
             "XPIPELINING",
@@ -121,7 +121,7 @@ SCENARIOS: Final = (
     Scenario("slow", "replies to the content after two seconds", delay=2.0),
     Scenario(
         "size-zero",
-        "offers SIZE 0, which is no limit, and is named like an extension",
+        "offers SIZE 0, which means that there is no limit, and is named like an extension",
         keywords=("SIZE 0", "8BITMIME"),
         hello="STARTTLS",
     ),
