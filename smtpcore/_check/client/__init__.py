@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from ..table import Check
-from . import commands, content, reactions
+from . import auth, commands, content, reactions, starttls
 from .rounds import Rounds
 
-CHECKS: Final[tuple[Check[Rounds], ...]] = (*commands.CHECKS, *content.CHECKS, *reactions.CHECKS)
+CHECKS: Final[tuple[Check[Rounds], ...]] = (
+    *commands.CHECKS,
+    *content.CHECKS,
+    *reactions.CHECKS,
+    *starttls.CHECKS,
+    *auth.CHECKS,
+)
 """All checks, in the order of the report."""

@@ -12,6 +12,7 @@ from .certificates import context_of
 from .scenarios import HOST, Scenario
 
 LOOK: Final = 0.03  # seconds
+TRANSACTION: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))  # the verbs of one
 _HANDSHAKE: Final = b"\x16"  # the first octet of a record of TLS that holds one
 _PLAINTEXT: Final = re.compile(
     rb"(?:EHLO|HELO|STARTTLS|AUTH|MAIL|RCPT|DATA|BDAT|RSET|NOOP|VRFY|QUIT)\b.*", re.IGNORECASE | re.DOTALL

@@ -1,26 +1,19 @@
-"""Checks of what a client does about replies: refusals, closings, TLS, AUTH."""
+"""Checks of what a client does about replies: codes, refusals, closings, keywords."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections import Counter
 from typing import Final
 
-from ..table import Check, Inconclusive, NotOffered
+from ..table import Inconclusive
 from ..wire import shown
-from .player import Seen
+from .player import TRANSACTION, Seen
 from .rounds import NOT_SHOWN, ClientTable, Rounds
 
 CHECKS: Final = ClientTable()
 each = CHECKS.each
 
 _MOST_TRIES: Final = 5  # of a command that was refused, and of connections
-_MAIL: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))
-_IN_PLAINTEXT: Final = _MAIL | {"EHLO", "HELO", "AUTH", "RSET", "NOOP", "STARTTLS", "VRFY"}
-_BROKEN: Final = ("refusing-the-handshake", "without-a-handshake")
-_BAD_CERTIFICATES: Final = ("with-another-name", "expired", "untrusted")
 
 
 def _goes_on(seen: Seen) -> str | bool:
@@ -122,7 +115,7 @@ def client_sends_once(rounds: Rounds) -> None:
 @each("GRT-13", "5321 3.1, 4.2.1", "After 554 as greeting the client does not go on to mail", "refusing")
 def accepts_a_refusal(seen: Seen) -> str | bool:
     for command in seen.commands:
-        if command.verb in _MAIL:
+        if command.verb in TRANSACTION:
             return f"{shown(command.line)} after a greeting of 554"
     if any(command.verb in ("EHLO", "HELO") for command in seen.commands):
         return "the client introduces itself after a greeting of 554"
@@ -283,208 +276,6 @@ def notices_unasked_replies(seen: Seen) -> str | bool:
     return "the client goes on after a reply that answers no command" if seen.contents else True
 
 
-# -- TLS --
-
-
-@each(
-    "TLS-09",
-    "3207 4.2",
-    "After the handshake the client starts over with EHLO",
-    "starttls",
-    "starttls-offers-more",
-)
-def starts_over_under_tls(seen: Seen) -> str | bool:
-    under = [command for command in seen.commands if command.tls]
-    if not under:
-        return False
-    return (
-        True
-        if under[0].verb in ("EHLO", "HELO", "QUIT")
-        else f"the first command under TLS is {shown(under[0].line)}"
-    )
-
-
-@each("TLS-15", "3207 4", "After 220 the client begins a handshake, and sends no plaintext", "starttls")
-def begins_a_handshake(seen: Seen) -> str | bool:
-    if seen.no_handshake:
-        return "plaintext comes after the 220 of STARTTLS"
-    starttls = seen.first("STARTTLS")
-    return bool(starttls and starttls.reply)
-
-
-@each("TLS-08", "3207 4.2", "What was offered before TLS is forgotten", "starttls-offers-more")
-def forgets_what_was_offered(seen: Seen) -> str | bool:
-    found = False
-    for command in seen.commands:
-        if command.tls and command.offered is not None:
-            found = True
-            if command.verb in ("BDAT", "AUTH", "STARTTLS") or re.search(rb"(?i) BODY=", command.line):
-                return f"{shown(command.line)} uses what is not offered under TLS"
-            if command.early:
-                return f"{shown(command.line)} is pipelined, which is not offered under TLS"
-    return found
-
-
-@each("TLS-11", "3207 4.2", "STARTTLS is not sent under TLS")
-def starttls_once(seen: Seen) -> str | bool:
-    if any(command.verb == "STARTTLS" and command.tls for command in seen.commands):
-        return "STARTTLS under TLS"
-    return any(command.tls for command in seen.commands)
-
-
-@each("TLS-05", "3207 6", "Plaintext after the 220 of STARTTLS is not taken for a reply", "starttls-injection")
-def refuses_injected_replies(seen: Seen) -> str | bool:
-    if seen.used_injection:
-        return "plaintext after the 220 is taken for the reply to EHLO"
-    return bool(seen.first("STARTTLS"))
-
-
-@each("TLS-17", "3207 4", "After 454 the client does not begin a handshake", "starttls-later")
-def accepts_454(seen: Seen) -> str | bool:
-    starttls = seen.first("STARTTLS")
-    if starttls is None:
-        return False
-    for after in seen.after(starttls):
-        if after.line.startswith(b"\x16"):
-            return "the client begins a handshake after 454"
-    return True
-
-
-@each(
-    "AUT-28",
-    "4954 4",
-    "The password is not shown in plaintext where TLS is offered",
-    "starttls-later",
-    "starttls",
-    *_BROKEN,
-    *_BAD_CERTIFICATES,
-)
-def hides_the_password(seen: Seen) -> str | bool:
-    for command in seen.commands:
-        if command.verb == "AUTH" and not command.tls:
-            return "AUTH in plaintext"
-    return bool(seen.commands)
-
-
-@each(
-    "TLS-15",
-    "3207 4",
-    "After a handshake that failed the client does not go on in plaintext",
-    *_BROKEN,
-    *_BAD_CERTIFICATES,
-)
-def ends_after_a_failed_handshake(seen: Seen) -> str | bool:
-    for command in seen.commands:
-        if command.after_handshake and command.verb in _IN_PLAINTEXT:
-            return f"{shown(command.line)} in plaintext after a handshake that failed"
-    return seen.handshake_failed
-
-
-def _verifies(what: str, scenario: str, certificate: str) -> None:
-    """Add a check of what a client does about a bad certificate."""
-
-    def run(rounds: Rounds) -> None:
-        asked = False
-        for seen in rounds.of(scenario):
-            asked = asked or seen.first("STARTTLS") is not None
-            under_tls = [command for command in seen.commands if command.tls]
-            if any(command.verb == "AUTH" for command in under_tls):
-                raise rounds.fail(seen, f"AUTH in spite of {certificate}")
-            if any(command.verb in _MAIL for command in under_tls):
-                why = f"mail in spite of {certificate}"
-                if rounds.demands_tls:
-                    raise rounds.fail(seen, why)
-                # RFC 7435 1.2: encryption without authentication is better than none.
-                raise rounds.permit(seen, f"{why}, as opportunistic TLS permits")
-        if not asked:
-            raise Inconclusive("the client does not use STARTTLS")
-        if scenario != "untrusted" and not any(
-            command.tls for seen in rounds.of("starttls") for command in seen.commands
-        ):
-            raise Inconclusive("the client refuses a valid certificate, too (hint: --save-ca)")
-
-    sentence = f"Nothing is sent to a server with {certificate}"
-    CHECKS.add(Check(f"client-verifies-{what}", "TLS-32", "3207 4.1; 4954 14; 8314 5.4", sentence, run))
-
-
-_verifies("names", "with-another-name", "a certificate for another name")
-_verifies("dates", "expired", "a certificate that has expired")
-_verifies("issuers", "untrusted", "a certificate that no authority has signed")
-
-
-@CHECKS.check("TLS-24", "3207 4, 6; 8314 5", "No mail is sent in plaintext where TLS was refused, or failed")
-def client_demands_tls(rounds: Rounds) -> None:
-    asked = False
-    for seen in rounds.of("starttls-later", *_BROKEN, *_BAD_CERTIFICATES):
-        asked = asked or seen.first("STARTTLS") is not None
-        if any(command.verb in _MAIL and not command.tls for command in seen.commands):
-            if rounds.demands_tls:
-                raise rounds.fail(seen, "mail in plaintext, although the client is to demand TLS")
-            raise rounds.permit(seen, "mail in plaintext, as opportunistic TLS permits")
-    if not asked:
-        raise Inconclusive(NOT_SHOWN)
-
-
-@CHECKS.check("TLS-25", "3207 6; 8314 5", "Where TLS is demanded no mail is sent to a server without STARTTLS")
-def client_demands_starttls(rounds: Rounds) -> None:
-    if not rounds.demands_tls:
-        raise NotOffered("it needs --require-tls")
-    for seen in rounds.of("auth"):
-        if any(command.verb in _MAIL or command.verb == "AUTH" for command in seen.commands):
-            raise rounds.fail(seen, "mail or AUTH in plaintext, although the client is to demand TLS")
-
-
-@each("AUT-50", "4954 4, 14", "The password is not shown in plaintext", "auth", "refusing-auth", level="SHOULD")
-def hides_the_password_without_starttls(seen: Seen) -> str | bool:
-    for command in seen.commands:
-        if command.verb == "AUTH" and not command.tls:
-            return "AUTH in plaintext, where STARTTLS is not offered"
-    return bool(seen.commands)
-
-
-# -- AUTH --
-
-
-@each("AUT-15", "4954 4", "Responses are base64", "auth", "refusing-auth")
-def writes_base64(seen: Seen) -> str | bool:
-    responses = [line.rstrip(b"\r\n") for line in seen.responses if line != b"*\r\n"]
-    for command in seen.commands:
-        if command.verb == "AUTH":
-            responses += command.argument.split(b" ")[1:]
-    for response in responses:
-        try:
-            base64.b64decode(b"" if response == b"=" else response, validate=True)
-        except binascii.Error:
-            return f"not valid base64: {shown(response, 20)}"
-    return bool(responses)
-
-
-@each(
-    "AUT-27",
-    "4954 4",
-    "Only mechanisms that are offered are used",
-    "auth",
-    "refusing-auth",
-    "auth-by-something-else",
-)
-def uses_offered_mechanisms(seen: Seen) -> str | bool:
-    found = False
-    for command in seen.commands:
-        if command.verb == "AUTH":
-            found = True
-            offered = b"PLAIN LOGIN" if seen.scenario.name != "auth-by-something-else" else b"X-FROBNICATE"
-            if command.argument.upper().split(b" ")[0] not in offered.split():
-                return f"a mechanism that is not offered: {shown(command.argument, 20)}"
-    return found
-
-
-@each("RPL-22", "4954 4", "The client waits for each challenge", "auth", "refusing-auth")
-def waits_for_challenges(seen: Seen) -> str | bool:
-    if seen.early_response:
-        return "a response comes before its challenge"
-    return bool(seen.first("AUTH"))
-
-
 @each(
     "EHL-14",
     "5321 4.1.1.1",
@@ -502,34 +293,3 @@ def waits_for_slow_replies(seen: Seen) -> str | bool:
         if command.verb == "DATA" and command.ok and not seen.contents:
             return "the client sends no content"
     return "the client has closed before the reply to its content" if seen.impatient else bool(seen.contents)
-
-
-@each("AUT-13", "4954 4", "A challenge that is not base64 is answered by a star", "auth-with-a-bad-challenge")
-def cancels_a_bad_challenge(seen: Seen) -> str | bool:
-    for response in seen.responses:
-        if response != b"*\r\n":
-            return f"the response is {shown(response, 20)}"
-    return bool(seen.responses)
-
-
-@each("AUT-04", "4954 4", "AUTH comes before a transaction, and once", "auth")
-def authenticates_once(seen: Seen) -> str | bool:
-    logins = [command for command in seen.commands if command.verb == "AUTH"]
-    if any(command.mail for command in logins):
-        return "AUTH within a transaction"
-    if len(logins) > 1:
-        return "AUTH after a success"
-    return bool(logins)
-
-
-@each(
-    "AUT-31",
-    "4954 4",
-    "After a refused login the client does not go on as if it had been accepted",
-    "refusing-auth",
-    level="MAY",
-)
-def accepts_a_refused_login(seen: Seen) -> str | bool:
-    if not seen.first("AUTH"):
-        return False
-    return "mail after a refused login" if seen.contents else True
