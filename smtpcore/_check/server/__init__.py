@@ -15,6 +15,7 @@ from . import (
     greeting,
     idle,
     limits,
+    login,
     order,
     paths,
     pipelining,
@@ -38,6 +39,7 @@ CHECKS: Final[tuple[Check[Session], ...]] = tuple(
         bdat,
         starttls,
         auth,
+        login,
         stored,
         idle,
     )

@@ -1,15 +1,14 @@
-"""Checks of AUTH (RFC 4954). Some of them need a user that the server knows."""
+"""Checks of AUTH that need no user (RFC 4954); those of a login are in ``login``."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from typing import Final
 
 from ..._core.grammar import MECHANISM
-from ..session import NAME, Session, encoded, letter, token
+from ..session import NAME, Session, encoded
 from ..table import Check, Failed, Inconclusive, NotOffered, Table
 from ..wire import Closed, Reply, shown
 
@@ -20,22 +19,22 @@ _AUTH: Final = "AUTH"
 _WRONG: Final = encoded("\0nobody-here\0wrong")
 
 
-def _ready(session: Session) -> None:
+def ready_for_auth(session: Session) -> None:
     """Introduce the client where AUTH is offered, without a login."""
     session.ready(auth=False)
     if _AUTH not in (session.offered or {}):
         raise Inconclusive("AUTH is not offered in this session")
 
 
-def _plain(session: Session) -> None:
-    _ready(session)
+def ready_for_plain(session: Session) -> None:
+    ready_for_auth(session)
     if "PLAIN" not in session.mechanisms():
         raise NotOffered("PLAIN is not offered")
 
 
 @check("AUT-01", "4954 3", "AUTH lists at least one mechanism, each once", keyword=_AUTH)
 def auth_lists_mechanisms(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     names = session.mechanisms()
     if not names:
         raise Failed("AUTH is offered without a mechanism")
@@ -51,7 +50,7 @@ def auth_lists_mechanisms(session: Session) -> None:
     keyword=_AUTH,
 )
 def auth_mechanism_names(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     for name in (session.offered or {}).get(_AUTH, ()):
         if not MECHANISM.fullmatch(name):
             raise Failed(f"not a valid name of a mechanism: {name!r}")
@@ -87,21 +86,21 @@ def auth_refused_in_the_clear(session: Session) -> None:
 
 @check("AUT-02", "4954 4", "AUTH without a mechanism is refused with 501", keyword=_AUTH)
 def auth_needs_a_mechanism(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     session.refused(session.command("AUTH"), "AUTH without an argument", 501, strict=True)
     session.alive("after AUTH without an argument")
 
 
 @check("AUT-03", "4954 4", "An unknown mechanism is refused with 504", keyword=_AUTH)
 def auth_unknown_mechanism(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     session.refused(session.command("AUTH FROBNICATE"), "AUTH with an unknown mechanism", 504, strict=True)
     session.alive("after an unknown mechanism")
 
 
 @check("AUT-01", "4954 3, 4", "A mechanism that is offered is known", keyword=_AUTH)
 def auth_offered_mechanisms(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     for name in session.mechanisms():
         reply = session.command(f"AUTH {name}")
         if reply.code in (500, 502, 504):
@@ -114,7 +113,7 @@ def auth_offered_mechanisms(session: Session) -> None:
 
 @check("AUT-02", "4954 4", "AUTH with an argument too many is refused with 501", keyword=_AUTH)
 def auth_with_three_arguments(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     credentials = encoded("\0".join(("", *session.target.user))) if session.target.user else _WRONG
     line = f"AUTH PLAIN {credentials} more"
     session.refused(session.command(line), "AUTH with three arguments", 501)
@@ -123,7 +122,7 @@ def auth_with_three_arguments(session: Session) -> None:
 
 def _cram(session: Session) -> Reply:
     """Begin an exchange by CRAM-MD5."""
-    _ready(session)
+    ready_for_auth(session)
     if "CRAM-MD5" not in session.mechanisms():
         raise NotOffered("CRAM-MD5 is not offered")
     reply = session.command("AUTH CRAM-MD5")
@@ -166,9 +165,9 @@ def auth_cram_initial_response(session: Session) -> None:
     session.alive("after AUTH CRAM-MD5")
 
 
-def _login_challenge(session: Session) -> None:
+def begin_login(session: Session) -> None:
     """Begin an exchange by LOGIN."""
-    _ready(session)
+    ready_for_auth(session)
     if "LOGIN" not in session.mechanisms():
         raise NotOffered("LOGIN is not offered")
     reply = session.command("AUTH LOGIN")
@@ -180,48 +179,11 @@ def _login_challenge(session: Session) -> None:
 def auth_bad_base64_by_login(session: Session) -> None:
     for response in ("=", "!!!"):
         if response == "=":
-            _login_challenge(session)
+            begin_login(session)
         elif session.command("AUTH LOGIN").code != 334:
             raise Inconclusive("AUTH LOGIN is refused")
         session.refused(session.respond(response), f"the response {response}", 501, strict=True)
     session.alive("after bad base64")
-
-
-@check(
-    "AUT-48",
-    "4422 3.6",
-    "LOGIN asks for a password whether it knows the user or not",
-    keyword=_AUTH,
-    needs="user",
-)
-def auth_login_hides_users(session: Session) -> None:
-    _login_challenge(session)
-    known = session.respond(encoded(session.user()[0]))
-    session.respond("*")
-    if session.command("AUTH LOGIN").code != 334:
-        raise Inconclusive("AUTH LOGIN is refused")
-    unknown = session.respond(encoded("nobody-here"))
-    if known.code != unknown.code:
-        raise Failed(f"a known user: {known}; an unknown user: {unknown}")
-
-
-@check("AUT-37", "4954 4", "A login works after exchanges that failed", keyword=_AUTH, needs="user")
-def login_after_failures(session: Session) -> None:
-    _plain(session)
-    for response in ("*", "!!!"):
-        if session.command("AUTH PLAIN").code != 334:
-            raise Failed("AUTH PLAIN is refused after a failed exchange")
-        session.refused(session.respond(response), f"the response {response}")
-    session.refused(session.try_login(session.user()[0], "wrong"), "a wrong password")
-    reply = session.try_login(*session.user())
-    if reply.code != 235:
-        raise Failed(f"a login after exchanges that failed: {reply}")
-
-
-@check("AUT-22", "4954 4", "The password is that of one user only", keyword=_AUTH, needs="user")
-def auth_password_of_another(session: Session) -> None:
-    _ready(session)
-    session.refused(session.try_login("nobody-here", session.user()[1]), "an unknown user", 535)
 
 
 @check("AUT-53", "4954 4", "AUTH before EHLO is refused with 503", keyword=_AUTH)
@@ -236,19 +198,9 @@ def auth_before_ehlo(session: Session) -> None:
         session.refused(reply, "AUTH before EHLO", 503)
 
 
-@check("AUT-53", "4954 4", "A login before EHLO is refused", keyword=_AUTH, needs="user")
-def login_before_ehlo(session: Session) -> None:
-    if "PLAIN" not in session.target.plain.get(_AUTH, ()):
-        raise Inconclusive("PLAIN is offered under TLS only")
-    session.greeting()
-    user, password = session.user()
-    reply = session.command(f"AUTH PLAIN {encoded(f'{chr(0)}{user}{chr(0)}{password}')}")
-    session.refused(reply, "a login before EHLO", 503)
-
-
 @check("AUT-04", "4954 4", "AUTH within a transaction is refused with 503", keyword=_AUTH)
 def auth_within_a_transaction(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     if session.target.needs_auth:
         raise Inconclusive("mail needs a login")
     session.mail()
@@ -261,7 +213,7 @@ def auth_within_a_transaction(session: Session) -> None:
 
 @check("AUT-06", "4954 4", "PLAIN without an initial response is answered with 334", keyword=_AUTH)
 def auth_plain_challenge(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     reply = session.command("AUTH PLAIN")
     if reply.code != 334:
         raise Failed(f"AUTH PLAIN: {reply}")
@@ -272,7 +224,7 @@ def auth_plain_challenge(session: Session) -> None:
 
 @check("AUT-07", "4954 4", "An empty challenge is 334 and a space", keyword=_AUTH)
 def auth_empty_challenge(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     reply = session.command("AUTH PLAIN")
     if reply.code == 334 and reply.lines[-1] == b"334\r\n":
         raise Failed("334 comes without its space")
@@ -281,7 +233,7 @@ def auth_empty_challenge(session: Session) -> None:
 
 @check("AUT-12", "4954 4", "A star cancels the exchange with 501, and the session goes on", keyword=_AUTH)
 def auth_cancelled(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     mechanism = session.mechanisms()[0] if session.mechanisms() else "PLAIN"
     if {"PLAIN", "LOGIN"} & set(session.mechanisms()):
         mechanism = "PLAIN" if "PLAIN" in session.mechanisms() else "LOGIN"
@@ -294,7 +246,7 @@ def auth_cancelled(session: Session) -> None:
 
 @check("AUT-12", "4954 4", "A star cancels the exchange where LOGIN asks for the password, too", keyword=_AUTH)
 def auth_cancelled_late(session: Session) -> None:
-    _login_challenge(session)
+    begin_login(session)
     reply = session.respond(encoded("check"))
     if reply.code != 334:
         raise Inconclusive(f"LOGIN and a user name: {reply}")
@@ -304,7 +256,7 @@ def auth_cancelled_late(session: Session) -> None:
 
 def _bad_response(name: str, response: str) -> Check[Session]:
     def run(session: Session) -> None:
-        _plain(session)
+        ready_for_plain(session)
         if session.command("AUTH PLAIN").code != 334:
             raise Inconclusive("AUTH PLAIN is refused")
         session.refused(session.respond(response), f"the response {response}", 501, strict=True)
@@ -328,60 +280,23 @@ for _name, _response in (
 
 @check("AUT-14", "4954 4", "An initial response of bad base64 is refused with 501", keyword=_AUTH)
 def auth_bad_initial_response(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     for response in ("!!!", "*"):
         line = f"AUTH PLAIN {response}"
         session.refused(session.command(line), line, 501, strict=True)
     session.alive("after bad base64")
 
 
-@check("AUT-15", "4954 4", "Octets outside of the alphabet are not skipped", keyword=_AUTH, needs="user")
-def auth_strict_base64(session: Session) -> None:
-    _plain(session)
-    user, password = session.user()
-    right = encoded(f"\0{user}\0{password}")
-    for response in (f"{right[:4]}!{right[4:]}", f"{right[:4]} {right[4:]}", f"{right[:4]}-{right[4:]}"):
-        if session.command("AUTH PLAIN").code != 334:
-            raise Inconclusive("AUTH PLAIN is refused")
-        session.refused(session.respond(response), "base64 with another octet in it", 501, 535)
-
-
-def _not_quite(name: str, change: Callable[[str], str]) -> Check[Session]:
-    """The right credentials in base64 that is not valid."""
-
-    def run(session: Session) -> None:
-        _plain(session)
-        right = encoded("\0".join(("", *session.user())))
-        response = change(right)
-        if response == right:
-            raise Inconclusive("the credentials need no padding")
-        if session.command("AUTH PLAIN").code != 334:
-            raise Inconclusive("AUTH PLAIN is refused")
-        session.refused(session.respond(response), "base64 that is not valid", 501, strict=True)
-
-    sentence = f"The right credentials {name.replace('-', ' ')} are refused with 501"
-    return Check(f"auth-base64-{name}", "AUT-15", "4954 4", sentence, run, keyword=_AUTH, needs="user")
-
-
-for _name, _spoil in (
-    ("without-padding", lambda text: text.rstrip("=")),
-    ("with-more-padding", lambda text: f"{text}===="),
-    ("after-an-equals-sign", lambda text: f"={text}"),
-    ("and-more", lambda text: f"{text}AAAA" if text.endswith("=") else f"{text}=AAAA"),
-):
-    CHECKS.add(_not_quite(_name, _spoil))
-
-
 @check("AUT-09", "4954 4", "= as the initial response is an empty one", keyword=_AUTH)
 def auth_empty_initial_response(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     session.refused(session.command("AUTH PLAIN ="), "AUTH PLAIN =", 501, 535)
     session.alive("after AUTH PLAIN =")
 
 
 @check("AUT-10", "4954 4", "An empty response is an empty line", keyword=_AUTH)
 def auth_empty_response(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     if session.command("AUTH PLAIN").code != 334:
         raise Inconclusive("AUTH PLAIN is refused")
     session.refused(session.respond(""), "an empty response", 501, 535)
@@ -390,7 +305,7 @@ def auth_empty_response(session: Session) -> None:
 
 @check("AUT-19", "4954 4", "A response that is too long fails, and is skipped whole", keyword=_AUTH)
 def auth_response_too_long(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     if session.command("AUTH PLAIN").code != 334:
         raise Inconclusive("AUTH PLAIN is refused")
     try:
@@ -408,7 +323,7 @@ def auth_response_too_long(session: Session) -> None:
 
 @check("AUT-18", "4954 4", "A response of 12288 octets is not too long", keyword=_AUTH)
 def auth_long_response(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     if session.command("AUTH PLAIN").code != 334:
         raise Inconclusive("AUTH PLAIN is refused")
     text = "\0" + "u" * 4600 + "\0" + "p" * 4600
@@ -425,7 +340,7 @@ def auth_long_response(session: Session) -> None:
 
 @check("AUT-22", "4954 4, 6", "A wrong password is refused with 535, and the session goes on", keyword=_AUTH)
 def auth_wrong_password(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     user = session.target.user[0] if session.target.user else "nobody-here"
     session.refused(session.try_login(user, "wrong"), "a wrong password", 535)
     session.alive("after a wrong password")
@@ -433,7 +348,7 @@ def auth_wrong_password(session: Session) -> None:
 
 def _malformed_credentials(name: str, text: str) -> Check[Session]:
     def run(session: Session) -> None:
-        _plain(session)
+        ready_for_plain(session)
         session.refused(session.command(f"AUTH PLAIN {encoded(text)}"), f"AUTH PLAIN with {text!r}", 501, 535)
         session.alive("after bad credentials")
 
@@ -453,7 +368,7 @@ for _name, _text in (
 
 @check("AUT-32", "4954 9", "The session does not end before the third failure", keyword=_AUTH, level="SHOULD")
 def auth_three_failures(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     for number in range(2):
         try:
             reply = session.try_login("nobody-here", "wrong")
@@ -466,7 +381,7 @@ def auth_three_failures(session: Session) -> None:
 
 @check("AUT-38", "4954 4", "Within an exchange a line that looks like a command is a response", keyword=_AUTH)
 def auth_command_as_response(session: Session) -> None:
-    _plain(session)
+    ready_for_plain(session)
     for line in ("QUIT", "RSET", "NOOP", "EHLO check.example"):
         if session.command("AUTH PLAIN").code != 334:
             raise Inconclusive("AUTH PLAIN is refused")
@@ -480,7 +395,7 @@ def auth_command_as_response(session: Session) -> None:
 
 @check("AUT-37", "4954 4", "A failed exchange leaves the session as it was", keyword=_AUTH)
 def auth_failure_changes_nothing(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     if session.target.needs_auth:
         raise Inconclusive("mail needs a login")
     session.try_login("nobody-here", "wrong")
@@ -507,7 +422,7 @@ def auth_parameter_bad_values(session: Session) -> None:
 
 @check("AUT-25", "4954 6", "Mail that needs a login is refused with 530", keyword=_AUTH)
 def auth_required(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     if not session.target.needs_auth:
         raise NotOffered("mail needs no login")
     session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL without a login", 530)
@@ -516,182 +431,11 @@ def auth_required(session: Session) -> None:
 
 @check("AUT-25", "4954 6", "A failed login opens nothing", keyword=_AUTH)
 def auth_required_after_failure(session: Session) -> None:
-    _ready(session)
+    ready_for_auth(session)
     if not session.target.needs_auth:
         raise NotOffered("mail needs no login")
     session.try_login("nobody-here", "wrong")
     session.refused(session.command(f"MAIL FROM:<{session.target.sender}>"), "MAIL after a failed login", 530)
-
-
-@check("AUT-20", "4954 4", "The right password is answered with 235", keyword=_AUTH, needs="user")
-def login(session: Session) -> None:
-    _ready(session)
-    reply = session.try_login(*session.user())
-    if reply.code != 235:
-        raise Failed(f"the login: {reply}")
-    session.alive("after the login")
-
-
-@check("AUT-02", "4954 4", "The name of a mechanism is read in any letter case", keyword=_AUTH, needs="user")
-def login_in_any_case(session: Session) -> None:
-    _plain(session)
-    user, password = session.user()
-    reply = session.command(f"aUtH pLaIn {encoded(f'{chr(0)}{user}{chr(0)}{password}')}")
-    if reply.code != 235:
-        raise Failed(f"aUtH pLaIn: {reply}")
-
-
-@check("AUT-20", "4954 4", "PLAIN works with the response on a line of its own", keyword=_AUTH, needs="user")
-def login_in_two_steps(session: Session) -> None:
-    _plain(session)
-    user, password = session.user()
-    if session.command("AUTH PLAIN").code != 334:
-        raise Failed("AUTH PLAIN without an initial response is refused")
-    reply = session.respond(encoded(f"\0{user}\0{password}"))
-    if reply.code != 235:
-        raise Failed(f"the login: {reply}")
-
-
-@check("AUT-20", "4954 4", "LOGIN works, user and password on a line each", keyword=_AUTH, needs="user")
-def login_by_login(session: Session) -> None:
-    _ready(session)
-    if "LOGIN" not in session.mechanisms():
-        raise NotOffered("LOGIN is not offered")
-    reply = session.command("AUTH LOGIN")
-    for answer in session.user():
-        if reply.code != 334:
-            raise Failed(f"AUTH LOGIN: {reply}")
-        reply = session.respond(encoded(answer))
-    if reply.code != 235:
-        raise Failed(f"AUTH LOGIN: {reply}")
-
-
-@check("AUT-05", "4954 4", "AUTH after a success is refused with 503", keyword=_AUTH, needs="user")
-def login_twice(session: Session) -> None:
-    _ready(session)
-    session.log_in()
-    reply = session.try_login(*session.user())
-    session.refused(reply, "a second login", 503, strict=True)
-    session.alive("after a second login")
-
-
-@check("SES-04", "5321 4.1.1.5; 4954 4", "RSET and EHLO keep the login", keyword=_AUTH, needs="user")
-def login_lasts(session: Session) -> None:
-    _ready(session)
-    session.log_in()
-    for line in ("RSET", f"EHLO {NAME}"):
-        session.accepted(session.command(line), f"{line} after a login", 250)
-        session.accepted(
-            session.command(f"MAIL FROM:<{session.target.sender}>"), f"MAIL after a login and {line}"
-        )
-        session.command("RSET")
-    if "PLAIN" in session.mechanisms() or "LOGIN" in session.mechanisms():
-        reply = session.try_login(*session.user())
-        session.refused(reply, "a second login after RSET and EHLO", 503)
-
-
-def _login_lasts(name: str, what: str, between: Callable[[Session], object]) -> Check[Session]:
-    def run(session: Session) -> None:
-        _ready(session)
-        session.log_in()
-        between(session)
-        if not {"PLAIN", "LOGIN"} & set(session.mechanisms()):
-            raise NotOffered("neither PLAIN nor LOGIN is offered")
-        session.refused(session.try_login(*session.user()), f"a second login after {what}", 503)
-
-    sentence = f"After {what} AUTH is still refused"
-    return Check(f"login-lasts-over-{name}", "AUT-05", "4954 4", sentence, run, keyword=_AUTH, needs="user")
-
-
-def _message(session: Session) -> None:
-    session.data()
-    session.content(letter(token()))
-
-
-def _helo(session: Session) -> None:
-    session.command(f"HELO {NAME}")
-    session.accepted(session.command(f"EHLO {NAME}"), "EHLO after HELO", 250)
-
-
-for _name, _what, _between in (
-    ("a-message", "a message", _message),
-    ("helo", "HELO and EHLO", _helo),
-    ("a-refused-ehlo", "an EHLO that was refused", lambda session: session.command("EHLO")),
-):
-    CHECKS.add(_login_lasts(_name, _what, _between))
-
-
-@check("AUT-20", "4954 4", "A message is accepted after a login", keyword=_AUTH, needs="user")
-def message_after_login(session: Session) -> None:
-    _ready(session)
-    session.log_in()
-    session.data()
-    session.accepted(session.content(letter(token())), "the content")
-
-
-@check(
-    "AUT-48",
-    "4422 3.6",
-    "An unknown user and a wrong password have the same answer",
-    keyword=_AUTH,
-    needs="user",
-)
-def auth_hides_users(session: Session) -> None:
-    _ready(session)
-    known = session.try_login(session.user()[0], "wrong")
-    unknown = session.try_login("nobody-here", "wrong")
-    if known.lines != unknown.lines and known.code != unknown.code:
-        raise Failed(f"a wrong password: {known}; an unknown user: {unknown}")
-    if known.lines != unknown.lines and known.texts[0].replace(
-        session.user()[0].encode(), b""
-    ) != unknown.texts[0].replace(b"nobody-here", b""):
-        raise Failed(f"a wrong password: {known}; an unknown user: {unknown}")
-
-
-@check("AUT-49", "4422 3.6", "Another authorization identity is refused", keyword=_AUTH, needs="user")
-def auth_as_another(session: Session) -> None:
-    _plain(session)
-    user, password = session.user()
-    for identity in ("somebody-else", f"{user}x"):
-        reply = session.command(f"AUTH PLAIN {encoded(f'{identity}{chr(0)}{user}{chr(0)}{password}')}")
-        session.refused(reply, "PLAIN with another authorization identity", 535, 501)
-
-
-def _similar(name: str, change: Callable[[str], str]) -> Check[Session]:
-    def run(session: Session) -> None:
-        _ready(session)
-        user, password = session.user()
-        if change(password) == password:
-            raise Inconclusive("the password is the same so")
-        session.refused(session.try_login(user, change(password)), "a similar password", 535, 501)
-
-    sentence = f"A password that is {name.replace('-', ' ')} is refused"
-    return Check(f"auth-password-{name}", "AUT-22", "4954 4", sentence, run, keyword=_AUTH, needs="user")
-
-
-for _name, _change in (
-    ("in-another-case", str.swapcase),
-    ("longer", lambda text: f"{text}x"),
-    ("shorter", lambda text: text[:-1]),
-    ("empty", lambda text: ""),
-    ("followed-by-a-blank", lambda text: f"{text} "),
-    ("followed-by-a-nul", lambda text: f"{text}\0x"),
-):
-    CHECKS.add(_similar(_name, _change))
-
-
-@check("TLS-29", "3207 4.2", "A login of before TLS is void under TLS", keyword=_AUTH, needs="user")
-def login_before_tls(session: Session) -> None:
-    session.ready(tls=False, auth=False)
-    if "STARTTLS" not in (session.offered or {}) or "PLAIN" not in session.mechanisms():
-        raise Inconclusive("STARTTLS and PLAIN are not offered together")
-    session.log_in()
-    session.start_tls()
-    session.accepted(session.command(f"EHLO {NAME}"), "EHLO under TLS", 250)
-    if session.mechanisms():
-        reply = session.try_login(*session.user())
-        if reply.code == 503:
-            raise Failed(f"the login of before TLS counts under TLS: {reply}")
 
 
 @check("AUT-53", "4954 4", "AUTH after HELO is refused", keyword=_AUTH, level="SHOULD")
