@@ -22,6 +22,7 @@ from . import (
     smuggling,
     starttls,
     stored,
+    storedheader,
 )
 
 CHECKS: Final[tuple[Check[Session], ...]] = tuple(
@@ -41,6 +42,7 @@ CHECKS: Final[tuple[Check[Session], ...]] = tuple(
         auth,
         login,
         stored,
+        storedheader,
         idle,
     )
     for check in module.CHECKS
