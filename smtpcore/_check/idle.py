@@ -26,6 +26,6 @@ class IdleClient:
         return time.monotonic() - self._since
 
     def look(self, seconds: float = 0.0) -> None:
-        """Note whether the server has ended the session; wait so many seconds for it at most."""
+        """Note whether the server has ended the session, which is awaited for at most ``seconds``."""
         if self.ended is None and (self.wire.pending(seconds) or self.wire.closed):
             self.ended = self.seconds
