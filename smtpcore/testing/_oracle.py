@@ -27,6 +27,7 @@ from .._core.commands import verb_of
 from .._core.config import Extension
 from .._core.errors import LocalProtocolError
 from .._core.events import Connect, Data, Ehlo, EndOfMessage, Event, Helo, Mail, Noop, Quit, Rcpt, Rset, Vrfy
+from .._core.grammar import EHLO_KEYWORD
 from .._core.rules import rules_for
 from .._core.state import HANDSHAKEN, State, after
 from ..extensions import STANDARD
@@ -54,9 +55,6 @@ _KNOWN: Final = re.compile(
 # A reply that calls a command an error of the protocol. With an enhanced code of another subject it does not:
 # 501 5.1.8 refuses a domain that does not exist (RFC 3463 3).
 _PROTOCOL_ERROR: Final = re.compile(rb"50[0-3](?: 5\.5\.| (?![245]\.[0-9]+\.[0-9])|\r|-)")
-# ehlo-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")                                    ; RFC 5321 4.1.1.1
-# "AUTH=" stands in the replies of many servers, for clients older than RFC 2554; empty lines in those of some.
-_EHLO_LINE: Final = re.compile(rb"[A-Z0-9][A-Z0-9-]*(?: .*)?|AUTH=.*", re.IGNORECASE)
 _ENHANCED: Final = re.compile(rb"([0-9])[0-9][0-9][- ]([245])\.[0-9]{1,3}\.[0-9]{1,3}(?: |\r|$)")
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _EIGHT_BIT: Final = re.compile(rb" BODY=8BITMIME\b", re.IGNORECASE)
@@ -134,6 +132,7 @@ class Oracle:
         self.accepted: list[Message] = []
         self.closed = False
         self.lost = False
+        self.authenticated = False
         self.lines: list[str] = []
         self.violation: Violation | None = None
         self._outstanding: deque[_Sent] = deque([_Sent(Connect, b"")])
@@ -145,7 +144,6 @@ class Oracle:
         self._unclear = False  # BDAT was refused, or DATA after it; RSET makes the state clear (RFC 3030 2)
         self._eight_bit = False
         self._tls = False
-        self.authenticated = False
 
     # -- what the client does --
 
@@ -406,7 +404,11 @@ class Oracle:
 
     def _read_offer(self, lines: Sequence[bytes]) -> None:
         for line in lines:
-            if line[4:].strip() and _EHLO_LINE.fullmatch(line[4:].rstrip()) is None:
+            keyword = line[4:].rstrip().partition(b" ")[0].decode("latin-1")
+            # "AUTH=" stands in the replies of many servers, for clients older than RFC 2554, and empty lines in
+            # those of some.
+            old = not line[4:].strip() or keyword.upper().startswith("AUTH=")
+            if not old and EHLO_KEYWORD.fullmatch(keyword) is None:
                 self.fail("a line of the reply to EHLO does not begin with a keyword (RFC 5321 4.1.1.1)")
         words = [line[4:].decode("latin-1").split() for line in lines]
         self.offered = {one[0].upper(): tuple(one[1:]) for one in words if one}
